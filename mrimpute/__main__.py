@@ -1,0 +1,5 @@
+"""`python -m mrimpute`."""
+
+from mrimpute.cli.app import main
+
+main()

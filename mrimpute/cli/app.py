@@ -1,0 +1,92 @@
+"""The `mrimpute` command: its parts, and the one place where errors become lines and codes."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mrimpute import __version__
+from mrimpute.cli import example, fill, scan, train, weights
+from mrimpute.errors import ExitCode, MrimputeError, Terminated
+
+EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
+3 study refused · 4 weights not available · 5 memory, disk or device · 6 output cannot be placed ·
+8 some of several studies failed · 130/143 interrupted."""
+
+app = typer.Typer(
+    name="mrimpute",
+    help="Make the MR sequence that a study lacks, and label it as synthetic.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mrimpute {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("fill", epilog=fill.EPILOG)(fill.fill)
+app.command("scan", epilog=scan.EPILOG)(scan.scan)
+app.add_typer(weights.app, name="weights")
+app.add_typer(train.app, name="train")
+app.command("example", epilog=example.EPILOG)(example.example)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated("stopped by a signal", "nothing half-written is left")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with a code of `ExitCode`."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words or bool(os.environ.get("MRIMPUTE_DEBUG"))
+    sys.exit(_run(words, debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    """Run the words; return the exit code, with every failure told in one line on stderr."""
+    try:
+        code = app(words, prog_name="mrimpute", standalone_mode=False)
+        return int(code or 0)
+    except MrimputeError as error:
+        if debug:
+            raise
+        _say(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; nothing half-written is left")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except typer.TyperException as error:
+        _say(f"{error}; see mrimpute --help")
+        return ExitCode.USAGE
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"unexpected error ({type(error).__name__}): {error}; run again with --debug and report it")
+        return ExitCode.BUG
+
+
+def _say(line: str) -> None:
+    typer.echo(f"mrimpute: {line}", err=True)

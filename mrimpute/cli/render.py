@@ -1,0 +1,232 @@
+"""Results as text and as JSON. No tag value and no patient attribute ever; paths as given."""
+
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mrimpute import __version__
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import ExitCode, MrimputeError, NoRoute
+from mrimpute.fill import Options, Outcome, Output
+from mrimpute.plan import BUILT, Job, Plan, route
+from mrimpute.registry import Checkpoint
+from mrimpute.study import Series, Study
+
+FILL_SCHEMA = "mrimpute.fill/1"
+SCAN_SCHEMA = "mrimpute.scan/1"
+WEIGHTS_SCHEMA = "mrimpute.weights/1"
+
+
+def scan_text(study: Study) -> str:
+    """Return what `scan` prints for one study."""
+    lines = [f"{study.folder}  (names: {study.naming.scheme})"]
+    width = max((len(str(series.path)) for series in study.series), default=0)
+    for series in study.series:
+        lines.append(
+            f"  {series.contrast:<6}{series.confidence:.2f}  {series.path!s:<{width}}  {_grid_text(series)}  "
+            + "; ".join(item.reason for item in series.evidence[:2])
+        )
+    lines += [f"  set aside     {item.path}: {item.reason}" for item in study.set_aside]
+    lines += [f"  not used      {item.path}: {item.reason}" for item in study.unidentified]
+    lines.append(f"  missing       {', '.join(study.missing) or 'nothing'}")
+    jobs, problem = _routes(study)
+    lines += [f"  can be made   {_job_text(job)}" for job in jobs if job.generator in BUILT]
+    lines += [f"  not yet       {_job_text(job)}; not in this version" for job in jobs if job.generator not in BUILT]
+    lines += [f"  no route      {problem}"] if problem else []
+    return "\n".join(lines)
+
+
+def scan_record(study: Study) -> dict[str, Any]:
+    """Return the JSON object of `scan --json` for one study."""
+    jobs, problem = _routes(study)
+    return {
+        "schema": SCAN_SCHEMA,
+        "version": __version__,
+        "exit": 0,
+        "study": str(study.folder),
+        "scheme": study.naming.scheme,
+        "inputs": [_series_record(series) for series in study.series],
+        "set_aside": [{"path": str(item.path), "reason": item.reason} for item in study.set_aside],
+        "unidentified": [{"path": str(item.path), "reason": item.reason} for item in study.unidentified],
+        "missing": list(study.missing),
+        "plan": [_job_record(job) | {"available": job.generator in BUILT} for job in jobs],
+        "no_route": problem,
+    }
+
+
+def scan_error_record(folder: Path, error: MrimputeError) -> dict[str, Any]:
+    """Return the JSON object for a study that `scan` could not read."""
+    return {
+        "schema": SCAN_SCHEMA,
+        "version": __version__,
+        "exit": int(error.exit_code),
+        "study": str(folder),
+        "error": error_record(error),
+    }
+
+
+def plan_text(plan: Plan) -> str:
+    """Return what `fill --dry-run` prints for one study."""
+    lines = [f"{plan.study.folder}: {_job_text(job)}" for job in plan.jobs]
+    return "\n".join(lines or [f"{plan.study.folder}: nothing is missing"])
+
+
+def output_note(output: Output, seconds: float) -> str:
+    """Return the line on stderr about one image."""
+    made = output.fingerprint
+    if output.skipped:
+        return f"{output.path} is there already, made by the same recipe; skipped"
+    return (
+        f"{output.path}: synthetic {output.target} by {output.checkpoint.name} "
+        f"({made.sampler}, {made.steps} steps, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
+    )
+
+
+def fill_record(
+    outcome: Outcome, options: Options, started: float, error: MrimputeError | None, dry_run: bool
+) -> dict[str, Any]:
+    """Return the JSON object of `fill --json` for one study (research/usability.md 2.5)."""
+    study, plan = outcome.study, outcome.plan
+    outputs = outcome.outputs
+    used = {contrast for job in (plan.jobs if plan else ()) for contrast in job.sources}
+    return {
+        "schema": FILL_SCHEMA,
+        "version": __version__,
+        "status": _status(outcome, error, dry_run),
+        "exit": int(error.exit_code) if error else 0,
+        "study": str(outcome.folder),
+        "scheme": study.naming.scheme if study else None,
+        "inputs": [
+            _series_record(series) | {"sha256": outcome.volumes.get(series.contrast), "used": series.contrast in used}
+            for series in (study.series if study else ())
+        ],
+        "set_aside": [
+            {"path": str(item.path), "reason": item.reason}
+            for item in ((*study.set_aside, *study.unidentified) if study else ())
+        ],
+        "missing": list(study.missing) if study else [],
+        "plan": [_job_record(job) for job in (plan.jobs if plan else ())],
+        "outputs": [_output_record(output, options) for output in outputs],
+        "recipe": [_recipe_record(output) for output in outputs],
+        "cost": {
+            "seconds": round(time.monotonic() - started, 2),
+            "cpu_seconds": round(time.process_time(), 2),
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        },
+        "warnings": outcome.warnings,
+        "error": error_record(error) if error else None,
+        "cite": sorted({output.checkpoint.record.about.cite for output in outputs}),
+    }
+
+
+def error_record(error: MrimputeError) -> dict[str, str]:
+    return {"code": error.kind, "text": error.text, "hint": error.hint}
+
+
+def weights_record(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return one checkpoint as a JSON object."""
+    record = checkpoint.record
+    return {
+        "schema": WEIGHTS_SCHEMA,
+        "name": checkpoint.name,
+        "generator": record.generator,
+        "sources": list(record.sources),
+        "target": record.target,
+        "origin": record.origin,
+        "first_choice": record.first_choice,
+        "available": checkpoint.path.is_file(),
+        "path": str(checkpoint.path),
+        "bytes": checkpoint.path.stat().st_size if checkpoint.path.is_file() else None,
+        "sha256": record.sha256,
+        "about": record.about.model_dump(),
+    }
+
+
+def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
+    """Return the table of `weights list`."""
+    rows = [("NAME", "MAKES", "FROM", "ORIGIN", "HERE", "MB", "LICENCE", "MEASURED")]
+    for checkpoint in checkpoints:
+        record, here = checkpoint.record, checkpoint.path.is_file()
+        size = f"{checkpoint.path.stat().st_size / 1e6:.1f}" if here else "-"
+        name = checkpoint.name + (" *" if record.first_choice else "")
+        sources = ",".join(record.sources)
+        about = record.about
+        rows.append((name, record.target, sources, record.origin, "yes" if here else "no", size, about.licence, about.quality))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, "* first choice of --weights auto"])
+
+
+def _status(outcome: Outcome, error: MrimputeError | None, dry_run: bool) -> str:
+    if error:
+        return "refused" if error.exit_code == ExitCode.REFUSED else "failed"
+    if dry_run and outcome.plan and outcome.plan.jobs:
+        return "planned"
+    if not outcome.outputs:
+        return "complete"
+    return "skipped" if all(output.skipped for output in outcome.outputs) else "filled"
+
+
+def _routes(study: Study) -> tuple[tuple[Job, ...], str]:
+    """Return the routes for all that is missing, and why there is none."""
+    try:
+        return route(study.present, study.missing), ""
+    except NoRoute as error:
+        return (), str(error)
+
+
+def _job_text(job: Job) -> str:
+    return f"{job.target} by {job.generator} from {', '.join(job.sources)}: {job.reason}"
+
+
+def _job_record(job: Job) -> dict[str, Any]:
+    return {
+        "target": job.target,
+        "generator": job.generator,
+        "sources": list[Contrast](job.sources),
+        "reason": job.reason,
+    }
+
+
+def _series_record(series: Series) -> dict[str, Any]:
+    return {
+        "path": str(series.path),
+        "modality": series.contrast,
+        "confidence": series.confidence,
+        "evidence": [item.reason for item in series.evidence],
+        "shape": series.grid.shape,
+        "spacing": [round(value, 4) for value in series.grid.spacing],
+        "orientation": series.grid.orientation,
+    }
+
+
+def _output_record(output: Output, options: Options) -> dict[str, Any]:
+    scale = output.recipe.scale if output.recipe and options.intensity == "study" else None
+    return {
+        "path": str(output.path),
+        "kind": "volume",
+        "modality": output.target,
+        "synthetic": True,
+        "skipped": output.skipped,
+        "grid_of": output.recipe.reference if output.recipe else None,
+        "sha256": output.sha256,
+        "intensity": {"scale": options.intensity, "zero": 0.0, "one": scale or (1.0 if output.recipe else None)},
+    }
+
+
+def _recipe_record(output: Output) -> dict[str, Any]:
+    return {
+        "checkpoint": output.checkpoint.name,
+        "origin": output.checkpoint.record.origin,
+        "licence": output.checkpoint.record.about.licence,
+        **asdict(output.fingerprint),
+    }
+
+
+def _grid_text(series: Series) -> str:
+    shape = "x".join(str(n) for n in series.grid.shape)
+    spacing = "x".join(f"{value:.3g}" for value in series.grid.spacing)
+    return f"{shape} at {spacing} mm {series.grid.orientation}"

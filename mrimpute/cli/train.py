@@ -1,0 +1,79 @@
+"""`mrimpute train`: the papers' training from folders of studies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrimpute.cli import common
+from mrimpute.contrasts import BRATS_FOUR, parse_contrast
+from mrimpute.errors import UsageError
+
+app = typer.Typer(help="Train a generator on your own studies.", no_args_is_help=True)
+
+EPILOG = "Example: mrimpute train cwdm data/* --target flair --out flair-net --crop 64 --steps 1000 --channels 24"
+
+
+@app.command("cwdm", epilog=EPILOG)
+def cwdm(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Folders that hold all four contrasts.")],
+    target: Annotated[str, typer.Option(help="Contrast to make: t1, t1c, t2 or flair.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint folder; a killed run goes on there.")],
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1_200_000,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-5,
+    cosine: Annotated[bool, typer.Option("--cosine", help="Let the learning rate fall to zero.")] = False,
+    channels: Annotated[int, typer.Option(help="Width of the finest level.")] = 64,
+    levels: Annotated[str, typer.Option(help="Width of each level as a multiple of --channels.")] = "1,2,2,4,4",
+    res_blocks: Annotated[int, typer.Option(help="Residual blocks per level.")] = 2,
+    groups: Annotated[int, typer.Option(help="Groups of every GroupNorm.")] = 32,
+    crop: Annotated[int, typer.Option(help="Edge of random training cubes in voxels; 0: whole window.")] = 0,
+    brain_window: Annotated[
+        bool, typer.Option("--brain-window", help="Frame: the box around the head instead of 224x224x160.")
+    ] = False,
+    ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.0,
+    augment: Annotated[bool, typer.Option("--augment", help="Mirror, and bend grey values of the sources.")] = False,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between two saves.")] = 200,
+    device: common.Device = "auto",
+    threads: common.Threads = None,
+    debug: common.Debug = False,
+) -> None:
+    """Train cWDM: three sources to one target. Defaults are the paper's (weeks on a GPU)."""
+    from mrimpute.device import choose_device, configure
+    from mrimpute.generators.cwdm import training
+    from mrimpute.generators.cwdm.network import NetworkConfig
+
+    made = parse_contrast(target)
+    if made not in BRATS_FOUR:
+        raise UsageError(f"cwdm does not make {made}", f"use one of {', '.join(BRATS_FOUR)}")
+    if precision not in ("float32", "bfloat16"):
+        raise UsageError(f"unknown precision {precision!r}", "use float32 or bfloat16")
+    try:
+        widths = tuple(int(word) for word in levels.split(","))
+        network = NetworkConfig(channels, widths, res_blocks, groups)
+    except ValueError as error:
+        raise UsageError(f"impossible network: {error}", "correct --channels, --levels, --res-blocks or --groups") from error
+    plan = training.TrainingPlan(
+        sources=tuple(contrast for contrast in BRATS_FOUR if contrast is not made),
+        target=made,
+        network=network,
+        steps=steps,
+        learning_rate=learning_rate,
+        cosine=cosine,
+        crop=crop,
+        window=None if brain_window else (224, 224, 160),
+        ema=ema,
+        augment=augment,
+        half_precision=precision == "bfloat16",
+        seed=seed,
+    )
+    where = choose_device(device)
+    configure(threads)
+    cases = training.load_cases(studies, plan)
+    training.train(plan, cases, out, where, _report, save_every)
+    typer.echo(out)
+
+
+def _report(step: int, loss: float) -> None:
+    typer.echo(f"step {step}: loss {loss:.5f}", err=True)

@@ -1,0 +1,110 @@
+"""What the machine offers: device, number type, threads, memory."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mrimpute.errors import ResourcesExhausted, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def choose_device(word: str) -> "torch.device":
+    """Return the device that 'auto', 'cpu', 'cuda' or 'cuda:N' means on this machine.
+
+    Raises:
+        UsageError: another word.
+        ResourcesExhausted: a CUDA device that is not there.
+    """
+    import torch
+
+    if word == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if word == "cpu":
+        return torch.device("cpu")
+    index = word.removeprefix("cuda").removeprefix(":")
+    if not word.startswith("cuda") or not (index.isdigit() or word == "cuda"):
+        raise UsageError(f"unknown device {word!r}", "use auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) >= count:
+        raise ResourcesExhausted(f"device {word} is not there ({count} CUDA devices found)", "use --device cpu")
+    return torch.device(f"cuda:{index or 0}")
+
+
+def choose_dtype(precision: str) -> "torch.dtype":
+    """Return the number type of the convolutions; 'auto' is float32, whose results are the
+    ones that were compared with the authors' code.
+
+    Raises:
+        UsageError: an unknown precision.
+    """
+    import torch
+
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}", f"use one of {', '.join(PRECISIONS)}")
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def configure(threads: int | None) -> None:
+    """Set the number of CPU threads (default: those this job may use) and exact float32 on CUDA."""
+    import torch
+
+    torch.set_num_threads(threads or allowed_cpus())
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def allowed_cpus() -> int:
+    """Return the CPUs that affinity and the job's cgroup quota allow."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup("cpu.max").split()
+    if len(quota) == 2 and quota[0].isdigit():
+        count = min(count, max(1, int(quota[0]) // int(quota[1])))
+    return count
+
+
+def available_memory(device: "torch.device") -> int | None:
+    """Return the bytes this job can still take on a device; None where nothing tells."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    limits = [_meminfo("MemAvailable")]
+    limit, used = _cgroup("memory.max").strip(), _cgroup("memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        limits.append(int(limit) - int(used))
+    known = [value for value in limits if value is not None]
+    return min(known, default=None)
+
+
+def require_memory(needed: int, device: "torch.device") -> None:
+    """Refuse work that cannot fit.
+
+    Raises:
+        ResourcesExhausted: less is free than needed; both figures are named.
+    """
+    free = available_memory(device)
+    if free is not None and needed > free:
+        raise ResourcesExhausted(
+            f"about {needed / 2**30:.1f} GiB of memory is needed on {device} and {free / 2**30:.1f} GiB is free",
+            "close other programs, or take a smaller network with --weights builtin",
+        )
+
+
+def _cgroup(name: str) -> str:
+    try:
+        return Path("/sys/fs/cgroup", name).read_text()
+    except OSError:
+        return ""
+
+
+def _meminfo(key: str) -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")]
+    return found[0] if found else None

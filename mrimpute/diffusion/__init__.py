@@ -1,0 +1,1 @@
+"""The mathematics that all generators share: ladders of noise levels, steps, seeded noise."""

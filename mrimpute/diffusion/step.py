@@ -1,0 +1,74 @@
+"""One reverse step, and the loop over a ladder.
+
+A step sees the clean estimate x_0, the state x_t, the rung's index, the ladder and fresh noise;
+what a network predicts (x_0, noise, …) was turned into x_0 before.
+"""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mrimpute.diffusion.ladder import Ladder
+
+PredictClean = Callable[[Tensor, int], Tensor]
+"""(state x_t, original timestep) → estimate of the clean x_0, of the same shape."""
+
+
+class Sampler(StrEnum):
+    """How a state moves down one rung."""
+
+    DDIM = "ddim"
+    DDPM = "ddpm"
+
+
+def ddpm_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder, noise: Tensor) -> Tensor:
+    """Ancestral step with fixed-large variance (Ho et al. 2020, eq. 6-7; cWDM SPEC section 4)."""
+    mean = _f32(ladder.posterior_mean_clean[index]) * clean + _f32(ladder.posterior_mean_noisy[index]) * state
+    if index == 0:
+        return mean
+    log_variance = _f32(np.log(ladder.fixed_large_variance[index]))
+    return mean + float(np.exp(np.float32(0.5 * log_variance))) * noise
+
+
+def ddim_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder) -> Tensor:
+    """Deterministic step, eta = 0 (Song et al., DDIM, 2021, eq. 12)."""
+    if index == 0:
+        return clean
+    level, before = ladder.alphas_cumprod[index], ladder.alphas_cumprod_prev[index]
+    return _f32(np.sqrt(before)) * clean + _f32(np.sqrt(1.0 - before)) * implied_noise(clean, state, level)
+
+
+def implied_noise(clean: Tensor, state: Tensor, level: float) -> Tensor:
+    """Return the noise that, with this clean estimate, makes up the state at a signal level."""
+    return (_f32(np.sqrt(1.0 / level)) * state - clean) / _f32(np.sqrt(1.0 / level - 1.0))
+
+
+def reverse(
+    predict_clean: PredictClean, start: Tensor, ladder: Ladder, sampler: Sampler, noise: Iterator[Tensor]
+) -> Iterator[Tensor]:
+    """Yield the state after each rung, from the noisiest to the clean image.
+
+    Args:
+        predict_clean: the network, wrapped.
+        start: x_T, standard normal.
+        ladder: the rungs to visit.
+        sampler: DDIM draws no noise; DDPM draws one tensor of start's shape per rung, also for
+            the last one, where it is not used (so do the authors).
+        noise: source of standard normal tensors on start's device.
+    """
+    state = start
+    for index in reversed(range(len(ladder))):
+        clean = predict_clean(state, ladder.timesteps[index])
+        if sampler is Sampler.DDIM:
+            state = ddim_step(clean, state, index, ladder)
+        else:
+            state = ddpm_step(clean, state, index, ladder, next(noise))
+        yield state
+
+
+def _f32(value: float) -> float:
+    """Round a float64 table value to float32, as the published samplers do at use."""
+    return float(np.float32(value))

@@ -1,0 +1,96 @@
+"""The tree of errors a user can cause, and the exit code of each.
+
+    MrimputeError
+    ├── UsageError            2   wrong words on the command line
+    ├── StudyRefused          3   the study cannot be used as it is
+    │   ├── ImageDamaged          a file is unreadable, damaged or not a usable image
+    │   ├── StudyAmbiguous        two readings of the study are possible
+    │   └── NoRoute               nothing can make the target from what is present
+    ├── WeightsUnavailable    4   a checkpoint is absent, damaged or unknown
+    ├── ResourcesExhausted    5   memory, disk or the asked-for device
+    ├── OutputRefused         6   the result cannot be placed where it belongs
+    └── Terminated          143   SIGTERM or SIGHUP arrived (Ctrl-C is KeyboardInterrupt, 130)
+
+Everything else is a bug and ends with code 1.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line; the same numbers stand in the JSON records."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    REFUSED = 3
+    WEIGHTS = 4
+    RESOURCES = 5
+    OUTPUT = 6
+    PARTIAL = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class MrimputeError(Exception):
+    """A failure that is not a bug: one clear line and an exit code.
+
+    Args:
+        text: what happened, where, and what was seen.
+        hint: what the user can do about it.
+    """
+
+    exit_code = ExitCode.BUG
+    kind = "error"
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Return text and hint as one line."""
+        line = f"{self.text}; {self.hint}" if self.hint else self.text
+        return " ".join(line.split())
+
+
+class UsageError(MrimputeError):
+    exit_code = ExitCode.USAGE
+    kind = "usage"
+
+
+class StudyRefused(MrimputeError):
+    exit_code = ExitCode.REFUSED
+    kind = "study-refused"
+
+
+class ImageDamaged(StudyRefused):
+    kind = "image-damaged"
+
+
+class StudyAmbiguous(StudyRefused):
+    kind = "study-ambiguous"
+
+
+class NoRoute(StudyRefused):
+    kind = "no-route"
+
+
+class WeightsUnavailable(MrimputeError):
+    exit_code = ExitCode.WEIGHTS
+    kind = "weights-unavailable"
+
+
+class ResourcesExhausted(MrimputeError):
+    exit_code = ExitCode.RESOURCES
+    kind = "resources-exhausted"
+
+
+class OutputRefused(MrimputeError):
+    exit_code = ExitCode.OUTPUT
+    kind = "output-refused"
+
+
+class Terminated(MrimputeError):
+    exit_code = ExitCode.TERMINATED
+    kind = "terminated"

@@ -1,0 +1,88 @@
+"""Evidence for a contrast from what the scanner recorded (JSON sidecars now, DICOM later).
+
+Rules and figures: research/usability.md section 3.2, steps 2 and 5. Times are milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mrimpute.contrasts import Contrast
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One reason to take a series for a contrast.
+
+    Attributes:
+        contrast: what it points to; None where the series is no source at all.
+        reason: in words, for the user.
+        confidence: 0 to 1.
+    """
+
+    contrast: Contrast | None
+    reason: str
+    confidence: float
+
+
+def physics_evidence(echo: float | None, repetition: float | None, inversion: float | None, gradient: bool) -> Evidence | None:
+    """Judge a series by its times.
+
+    Args:
+        echo, repetition, inversion: TE, TR and TI in ms, None where unknown.
+        gradient: whether it is a gradient-echo sequence.
+
+    Returns:
+        The evidence, or None where the times do not decide.
+    """
+    if echo is None or repetition is None:
+        return None
+    times = f"TR {repetition:.0f}, TE {echo:.3g}"
+    if inversion:
+        times += f", TI {inversion:.0f} ms"
+        if inversion >= 1500 and repetition >= 3500 and echo >= 60:
+            return Evidence(Contrast.FLAIR, f"inversion recovery of fluid ({times})", 0.95)
+        if inversion >= 1500 and echo < 40:
+            return Evidence(Contrast.T1, f"T1-FLAIR ({times})", 0.85)
+        if 300 <= inversion < 1500 and gradient:
+            return Evidence(Contrast.T1, f"prepared gradient echo ({times})", 0.95)
+        if inversion < 300:
+            return Evidence(None, f"fat suppression by inversion, STIR ({times})", 0.9)
+        return None
+    times += " ms"
+    if gradient:
+        if echo < 10:
+            return Evidence(Contrast.T1, f"gradient echo, short TE ({times})", 0.85)
+        return Evidence(None, f"T2*-weighted gradient echo ({times})", 0.8) if echo >= 15 else None
+    if repetition < 1200 and echo <= 30:
+        return Evidence(Contrast.T1, f"spin echo, short TR and TE ({times})", 0.85)
+    if repetition > 2000 and echo >= 60:
+        return Evidence(Contrast.T2, f"spin echo, long TR and TE ({times})", 0.85)
+    if repetition > 2000 and echo <= 40:
+        return Evidence(Contrast.PD, f"spin echo, long TR, short TE ({times})", 0.8)
+    return None
+
+
+def sidecar_evidence(sidecar: Mapping[str, Any]) -> Evidence | None:
+    """Judge a series by a BIDS or dcm2niix sidecar, whose times are seconds."""
+    if str(sidecar.get("Modality", "MR")).upper() != "MR":
+        return None
+    milliseconds = [_number(sidecar.get(key), 1000.0) for key in ("EchoTime", "RepetitionTime", "InversionTime")]
+    sequence = sidecar.get("ScanningSequence", "")
+    words = sequence if isinstance(sequence, list) else str(sequence).replace("\\", "_").split("_")
+    return physics_evidence(*milliseconds, gradient="GR" in [str(word).upper() for word in words])
+
+
+def names_agent(sidecar: Mapping[str, Any]) -> bool:
+    """Tell whether a sidecar names a contrast agent that was given."""
+    agent = str(sidecar.get("ContrastBolusIngredient") or sidecar.get("ContrastBolusAgent") or "").strip()
+    return bool(agent) and agent.lower() not in ("no", "none", "nil", "pre", "without")
+
+
+def compatible(one: Contrast, other: Contrast) -> bool:
+    """Tell whether two pieces of evidence can both be true: t1c is a t1 with an agent."""
+    return one is other or {one, other} == {Contrast.T1, Contrast.T1C}
+
+
+def _number(value: Any, factor: float) -> float | None:
+    return float(value) * factor if isinstance(value, int | float) and not isinstance(value, bool) else None

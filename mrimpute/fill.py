@@ -1,0 +1,240 @@
+"""The straight line: study folder → plan → volumes → generated → restored → written."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mrimpute import device, io, provenance, write
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import MrimputeError, UsageError
+from mrimpute.io import nifti
+from mrimpute.intensity import to_study_scale
+from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
+from mrimpute.prepare import Recipe, prepare, restore
+from mrimpute.provenance import Fingerprint
+from mrimpute.registry import Checkpoint, choose_checkpoint
+from mrimpute.study import Study, find_series
+from mrimpute.volume import FloatArray, Volume
+
+if TYPE_CHECKING:
+    from mrimpute.generators.contract import Generator
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is going on, steps done, steps in all)."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can decide about a run; the command line has an option for each.
+
+    Attributes:
+        overrides: contrast → file, the user's word on which series is which.
+        generator: instead of the table's choice.
+        out: folder in which each study gets one; None for beside the sources.
+        intensity: grey values on the study's scale, or left in [0, 1].
+        weights: 'auto', 'builtin', a name or a folder; `GENERATOR=…` for one generator only.
+        sampler, steps: None for the checkpoint's own.
+        seed: of the noise.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32 or bfloat16.
+        threads: CPU threads; None for all that the job may use.
+        overwrite: replace an earlier synthetic image.
+    """
+
+    overrides: dict[Contrast, Path] = field(default_factory=dict)
+    generator: GeneratorName | None = None
+    out: Path | None = None
+    intensity: Literal["study", "unit"] = "study"
+    weights: tuple[str, ...] = ("auto",)
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = None
+    overwrite: bool = False
+
+    def weights_for(self, generator: str) -> str:
+        """Return the word on weights that holds for one generator.
+
+        Raises:
+            UsageError: two words for it, or an unknown generator before '='.
+        """
+        general, special = [], []
+        for word in self.weights:
+            name, equals, rest = word.partition("=")
+            if equals and name not in GENERATOR_NAMES:
+                raise UsageError(f"--weights {word}: no generator is called {name!r}", f"use {', '.join(GENERATOR_NAMES)}")
+            if not equals:
+                general.append(word)
+            elif name == generator:
+                special.append(rest)
+        words = special or general or ["auto"]
+        if len(words) > 1:
+            raise UsageError(f"--weights was given twice for {generator}", "write GENERATOR=NAME for each generator")
+        return words[0]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One synthetic image.
+
+    Attributes:
+        path: its NIfTI file.
+        target: its contrast.
+        skipped: whether it was there already, made by the same recipe.
+        sha256: digest of the file.
+        fingerprint: what decided its voxels.
+        checkpoint: the weights.
+        recipe: how the sources were prepared (None where skipped).
+    """
+
+    path: Path
+    target: Contrast
+    skipped: bool
+    sha256: str
+    fingerprint: Fingerprint
+    checkpoint: Checkpoint
+    recipe: Recipe | None = None
+
+
+@dataclass
+class Outcome:
+    """What came of one study, filled in while the work goes on.
+
+    Attributes:
+        folder: the study, as given.
+        study, plan: once known.
+        volumes: digest of each source read, by contrast.
+        outputs: images written or found.
+        warnings: what the user should know.
+    """
+
+    folder: Path
+    study: Study | None = None
+    plan: Plan | None = None
+    volumes: dict[Contrast, str] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def fill(
+    folder: Path, missing: Sequence[Contrast] = (), options: Options | None = None, progress: Progress | None = None
+) -> Outcome:
+    """Make the sequences that one study lacks, and write them beside it.
+
+    Args:
+        folder: the study.
+        missing: targets; empty for every one of t1, t1c, t2, flair that is not there.
+        options: see `Options`.
+        progress: called as the work goes on.
+
+    Returns:
+        What was written; `outputs` is empty where nothing was missing.
+
+    Raises:
+        MrimputeError: see `mrimpute.errors`; nothing half-written is left.
+    """
+    return Engine(options or Options(), progress).fill(folder, missing)
+
+
+class Engine:
+    """Fills studies one after the other; a network stays loaded while it is the one needed."""
+
+    def __init__(self, options: Options, progress: Progress | None = None) -> None:
+        self.options = options
+        self.progress = progress or (lambda what, done, total: None)
+        self._loaded: tuple[str, Generator] | None = None
+
+    def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:
+        """Identify the series and plan the targets; nothing is read but headers."""
+        outcome = outcome or Outcome(folder)
+        outcome.study = find_series(folder, self.options.overrides)
+        outcome.warnings += [warning for series in outcome.study.series for warning in series.warnings]
+        outcome.plan = make_plan(outcome.study, missing, self.options.generator)
+        return outcome.plan
+
+    def fill(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Outcome:
+        """Fill one study; see `fill`. A given outcome is filled in also when an error ends the work."""
+        outcome = outcome or Outcome(folder)
+        plan = self.plan(folder, missing, outcome)
+        failure: MrimputeError | None = None
+        with write.holding(plan.study):
+            for job in plan.jobs:
+                try:
+                    outcome.outputs.append(self._make(plan.study, job, outcome))
+                except MrimputeError as error:
+                    failure = failure or error
+        if failure:
+            raise failure
+        return outcome
+
+    def _make(self, study: Study, job: Job, outcome: Outcome) -> Output:
+        """Make one target."""
+        options = self.options
+        place = write.place_for(study, job.target, options.out)
+        series = [study.get(contrast) for contrast in job.sources]
+        write.check_room(place, max(int(_voxels(item.grid.shape)) for item in series))
+        volumes = {contrast: io.read_volume(study.get(contrast).path) for contrast in job.sources}
+        outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
+        checkpoint = choose_checkpoint(options.weights_for(job.generator), job.generator, job.sources, job.target)
+        fingerprint = self._fingerprint(job, checkpoint, volumes)
+        if write.already_made(place, fingerprint, options.overwrite):
+            digest = hashlib.sha256(place.image.read_bytes()).hexdigest()
+            return Output(place.image, job.target, True, digest, fingerprint, checkpoint)
+
+        ordered = {contrast: volumes[contrast] for contrast in checkpoint.record.sources}
+        ready = prepare(ordered, checkpoint.record.inputs)
+        outcome.warnings += ready.warnings
+        generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
+        made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
+        unit = restore(made[0].voxels, ready.recipe)
+        voxels = unit if options.intensity == "unit" else to_study_scale(unit, ready.recipe.head, ready.recipe.scale)
+
+        image = nifti.encode(voxels, ready.recipe.grid, ready.recipe.header, provenance.description(job.target))
+        digest = hashlib.sha256(image).hexdigest()
+        record = provenance.sidecar(
+            place.image.name, digest, fingerprint, checkpoint, ordered, ready.recipe, ready.warnings
+        )
+        write.write(place, image, voxels, record)
+        return Output(place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe)
+
+    def _fingerprint(self, job: Job, checkpoint: Checkpoint, volumes: dict[Contrast, Volume]) -> Fingerprint:
+        options = self.options
+        sampling = checkpoint.record.sampling
+        steps = options.steps or (sampling.timesteps if options.sampler == "ddpm" else sampling.steps)
+        return Fingerprint(
+            target=job.target,
+            checkpoint_sha256=checkpoint.sha256,
+            sources={contrast: volume.sha256 for contrast, volume in volumes.items()},
+            sampler=options.sampler,
+            steps=steps,
+            seed=options.seed,
+            precision="bfloat16" if options.precision == "bfloat16" else "float32",
+            device=device.choose_device(options.device).type,
+            intensity=options.intensity,
+        )
+
+    def _generator(self, checkpoint: Checkpoint, fingerprint: Fingerprint, window: tuple[int, int, int]) -> "Generator":
+        """Return the loaded generator, keeping it for the next study of the same kind."""
+        from mrimpute.diffusion.step import Sampler
+        from mrimpute.generators.cwdm.checkpoint import network_config
+        from mrimpute.generators.cwdm.generator import CwdmGenerator, memory_needed
+
+        where = device.choose_device(self.options.device)
+        device.require_memory(memory_needed(network_config(checkpoint), window), where)
+        if self._loaded is None or self._loaded[0] != checkpoint.sha256:
+            device.configure(self.options.threads)
+            dtype = device.choose_dtype(self.options.precision)
+            sampler = Sampler(fingerprint.sampler)
+            self._loaded = None
+            loaded = CwdmGenerator.load(checkpoint, sampler, fingerprint.steps, where, dtype)
+            self._loaded = (checkpoint.sha256, loaded)
+        return self._loaded[1]
+
+
+def _voxels(shape: tuple[int, int, int]) -> int:
+    x, y, z = shape
+    return x * y * z

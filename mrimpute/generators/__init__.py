@@ -1,0 +1,2 @@
+"""One room per published system. Outsiders use its four doors only:
+network, generator, training, checkpoint."""

@@ -1,0 +1,1 @@
+"""cWDM: conditional wavelet diffusion, three sources to one target (Friedrich et al., 2024)."""

@@ -1,0 +1,139 @@
+"""cWDM inference: three prepared sources → one synthetic volume (SPEC sections 1, 4 and 7)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mrimpute.contrasts import Contrast
+from mrimpute.diffusion.ladder import Ladder, linear_beta_ladder, trailing_timesteps
+from mrimpute.diffusion.noise import noise_stream
+from mrimpute.diffusion.step import Sampler, reverse
+from mrimpute.errors import UsageError
+from mrimpute.generators.contract import Progress, Synthetic
+from mrimpute.generators.cwdm import _wavelet
+from mrimpute.generators.cwdm.checkpoint import load_network
+from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+from mrimpute.prepare import Prepared
+from mrimpute.registry import Checkpoint
+
+
+@dataclass(frozen=True)
+class CwdmGenerator:
+    """A loaded cWDM checkpoint.
+
+    Attributes:
+        network: on its device.
+        sources, target: channel order of the sources, and what it makes.
+        ladder: the rungs to visit.
+        sampler: how.
+        output_floor: values up to this become 0 (0.04 in the authors' automatic mode).
+        device, dtype: where it runs, and the type of the convolutions.
+    """
+
+    network: WaveletUNet
+    sources: tuple[Contrast, ...]
+    target: Contrast
+    ladder: Ladder
+    sampler: Sampler
+    output_floor: float
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def load(
+        cls, checkpoint: Checkpoint, sampler: Sampler, steps: int, device: torch.device, dtype: torch.dtype
+    ) -> "CwdmGenerator":
+        """Load a checkpoint's network.
+
+        Args:
+            checkpoint: any cWDM checkpoint.
+            sampler: DDIM with `steps` trailing steps, or DDPM with all of the ladder's.
+            steps: 1 to the ladder's length; for DDPM exactly that length.
+            device, dtype: float32, or bfloat16 for the convolutions.
+
+        Raises:
+            WeightsUnavailable: the checkpoint is not valid.
+            UsageError: step counts the sampler cannot take.
+        """
+        record = checkpoint.record
+        ladder = sampling_ladder(record.sampling.timesteps, sampler, steps)
+        network = load_network(checkpoint).to(device)
+        floor = record.sampling.output_floor
+        return cls(network, record.sources, record.target, ladder, sampler, floor, device, dtype)
+
+    def __call__(
+        self, prepared: Prepared, targets: tuple[Contrast, ...], seed: int, progress: Progress
+    ) -> list[Synthetic]:
+        """Make the one target that this network was trained for.
+
+        Args:
+            prepared: the sources, each (X, Y, Z) in [0, 1].
+            targets: `(self.target,)`.
+            seed: the run's seed; with the sources' content and the target it decides the noise.
+            progress: called after each step.
+
+        Raises:
+            ValueError: another target is asked for, or a source is not there.
+        """
+        if targets != (self.target,):
+            raise ValueError(f"this network makes {self.target}, not {targets}")
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+            condition = self._condition(prepared)  # (1, 24, X/2, Y/2, Z/2)
+            shape = (1, _wavelet.BANDS, *condition.shape[2:])
+            noise = self._noise(seed, prepared, shape)
+            state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
+            steps = reverse(lambda x, t: self._predict(x, condition, t), state, self.ladder, self.sampler, noise)
+            for done, state in enumerate(steps, 1):
+                progress(done, len(self.ladder))
+            image = _wavelet.unpack(state)[0, 0]  # (X, Y, Z)
+            image = torch.where(image <= self.output_floor, 0.0, image).clamp_(0.0, 1.0)
+        return [Synthetic(self.target, image.float().cpu().numpy())]
+
+    def _condition(self, prepared: Prepared) -> Tensor:
+        """Return the packed sub-bands of the sources, side by side."""
+        images = [torch.from_numpy(prepared.images[contrast]) for contrast in self.sources]
+        return torch.cat([_wavelet.pack(image[None, None].to(self.device)) for image in images], dim=1)
+
+    def _noise(self, seed: int, prepared: Prepared, shape: tuple[int, ...]) -> Iterator[Tensor]:
+        for tensor in noise_stream(seed, (*prepared.content, self.target), shape):
+            yield tensor.to(self.device)
+
+    def _predict(self, state: Tensor, condition: Tensor, timestep: int) -> Tensor:
+        """Predict clean sub-bands, clipped to [0, 1] in image space (SPEC section 4, step 2)."""
+        timesteps = torch.tensor([timestep], device=self.device)
+        bands = self.network(torch.cat([state, condition], dim=1), timesteps).float()
+        return _wavelet.pack(_wavelet.unpack(bands).clamp_(0.0, 1.0))
+
+
+def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:
+    """Return the rungs that a sampler visits.
+
+    Raises:
+        UsageError: DDPM with fewer than all steps, which leaves several times the posterior's
+            noise, or a count outside the ladder.
+    """
+    ladder = linear_beta_ladder(timesteps)
+    if sampler is Sampler.DDPM:
+        if steps != timesteps:
+            raise UsageError(
+                f"--sampler ddpm takes all {timesteps} steps, not {steps}: fewer leave noise in the image",
+                "leave --steps out, or use --sampler ddim",
+            )
+        return ladder
+    if not 1 <= steps <= timesteps:
+        raise UsageError(f"--steps {steps} is not between 1 and {timesteps}", "choose a number in that range")
+    return ladder.respaced(trailing_timesteps(timesteps, steps))
+
+
+def memory_needed(config: NetworkConfig, window: tuple[int, int, int]) -> int:
+    """Estimate the peak bytes of one run in float32: weights, and about 13 maps of the finest
+    level (measured: 12 for the authors' network), the input and its copies."""
+    coarse = window[0] * window[1] * window[2] // _wavelet.BANDS
+    parameters = sum(width * width * 27 * 8 for width in _widths(config))
+    return 4 * (parameters + coarse * (13 * config.base_channels + 3 * config.in_channels))
+
+
+def _widths(config: NetworkConfig) -> list[int]:
+    return [config.base_channels * factor for factor in config.channel_mult]

@@ -1,0 +1,156 @@
+"""Spatial steps between a source's grid and a network's frame, each with its way back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from mrimpute.volume import BoolArray, FloatArray, Grid
+
+BRATS_SHAPE = (240, 240, 155)
+BRATS_WINDOW = (224, 224, 160)
+BRATS_WINDOW_START = (8, 8, 0)
+"""On the BraTS grid cWDM crops 8 voxels from both ends of two axes and pads the third at its
+end (SPEC section 6)."""
+SPACING_TOLERANCE = 0.01
+"""Relative difference from the network's spacing up to which no resampling takes place."""
+BRAIN_MARGIN = 4
+
+
+@dataclass(frozen=True)
+class Reorient:
+    """Permute and flip array axes to other anatomical directions; no voxel changes."""
+
+    source: Grid
+    orientation: str
+
+    @property
+    def _there(self) -> Any:
+        return self._turn(self.source.orientation, self.orientation)
+
+    @staticmethod
+    def _turn(start: str, end: str) -> Any:
+        codes = nib.orientations.axcodes2ornt
+        return nib.orientations.ornt_transform(codes(tuple(start)), codes(tuple(end)))
+
+    @property
+    def grid(self) -> Grid:
+        """The grid after the step."""
+        shape = self.source.shape
+        affine = self.source.affine @ nib.orientations.inv_ornt_aff(self._there, shape)
+        x, y, z = (shape[int(np.flatnonzero(self._there[:, 0] == axis)[0])] for axis in range(3))
+        return Grid((x, y, z), affine)
+
+    def apply(self, voxels: Any) -> Any:
+        return np.ascontiguousarray(nib.orientations.apply_orientation(voxels, self._there))
+
+    def undo(self, voxels: Any) -> Any:
+        back = self._turn(self.orientation, self.source.orientation)
+        return np.ascontiguousarray(nib.orientations.apply_orientation(voxels, back))
+
+
+def isotropic(grid: Grid, spacing_mm: float) -> Grid:
+    """Return the grid with the same axes and field of view at an isotropic spacing.
+
+    The given grid itself comes back where its spacing is that already.
+    """
+    zoom = np.asarray(grid.spacing) / spacing_mm
+    if np.abs(zoom - 1).max() <= SPACING_TOLERANCE:
+        return grid
+    x, y, z = (max(1, int(np.ceil(n * f - 1e-6))) for n, f in zip(grid.shape, zoom, strict=True))
+    centre = (np.asarray(grid.shape) - 1) / 2
+    affine = grid.affine.copy()
+    affine[:3, :3] = grid.affine[:3, :3] / zoom
+    affine[:3, 3] += grid.affine[:3, :3] @ centre - affine[:3, :3] @ ((np.array([x, y, z]) - 1) / 2)
+    return Grid((x, y, z), affine)
+
+
+def resample(voxels: FloatArray, source: Grid, target: Grid) -> FloatArray:
+    """Interpolate linearly onto another grid: (X, Y, Z) → target.shape float32, 0 outside.
+
+    Works on voxel indices, so that sheared grids, which ITK cannot represent, are exact too.
+    Axes that become coarser are smoothed first (Gaussian to the coarser voxel's width).
+    """
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.asarray(voxels, np.float32).transpose(2, 1, 0))
+    index_map = np.linalg.inv(source.affine) @ target.affine
+    step = np.linalg.norm(index_map[:3, :3], axis=1)
+    coarser = np.maximum(step**2 - 1, 0) / (8 * np.log(2))
+    if coarser.max() > 0.02:
+        image = sitk.DiscreteGaussian(image, [float(variance) for variance in coarser], 16, 0.01, False)
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(index_map[:3, :3].ravel().tolist())
+    transform.SetTranslation(index_map[:3, 3].tolist())
+    frame = ([0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist())
+    out = sitk.Resample(image, list(target.shape), transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
+    return np.ascontiguousarray(sitk.GetArrayFromImage(out).transpose(2, 1, 0))
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box cut out of a grid; parts of the box beyond the grid are zero.
+
+    Attributes:
+        start: index of the box's first voxel on the grid, may be negative.
+        size: voxels of the box.
+        shape: voxels of the grid.
+    """
+
+    start: tuple[int, int, int]
+    size: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    def _overlap(self) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Return the common part, as slices of the grid and as slices of the box."""
+        grid, box = [], []
+        for start, size, length in zip(self.start, self.size, self.shape, strict=True):
+            low, high = max(start, 0), min(start + size, length)
+            grid.append(slice(low, max(high, low)))
+            box.append(slice(low - start, max(high, low) - start))
+        return tuple(grid), tuple(box)
+
+    def apply(self, voxels: Any) -> Any:
+        """Return the box: grid shape → size."""
+        grid, box = self._overlap()
+        out = np.zeros(self.size, voxels.dtype)
+        out[box] = voxels[grid]
+        return out
+
+    def undo(self, voxels: Any) -> Any:
+        """Put the box back: size → grid shape, zero around it."""
+        grid, box = self._overlap()
+        out = np.zeros(self.shape, voxels.dtype)
+        out[grid] = voxels[box]
+        return out
+
+
+def choose_window(head: BoolArray, size: tuple[int, int, int] | None, multiple: int) -> Window:
+    """Choose the network's window on a working grid, so that the head is never cut.
+
+    Args:
+        head: (X, Y, Z) where there is tissue; not empty.
+        size: the checkpoint's window; None for the smallest box around the head.
+        multiple: every axis of the window is a multiple of this.
+
+    Returns:
+        On the BraTS grid the authors' window; elsewhere one centred on the head. A head that
+        is larger than the window makes the window grow, never the head shrink.
+    """
+    bounds = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    first = [int(axis[0]) for axis in bounds]
+    extent = [int(axis[-1]) - int(axis[0]) + 1 for axis in bounds]
+    a, b, c = head.shape
+    if size == BRATS_WINDOW and head.shape == BRATS_SHAPE:
+        inside = zip(first, extent, BRATS_WINDOW_START, BRATS_WINDOW, strict=True)
+        if all(start <= low and low + length <= start + width for low, length, start, width in inside):
+            return Window(BRATS_WINDOW_START, BRATS_WINDOW, BRATS_SHAPE)
+    margin = 2 * BRAIN_MARGIN if size is None else 0
+    least = size or (multiple, multiple, multiple)
+    x, y, z = (
+        max(low, -(-(length + margin) // multiple) * multiple) for low, length in zip(least, extent, strict=True)
+    )
+    starts = (low + (length - width) // 2 for low, length, width in zip(first, extent, (x, y, z), strict=True))
+    i, j, k = starts
+    return Window((i, j, k), (x, y, z), (a, b, c))

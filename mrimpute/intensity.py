@@ -1,0 +1,61 @@
+"""Grey values: into the networks' [0, 1] and back to the study's own scale."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import StudyRefused
+from mrimpute.volume import BoolArray, FloatArray, Volume
+
+STUDY_PERCENTILE = 99.9
+"""In-brain percentile that the value 1 of a synthetic image stands for."""
+
+
+@dataclass(frozen=True)
+class GreyRange:
+    """The grey values of one source that become 0 and 1."""
+
+    low: float
+    high: float
+
+    def normalise(self, voxels: FloatArray) -> FloatArray:
+        """Clip to the range and map it to [0, 1]: any shape → the same shape, float32."""
+        clipped = np.clip(np.asarray(voxels, np.float64), self.low, self.high)
+        return ((clipped - self.low) / (self.high - self.low)).astype(np.float32)
+
+
+def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float | None) -> GreyRange:
+    """Return the range between two quantiles of the whole volume, background included.
+
+    Args:
+        volume: any grid.
+        quantiles: lower and upper, 0 to 1 (cWDM: 0.001 and 0.999, SPEC section 6).
+        floor: the lower bound is at least this, so that background 0 stays 0 in spite of a
+            few negative voxels; None for the authors' plain quantile.
+
+    Raises:
+        StudyRefused: the image has no contrast between the quantiles.
+    """
+    low, high = (float(value) for value in np.quantile(np.asarray(volume.voxels, np.float64), quantiles))
+    if floor is not None:
+        low = max(low, floor)
+    if not high > low:
+        raise StudyRefused(
+            f"{volume.path} has no grey values between its {quantiles[0]:.1%} and {quantiles[1]:.1%} quantiles",
+            "check that it shows a whole head",
+        )
+    return GreyRange(low, high)
+
+
+def study_scale(volumes: Mapping[Contrast, Volume]) -> float:
+    """Return the grey value that 1 stands for: the median over sources of their in-brain
+    99.9 percentile (brain: where the source is not zero)."""
+    tops = [float(np.percentile(volume.voxels[volume.voxels != 0], STUDY_PERCENTILE)) for volume in volumes.values()]
+    return float(np.median(tops))
+
+
+def to_study_scale(unit: FloatArray, head: BoolArray, scale: float) -> FloatArray:
+    """Map [0, 1] linearly to grey values; exactly 0 outside the head. (X, Y, Z) float32."""
+    return np.where(head, unit * np.float32(scale), np.float32(0)).astype(np.float32)

@@ -1,0 +1,64 @@
+"""The only readers and writers of images. A format is a module with `read_info` and `read`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrimpute.errors import ImageDamaged
+from mrimpute.io.nifti import ImageInfo
+from mrimpute.volume import Volume
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+OTHER_SUFFIXES = (".mha", ".nrrd")
+IMAGE_SUFFIXES = NIFTI_SUFFIXES + OTHER_SUFFIXES
+MIN_FOREGROUND = 0.005
+"""Least share of voxels that are not zero; below it the image is called empty."""
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split a file name into stem and image suffix ('' where it is no image)."""
+    for suffix in IMAGE_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)], name[-len(suffix) :]
+    return name, ""
+
+
+def read_info(path: Path) -> ImageInfo:
+    """Return grid, header and header warnings of an image file, without its voxels.
+
+    Raises:
+        ImageDamaged: the header is unreadable or describes no usable volume.
+    """
+    info: ImageInfo = _format(path).read_info(path)
+    return info
+
+
+def read_volume(path: Path) -> Volume:
+    """Read an image file and check that its voxels can be an acquired grey-value image.
+
+    Raises:
+        ImageDamaged: unreadable, damaged, not finite, constant, empty, or a mask.
+    """
+    volume: Volume = _format(path).read(path)
+    voxels = volume.voxels
+    finite = np.isfinite(voxels)
+    if not finite.all():
+        count = int(voxels.size - finite.sum())
+        raise ImageDamaged(f"{path} holds {count} voxels that are NaN or infinite", "replace them, by 0 where there is no tissue")
+    if np.abs(voxels).max() > np.finfo(np.float32).max:
+        raise ImageDamaged(f"{path} holds values beyond the range of float32", "rescale it")
+    values = np.unique(voxels[::2, ::2, ::2])
+    if values.size == 1 and (voxels == values[0]).all():
+        raise ImageDamaged(f"{path} is empty: every voxel is {values[0]:g}", "export the series again")
+    if np.count_nonzero(voxels) < MIN_FOREGROUND * voxels.size:
+        raise ImageDamaged(f"{path} is almost empty: {np.count_nonzero(voxels)} voxels are not zero", "export the series again")
+    if values.size == 2:
+        raise ImageDamaged(f"{path} holds two values only: a mask, not an image", "rename it or leave it out")
+    return volume
+
+
+def _format(path: Path) -> Any:
+    from mrimpute.io import metaimage, nifti
+
+    return metaimage if split_suffix(path.name)[1].lower() in OTHER_SUFFIXES else nifti

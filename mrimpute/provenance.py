@@ -1,0 +1,125 @@
+"""What made an image: the marks in the file, and the sidecar beside it."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mrimpute import __version__, io
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import ImageDamaged
+from mrimpute.prepare import Recipe
+from mrimpute.registry import Checkpoint
+from mrimpute.volume import Volume
+
+SIDECAR_SCHEMA = "mrimpute.sidecar/1"
+DESCRIPTION_MARK = "SYNTHETIC"
+WARNING = (
+    "This image is synthetic. It was computed from other series and was not acquired. "
+    "It may lack findings or show false ones. Not for diagnosis."
+)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything that decides the voxels; two equal ones make the same image.
+
+    Attributes:
+        target: contrast made.
+        checkpoint_sha256: digest of the weights.
+        sources: contrast → digest of the source's file.
+        sampler, steps, seed: how the network was sampled.
+        precision, device: number type and device type.
+        intensity: 'study' or 'unit'.
+        version: of mrimpute, up to the minor.
+    """
+
+    target: str
+    checkpoint_sha256: str
+    sources: dict[str, str]
+    sampler: str
+    steps: int
+    seed: int
+    precision: str
+    device: str
+    intensity: str
+    version: str = ".".join(__version__.split(".")[:2])
+
+
+def description(target: Contrast) -> str:
+    """Return the text for a NIfTI `descrip` field (79 ASCII characters at most)."""
+    return f"{DESCRIPTION_MARK} {target} made by mrimpute {__version__}; not acquired"
+
+
+def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
+    """Tell whether an image was made by mrimpute: by its sidecar or by its `descrip` field."""
+    if sidecar.get("schema") == SIDECAR_SCHEMA:
+        return True
+    try:
+        header = io.read_info(path).header
+    except ImageDamaged:
+        return False
+    return header is not None and bytes(header["descrip"].item()).startswith(DESCRIPTION_MARK.encode())
+
+
+def sidecar(
+    image: str,
+    image_sha256: str,
+    fingerprint: Fingerprint,
+    checkpoint: Checkpoint,
+    volumes: Mapping[Contrast, Volume],
+    recipe: Recipe,
+    warnings: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return the content of the JSON file beside a synthetic image.
+
+    File names stand in it without their folders, which may name a patient.
+    """
+    record = checkpoint.record
+    low = {contrast: asdict(grey) for contrast, grey in recipe.ranges.items()}
+    scale = recipe.scale if fingerprint.intensity == "study" else 1.0
+    return {
+        "schema": SIDECAR_SCHEMA,
+        "Synthetic": True,
+        "Warning": WARNING,
+        "Contrast": fingerprint.target,
+        "GeneratedBy": [{"Name": "mrimpute", "Version": __version__}],
+        "Sources": [
+            {"contrast": contrast, "file": volume.path.name, "sha256": volume.sha256, "range": low[contrast]}
+            for contrast, volume in volumes.items()
+        ],
+        "fingerprint": asdict(fingerprint),
+        "checkpoint": {
+            "name": checkpoint.name,
+            "generator": record.generator,
+            "origin": record.origin,
+            "sha256": fingerprint.checkpoint_sha256,
+            **record.about.model_dump(),
+        },
+        "grid": {"of": recipe.reference, "shape": recipe.grid.shape, "spacing_mm": recipe.grid.spacing},
+        "frame": {
+            "orientation": recipe.reorient.orientation,
+            "resampled_to_shape": recipe.resampled.shape if recipe.resampled else None,
+            "window_start": recipe.window.start,
+            "window_size": recipe.window.size,
+        },
+        "intensity": {"scale": fingerprint.intensity, "zero": 0.0, "one": scale},
+        "image": {"file": image, "sha256": image_sha256},
+        "warnings": list(warnings),
+        "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}
+        | {"python": platform.python_version()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Return a sidecar of ours, or {} where there is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and content.get("schema") == SIDECAR_SCHEMA else {}

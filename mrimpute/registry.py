@@ -1,0 +1,273 @@
+"""weights.toml and checkpoint folders → Checkpoint records, and where their files lie.
+
+A record carries all that decides a result: network size, frame of the inputs, sampling. No
+torch here: the rooms under `generators/` turn a record into a network.
+"""
+
+import hashlib
+import os
+import tomllib
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import WeightsUnavailable
+
+CHECKPOINT_TOML = "checkpoint.toml"
+MODEL_FILE = "model.safetensors"
+BUILTIN_FOLDER = Path(__file__).parent / "weights"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Table(BaseModel):
+    """A TOML table; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Table):
+    """The frame that a checkpoint was trained in.
+
+    Attributes:
+        orientation: array axes, for instance 'LPS'.
+        spacing_mm: isotropic voxel size.
+        window: voxels of the box that the network sees; None for the box around the head.
+        multiple: every axis of the window is a multiple of this.
+        clip_quantiles: quantiles of the whole volume that become 0 and 1.
+        clip_floor: least grey value that can become 0; None for the plain quantile.
+    """
+
+    orientation: Annotated[str, StringConstraints(pattern="^[LR][AP][SI]$")]
+    spacing_mm: float = Field(gt=0)
+    window: tuple[int, int, int] | None = None
+    multiple: int = Field(default=32, ge=1)
+    clip_quantiles: tuple[float, float]
+    clip_floor: float | None = 0.0
+
+
+class SamplingSpec(_Table):
+    """How a checkpoint is sampled.
+
+    Attributes:
+        ladder: name of the noise ladder it was trained on.
+        timesteps: rungs of that ladder.
+        predicts: what the network's output is.
+        steps: steps of the default sampler.
+        output_floor: values of the result up to this become 0.
+    """
+
+    ladder: Literal["linear-beta"]
+    timesteps: int = Field(ge=2)
+    predicts: Literal["clean"]
+    steps: int = Field(ge=1)
+    output_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class About(_Table):
+    """What a clinician wants to know before using a checkpoint."""
+
+    licence: str
+    trained_on: str
+    cite: str
+    quality: str = "not measured by us"
+    note: str = ""
+
+
+class HubFile(_Table):
+    """A file in a Hugging Face Hub repository."""
+
+    repo: str
+    revision: Annotated[str, StringConstraints(pattern="^([0-9a-f]{40}|unpinned)$")]
+    file: str
+    bytes: int | None = None
+    sha256: Sha256 | None = None
+
+
+class Record(_Table):
+    """One table of weights.toml, or a checkpoint.toml.
+
+    Attributes:
+        generator: which room loads it.
+        sources, target: contrasts in the network's channel order, and what it makes.
+        origin: 'hub', 'builtin' (in the package), 'file' (published elsewhere, imported by the
+            user), or 'trained' (a folder that `mrimpute train` wrote).
+        first_choice: what `--weights auto` takes for its route.
+        file, sha256: the safetensors file and its digest (of a folder: may be absent).
+        where: for origin 'file', where its authors publish it.
+        network: sizes, read by the generator's own room.
+    """
+
+    generator: Literal["cwdm", "aldm", "syndiff"]
+    sources: tuple[Contrast, ...] = Field(min_length=1)
+    target: Contrast
+    origin: Literal["builtin", "hub", "file", "trained"]
+    first_choice: bool = False
+    file: str = MODEL_FILE
+    sha256: Sha256 | None = None
+    hub: HubFile | None = None
+    where: str = ""
+    network: dict[str, Any]
+    inputs: InputSpec
+    sampling: SamplingSpec
+    about: About
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Record":
+        if self.origin == "builtin" and not self.sha256:
+            raise ValueError("a builtin checkpoint needs its sha256")
+        if self.origin == "hub" and not self.hub:
+            raise ValueError("a hub checkpoint needs its hub table")
+        if self.origin == "file" and not self.where:
+            raise ValueError("a checkpoint of origin 'file' needs where it is published")
+        if self.target in self.sources or len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources and target must all differ")
+        return self
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A record together with the place of its file.
+
+    Attributes:
+        name: of its table, or of its folder.
+        record: what it is.
+        path: the safetensors file, which may not be there yet.
+    """
+
+    name: str
+    record: Record
+    path: Path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file.
+
+        Raises:
+            WeightsUnavailable: the file is absent, or is not the one that the record names.
+        """
+        try:
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise WeightsUnavailable(f"checkpoint {self.name}: cannot read {self.path} ({error.strerror})", _LIST) from error
+        if self.record.sha256 and digest != self.record.sha256:
+            raise WeightsUnavailable(
+                f"checkpoint {self.name}: {self.path} is damaged (its sha256 is not the recorded one)",
+                "remove it and get it again",
+            )
+        return digest
+
+
+_LIST = "see `mrimpute weights list`"
+
+
+def home_folder() -> Path:
+    """Return where checkpoints and locks are kept: MRIMPUTE_HOME, or the user's cache folder."""
+    return Path(os.environ.get("MRIMPUTE_HOME") or platformdirs.user_cache_dir("mrimpute"))
+
+
+@cache
+def load_registry() -> dict[str, Checkpoint]:
+    """Return every known checkpoint by name: the package's weights.toml, then the user's own.
+
+    Raises:
+        WeightsUnavailable: a table is not valid; the message names file, table and key.
+    """
+    packaged = BUILTIN_FOLDER.parent / "weights.toml"
+    own = Path(platformdirs.user_config_dir("mrimpute")) / "weights.toml"
+    beside = BUILTIN_FOLDER.parent.parent / "weights.toml"
+    known: dict[str, Checkpoint] = {}
+    for file in (packaged if packaged.is_file() else beside, own):
+        if file is own and not file.is_file():
+            continue
+        for name, table in _read_toml(file).items():
+            record = _validated(f"{file}, table [{name}]", table)
+            known[name] = Checkpoint(name, record, _place(name, record))
+    return known
+
+
+def read_checkpoint_folder(folder: Path) -> Checkpoint:
+    """Return the checkpoint in a folder that `mrimpute train` wrote.
+
+    Raises:
+        WeightsUnavailable: no valid checkpoint.toml, or no weights beside it.
+    """
+    file = folder / CHECKPOINT_TOML
+    if not file.is_file():
+        raise WeightsUnavailable(f"{folder} is no checkpoint folder (no {CHECKPOINT_TOML} in it)", _LIST)
+    record = _validated(str(file), _read_toml(file))
+    path = folder / record.file
+    if path.resolve().parent != folder.resolve() or not path.is_file():
+        raise WeightsUnavailable(f"{folder}: {record.file} is not there", "train or copy it again")
+    return Checkpoint(folder.resolve().name, record, path)
+
+
+def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> Checkpoint:
+    """Return the checkpoint that the user's word means for one job.
+
+    Args:
+        word: 'auto' (the registry's first choice), 'builtin', a name, or a checkpoint folder.
+        generator, sources, target: the job.
+
+    Raises:
+        WeightsUnavailable: nothing fits, it is not there, or it is for another job.
+    """
+    job = f"{target} from {', '.join(sources)} with {generator}"
+    fitting = [c for c in load_registry().values() if _fits(c.record, generator, sources, target)]
+    if word == "auto":
+        chosen = [c for c in fitting if c.record.first_choice]
+    elif word == "builtin":
+        chosen = [c for c in fitting if c.record.origin == "builtin"]
+    elif word in load_registry():
+        chosen = [load_registry()[word]]
+    elif Path(word).is_dir():
+        chosen = [read_checkpoint_folder(Path(word))]
+    else:
+        raise WeightsUnavailable(f"no checkpoint and no folder is called {word!r}", _LIST)
+    if not chosen:
+        raise WeightsUnavailable(f"no {word} checkpoint makes {job}", "train one with `mrimpute train`, or " + _LIST)
+    checkpoint = chosen[0]
+    if not _fits(checkpoint.record, generator, sources, target):
+        record = checkpoint.record
+        raise WeightsUnavailable(
+            f"checkpoint {checkpoint.name} makes {record.target} from {', '.join(record.sources)} with {record.generator}, not {job}",
+            _LIST,
+        )
+    if not checkpoint.path.is_file():
+        raise WeightsUnavailable(
+            f"checkpoint {checkpoint.name}, the first choice for {target}, is not on this machine",
+            "add `--weights builtin` to use the small built-in network, or `--weights FOLDER` for your own",
+        )
+    return checkpoint
+
+
+def _fits(record: Record, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:
+    return record.generator == generator and record.target is target and set(record.sources) == set(sources)
+
+
+def _place(name: str, record: Record) -> Path:
+    if record.origin == "builtin":
+        return BUILTIN_FOLDER / record.file
+    return home_folder() / "checkpoints" / name / MODEL_FILE
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(f"cannot read {file}: {error}", "repair or remove it") from error
+
+
+def _validated(where: str, table: Any) -> Record:
+    try:
+        return Record.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "table"
+        raise WeightsUnavailable(f"{where}: {key}: {first['msg']}", "correct the entry") from error

@@ -1,0 +1,358 @@
+"""Folder → Study: which series is which contrast, and why."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mrimpute import io
+from mrimpute.contrasts import BRATS_FOUR, Contrast, parse_contrast
+from mrimpute.errors import StudyAmbiguous, StudyRefused, UsageError
+from mrimpute.evidence import Evidence, compatible, names_agent, sidecar_evidence
+from mrimpute.naming import NameReading, Naming, bids_naming, make_naming, nnunet_channel, read_name
+from mrimpute.provenance import is_synthetic
+from mrimpute.volume import Grid
+
+MAX_DEPTH = 3
+"""How deep below the study folder images are looked for, where the folder itself has none."""
+MAX_FILES = 20_000
+_TWIN_WORDS = ("_bias", "_unstripped")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One image volume of a study that was identified.
+
+    Attributes:
+        contrast: what it shows.
+        path: its file, as the user gave it.
+        evidence: why, strongest first.
+        grid: where its voxels lie.
+        warnings: what its header makes one say.
+    """
+
+    contrast: Contrast
+    path: Path
+    evidence: tuple[Evidence, ...]
+    grid: Grid
+    warnings: tuple[str, ...] = ()
+    reading: NameReading = field(default_factory=NameReading, repr=False)
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of the strongest piece of evidence, 0 to 1."""
+        return max(item.confidence for item in self.evidence)
+
+
+@dataclass(frozen=True)
+class NotUsed:
+    """A file that is no source, with the reason."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """One visit of one subject.
+
+    Attributes:
+        folder: as the user gave it.
+        name: short name for messages and output folders.
+        series: the identified series, one per contrast, in the order of `Contrast`.
+        naming: how a new image of this study is called.
+        set_aside: images that are recognised as no source (masks, maps, synthetic …).
+        unidentified: images that nothing identifies; never used.
+    """
+
+    folder: Path
+    name: str
+    series: tuple[Series, ...]
+    naming: Naming
+    set_aside: tuple[NotUsed, ...] = ()
+    unidentified: tuple[NotUsed, ...] = ()
+
+    @property
+    def present(self) -> tuple[Contrast, ...]:
+        return tuple(series.contrast for series in self.series)
+
+    @property
+    def missing(self) -> tuple[Contrast, ...]:
+        """Those of t1, t1c, t2, flair that were not acquired."""
+        return tuple(contrast for contrast in BRATS_FOUR if contrast not in self.present)
+
+    def get(self, contrast: Contrast) -> Series:
+        """Return the series of a contrast (KeyError where there is none)."""
+        for series in self.series:
+            if series.contrast is contrast:
+                return series
+        raise KeyError(contrast)
+
+
+def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) -> Study:
+    """Identify the series in a study folder by user's word, sidecar and name; never by pixels.
+
+    Only headers are read. The folder itself is searched, or, where it holds no image, the
+    folders below it.
+
+    Args:
+        folder: the study.
+        overrides: the user's word: contrast → file. It always wins.
+
+    Raises:
+        StudyRefused: no such folder, no image in it.
+        StudyAmbiguous: two files for one contrast, or evidence that contradicts itself.
+        ImageDamaged: an identified series has an unusable header.
+        UsageError: an override names no file.
+    """
+    overrides = overrides or {}
+    chosen = {_existing(path, folder, contrast): contrast for contrast, path in overrides.items()}
+    if len(chosen) < len(overrides):
+        raise UsageError("one file was named for two contrasts", "name each file once")
+    paths = _image_files(folder)
+    inside = {path.resolve() for path in paths}
+    paths += [path for path in chosen if path.resolve() not in inside]
+    if not paths:
+        raise StudyRefused(f"no image in {folder} (looked for {', '.join(io.IMAGE_SUFFIXES)})", _dicom_hint(folder))
+    by_resolved = {path.resolve(): contrast for path, contrast in chosen.items()}
+    channels = _nnunet_channels(folder, [path for path in paths if path.resolve() not in by_resolved])
+
+    found: list[Series] = []
+    set_aside: list[NotUsed] = []
+    unidentified: list[NotUsed] = []
+    sidecars = {path: _sidecar(path) for path in paths}
+    agents = {path for path, sidecar in sidecars.items() if sidecar and names_agent(sidecar)}
+    agent_tells = agents != {path for path, sidecar in sidecars.items() if sidecar}
+    for path in paths:
+        user = by_resolved.get(path.resolve())
+        if is_synthetic(path, sidecars[path]):
+            if user:
+                raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
+            set_aside.append(NotUsed(path, "made by mrimpute, not acquired"))
+            continue
+        outcome = _identify(path, folder, user, channels, sidecars[path], agent_tells and path in agents)
+        if isinstance(outcome, Series):
+            found.append(outcome)
+        elif outcome.reason.startswith("unknown"):
+            unidentified.append(outcome)
+        else:
+            set_aside.append(outcome)
+
+    series, twins = _one_each(found, set(overrides))
+    name, naming = _names(folder, series, channels)
+    return Study(folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
+
+
+def _existing(path: Path, folder: Path, contrast: Contrast) -> Path:
+    """Return the override's file, looked for as given and then inside the study."""
+    for candidate in (path, folder / path):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(f"--{contrast} {path}: no such file")
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Return the images of the folder, or of the folders below it, sorted; hidden names are skipped.
+
+    Raises:
+        StudyRefused: the folder does not exist, is no folder, cannot be listed, or is huge.
+    """
+    if not folder.exists():
+        raise StudyRefused(f"no such folder: {folder}", "check the path")
+    if not folder.is_dir():
+        raise StudyRefused(f"{folder} is a file", "give the folder that holds the study's images")
+    images: list[Path] = []
+    seen = 0
+    try:
+        for root, folders, files in os.walk(folder, onerror=_raise):
+            depth = len(Path(root).relative_to(folder).parts)
+            here = [Path(root) / name for name in files if not name.startswith(".") and io.split_suffix(name)[1]]
+            images += here
+            seen += len(files)
+            if seen > MAX_FILES:
+                raise StudyRefused(f"{folder} holds more than {MAX_FILES} files", "give one study's folder")
+            stop = (depth == 0 and here) or depth >= MAX_DEPTH
+            folders[:] = [] if stop else sorted(name for name in folders if name[0] != "." and name != "derivatives")
+    except OSError as error:
+        raise StudyRefused(f"cannot list {error.filename}: {error.strerror}", "check its permissions") from error
+    return sorted(images)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _dicom_hint(folder: Path) -> str:
+    """Return what to do about a folder without images; DICOM is not read yet."""
+    for path in sorted(folder.rglob("*"))[:50]:
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(132)[128:] == b"DICM":
+                    return "it holds DICOM files, which this version does not read: convert them with dcm2niix"
+    return "give the folder of one study"
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """Return the JSON sidecar of an image, or {} where there is none that can be read."""
+    sidecar = path.with_name(io.split_suffix(path.name)[0] + ".json")
+    try:
+        content = json.loads(sidecar.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _nnunet_channels(folder: Path, paths: list[Path]) -> dict[int, Contrast]:
+    """Return channel → contrast for a folder of nnU-Net images, {} for any other folder.
+
+    The order of channels is nowhere but in dataset.json, so without it nothing is guessed.
+
+    Raises:
+        StudyRefused: nnU-Net names without a dataset.json that explains them.
+    """
+    stems = [io.split_suffix(path.name)[0] for path in paths]
+    if not any(nnunet_channel(stem) and not read_name(stem).contrast for stem in stems):
+        return {}
+    resolved = folder.resolve()
+    for place in (resolved, *resolved.parents[:2]):
+        file = place / "dataset.json"
+        if file.is_file():
+            return _read_dataset_json(file)
+    raise StudyRefused(
+        f"{folder} has nnU-Net names (CASE_0000 …) but no dataset.json that says which channel is which",
+        "put dataset.json beside it, or name the series with --t1, --t1c, --t2, --flair",
+    )
+
+
+def _read_dataset_json(file: Path) -> dict[int, Contrast]:
+    try:
+        content = json.loads(file.read_bytes())
+        names = content.get("channel_names") or content["modality"]
+        return {int(channel): parse_contrast(str(name)) for channel, name in names.items()}
+    except UsageError as error:
+        raise StudyRefused(f"{file}: {error.text}", "name the series with --t1, --t1c, --t2, --flair") from error
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise StudyRefused(f"{file} does not list channel_names", "repair it") from error
+
+
+def _identify(
+    path: Path,
+    folder: Path,
+    user: Contrast | None,
+    channels: Mapping[int, Contrast],
+    sidecar: Mapping[str, Any],
+    agent: bool,
+) -> Series | NotUsed:
+    """Weigh the evidence for one image; a NotUsed that begins with 'unknown' was not identified."""
+    stem = io.split_suffix(path.name)[0]
+    reading = read_name(stem)
+    evidence: list[Evidence] = []
+    if user:
+        evidence.append(Evidence(user, f"named by the user with --{user}", 1.0))
+        reading = replace(reading, contrast=user) if compatible(reading.contrast or user, user) else NameReading()
+    else:
+        if reading.set_aside:
+            return NotUsed(path, reading.set_aside)
+        if reading.conflict:
+            raise StudyAmbiguous(f"{path}: {reading.conflict}", f"say which with --{reading.contrast} {path.name}")
+        channel = nnunet_channel(stem)
+        if channel and channel[1] in channels and not reading.contrast:
+            contrast = channels[channel[1]]
+            reading = NameReading(contrast, stem[-4:], stem[:-4])
+            evidence.append(Evidence(contrast, f"channel {channel[1]} in dataset.json", 0.95))
+        elif reading.contrast:
+            evidence.append(Evidence(reading.contrast, f"'{reading.word}' in its name", 0.9))
+        elif path.parent != folder and (above := read_name(path.parent.name)).contrast and not above.conflict:
+            evidence.append(Evidence(above.contrast, f"in a folder called '{path.parent.name}'", 0.8))
+        evidence += _sidecar_items(sidecar, agent)
+        if evidence and evidence[-1].contrast is None:
+            return NotUsed(path, evidence[-1].reason)
+    if not evidence:
+        return NotUsed(path, "unknown: neither its name nor a sidecar says what it is")
+    contrast = _agreed(path, evidence)
+    info = io.read_info(path)
+    return Series(contrast, path, tuple(evidence), info.grid, info.warnings, reading)
+
+
+def _sidecar_items(sidecar: Mapping[str, Any], agent: bool) -> list[Evidence]:
+    physics = sidecar_evidence(sidecar)
+    items = [replace(physics, reason=f"sidecar: {physics.reason}")] if physics else []
+    if agent and physics and physics.contrast is Contrast.T1:
+        items.append(Evidence(Contrast.T1C, "sidecar: names a contrast agent", 0.9))
+    return items
+
+
+def _agreed(path: Path, evidence: list[Evidence]) -> Contrast:
+    """Return the one contrast that all evidence allows.
+
+    Raises:
+        StudyAmbiguous: two pieces of evidence cannot both be true.
+    """
+    first = evidence[0].contrast
+    assert first is not None
+    agreed = first
+    for item in evidence[1:]:
+        if item.contrast is None or not compatible(agreed, item.contrast):
+            raise StudyAmbiguous(
+                f"{path}: {evidence[0].reason} says {first}, but {item.reason} says {item.contrast}",
+                f"settle it with --{first} {path.name} or --{item.contrast} {path.name}",
+            )
+        if Contrast.T1C in (agreed, item.contrast):
+            agreed = Contrast.T1C
+    return agreed
+
+
+def _one_each(found: list[Series], overruled: set[Contrast]) -> tuple[tuple[Series, ...], list[NotUsed]]:
+    """Return one series per contrast, and those that a better one replaces.
+
+    Raises:
+        StudyAmbiguous: two candidates for one contrast.
+    """
+    series: list[Series] = []
+    twins: list[NotUsed] = []
+    for contrast in Contrast:
+        candidates = [item for item in found if item.contrast is contrast]
+        if contrast in overruled:
+            winner = max(candidates, key=lambda item: item.confidence)
+            twins += [NotUsed(item.path, f"overruled by --{contrast}") for item in candidates if item is not winner]
+            candidates = [winner]
+        plain = {_untwinned(item.path) for item in candidates if _untwinned(item.path) == str(item.path)}
+        for item in list(candidates):
+            if str(item.path) not in plain and _untwinned(item.path) in plain:
+                candidates.remove(item)
+                twins.append(NotUsed(item.path, f"a variant of {Path(_untwinned(item.path)).name}; take it with --{contrast}"))
+        if len(candidates) > 1:
+            names = ", ".join(str(item.path) for item in candidates)
+            raise StudyAmbiguous(
+                f"{contrast} found {len(candidates)} times ({names})",
+                f"name one with --{contrast} {candidates[0].path.name}, or give one study at a time",
+            )
+        series += candidates
+    return tuple(series), twins
+
+
+def _untwinned(path: Path) -> str:
+    """Return the path without the words that mark a processed variant of the same scan."""
+    text = str(path)
+    for word in _TWIN_WORDS:
+        text = text.replace(word, "")
+    return text
+
+
+def _names(folder: Path, series: tuple[Series, ...], channels: Mapping[int, Contrast]) -> tuple[str, Naming]:
+    """Return the study's name and how its new images are called."""
+    name = folder.resolve().name or "study"
+    readings = [item.reading for item in series if item.reading.word]
+    if channels and readings:
+        numbers = {contrast: f"{channel:04d}" for channel, contrast in channels.items()}
+        return name, Naming("nnunet", readings[0].prefix, "", numbers)
+    if readings and all(reading.prefix.startswith("sub-") and reading.prefix.endswith("_") for reading in readings):
+        naming = bids_naming([reading.prefix.rstrip("_") for reading in readings])
+        return naming.prefix.rstrip("_"), naming
+    if len(readings) < len(series):
+        return name, make_naming(name, [])
+    return name, make_naming(name, readings)
+
+

@@ -1,0 +1,79 @@
+"""The one volume type: voxels, where they lie, and which file they came from."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+SAME_GRID_MM = 1e-3
+"""Two grids are the same when no corner voxel differs by more than this, in mm."""
+
+FloatArray = NDArray[np.floating[Any]]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A voxel grid in space.
+
+    Attributes:
+        shape: number of voxels along the three array axes.
+        affine: (4, 4) float64, voxel index → RAS+ millimetres.
+    """
+
+    shape: tuple[int, int, int]
+    affine: FloatArray
+
+    @cached_property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along each array axis, in mm."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @cached_property
+    def orientation(self) -> str:
+        """Nearest anatomical axis codes, for instance 'LPS': axis 0 runs towards the left."""
+        return "".join(str(code) for code in nib.orientations.aff2axcodes(self.affine))
+
+    @cached_property
+    def shear(self) -> float:
+        """Largest |cosine| between two array axes; 0 for a rectangular grid."""
+        axes = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        cosines = axes.T @ axes
+        return float(np.abs(cosines - np.diag(np.diag(cosines))).max())
+
+    def corners(self) -> FloatArray:
+        """Return the (8, 3) RAS positions of the corner voxels' centres, in mm."""
+        ends = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
+        corners: FloatArray = nib.affines.apply_affine(self.affine, ends)
+        return corners
+
+    def same_as(self, other: "Grid") -> bool:
+        """Tell whether both grids have one shape and lie within SAME_GRID_MM."""
+        if self.shape != other.shape:
+            return False
+        return bool(np.abs(self.corners() - other.corners()).max() <= SAME_GRID_MM)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image volume as read.
+
+    Attributes:
+        voxels: (X, Y, Z) float32 or float64, scaled values, finite.
+        grid: where the voxels lie.
+        path: the file, as the user gave it.
+        sha256: digest of the file's bytes.
+        header: nibabel header of a NIfTI file (None for other formats): what a result on the
+            same grid copies.
+    """
+
+    voxels: FloatArray
+    grid: Grid
+    path: Path
+    sha256: str
+    header: Any = field(default=None, repr=False)

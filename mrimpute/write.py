@@ -1,0 +1,270 @@
+"""Where a result goes, and how it gets there: whole or not at all, never over acquired data."""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from filelock import FileLock, Timeout
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
+from mrimpute.io import nifti
+from mrimpute.provenance import Fingerprint, is_synthetic, read_sidecar
+from mrimpute.study import Study
+from mrimpute.volume import FloatArray
+
+PART_PREFIX = ".mrimpute-"
+PART_SUFFIX = ".part"
+FOREIGN_PART_AGE_S = 24 * 3600
+"""A part of another host's run is taken for dead at this age."""
+FREE_SPACE_MARGIN = 2**20
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one result belongs.
+
+    Attributes:
+        image: the NIfTI file.
+        sidecar: the JSON file of the same stem.
+    """
+
+    image: Path
+    sidecar: Path
+
+
+def place_for(study: Study, target: Contrast, out: Path | None) -> Place:
+    """Return where the result of one target belongs.
+
+    Args:
+        study: the study.
+        target: the contrast made.
+        out: the user's folder, in which the study gets one of its own; None for beside the
+            sources (for BIDS: under derivatives/mrimpute of the data set).
+    """
+    stem = study.naming.stem(target)
+    if out is not None:
+        folder = out / study.name
+    elif study.naming.scheme == "bids":
+        folder = _bids_folder(study)
+    else:
+        folder = study.series[0].path.parent if _one_folder(study) else study.folder
+    return Place(folder / f"{stem}.nii.gz", folder / f"{stem}.json")
+
+
+def _one_folder(study: Study) -> bool:
+    """Tell whether all series lie in one folder inside the study."""
+    folders = {series.path.parent for series in study.series}
+    return len(folders) == 1 and folders.pop().resolve().is_relative_to(study.folder.resolve())
+
+
+def _bids_folder(study: Study) -> Path:
+    """Return the anat folder below derivatives/mrimpute of the BIDS data set."""
+    folder = study.series[0].path.parent
+    entities = dict(part.split("-", 1) for part in study.naming.prefix.rstrip("_").split("_"))
+    root = folder
+    for ancestor in (folder, *folder.resolve().parents):
+        root = ancestor
+        if (ancestor / "dataset_description.json").is_file() or (ancestor / f"sub-{entities['sub']}").is_dir():
+            break
+    else:
+        root = study.folder
+    session = [f"ses-{entities['ses']}"] if "ses" in entities else []
+    return root.joinpath("derivatives", "mrimpute", f"sub-{entities['sub']}", *session, "anat")
+
+
+def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> bool:
+    """Decide what an existing file at the place means.
+
+    Returns:
+        True: the very image is there, whole; nothing is to be done. False: write.
+
+    Raises:
+        OutputRefused: a file is there that mrimpute did not make, or made by another recipe
+            and may not overwrite.
+    """
+    record = read_sidecar(place.sidecar)
+    if place.sidecar.exists() and not record:
+        raise OutputRefused(f"{place.sidecar} exists and was not made by mrimpute", "move it, or choose another --out")
+    if not place.image.exists():
+        return False
+    if not is_synthetic(place.image, {}):
+        raise OutputRefused(f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away")
+    whole = record.get("image", {}).get("sha256") == _file_sha256(place.image)
+    equal = record.get("fingerprint") == asdict(fingerprint)
+    if whole and equal and not overwrite:
+        return True
+    if whole and not overwrite:
+        raise OutputRefused(f"{place.image} was made before by another recipe", "add --overwrite to replace it")
+    return False
+
+
+def check_room(place: Place, voxels: int) -> None:
+    """Check, before anything heavy, that the result can be written.
+
+    Raises:
+        OutputRefused: the folder is not writable.
+        ResourcesExhausted: too little free space for an uncompressed image.
+    """
+    folder = place.image.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputRefused(f"cannot write in {folder}", "choose another folder with --out")
+    needed, free = 4 * voxels + FREE_SPACE_MARGIN, shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourcesExhausted(
+            f"{folder} has {free / 1e6:.0f} MB free and up to {needed / 1e6:.0f} MB are needed",
+            "free some space, or choose another folder with --out",
+        )
+
+
+@contextmanager
+def holding(study: Study) -> Iterator[None]:
+    """Hold the study against other runs of mrimpute on this account.
+
+    Raises:
+        OutputRefused: another run holds it, or no lock can be made.
+    """
+    state = Path(os.environ.get("MRIMPUTE_HOME") or platformdirs.user_state_dir("mrimpute")) / "locks"
+    key = hashlib.sha256(os.fsencode(study.folder.resolve())).hexdigest()[:24]
+    lock = FileLock(state / f"{key}.lock")
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputRefused(f"another run of mrimpute holds {study.folder}", "wait for it to end") from error
+    except OSError as error:
+        raise OutputRefused(f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_HOME to a writable folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any]) -> None:
+    """Place an image and its sidecar: temporary files, flushed, read back, then renamed.
+
+    The sidecar comes first: killed in between, it describes an image that is not there, and
+    the next run makes it.
+
+    Args:
+        place: where.
+        image: the bytes of the NIfTI file.
+        voxels: what reading them back must give.
+        sidecar: the content of the JSON file.
+
+    Raises:
+        OutputRefused: the folder refuses, or a foreign file appeared at the place.
+        ResourcesExhausted: the disk is full.
+    """
+    folder = place.image.parent
+    parts: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_dead_parts(folder)
+        text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
+        for content in (image, text.encode()):
+            parts.append(_part(folder))
+            _write_through(parts[-1], content)
+        _verify(parts[0], image, voxels)
+        if place.image.exists() and not is_synthetic(place.image, {}):
+            raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
+        replace = place.image.exists()
+        os.replace(parts[1], place.sidecar)
+        _publish(parts[0], place.image, replace)
+        _sync_folder(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourcesExhausted(f"the disk is full: {folder}", "free some space, or choose another folder with --out") from error
+        raise OutputRefused(f"cannot write in {folder} ({error.strerror})", "choose another folder with --out") from error
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def _part(folder: Path) -> Path:
+    host = "".join(c if c.isalnum() else "_" for c in socket.gethostname())[:40]
+    return folder / f"{PART_PREFIX}{host}-{os.getpid()}-{secrets.token_hex(4)}{PART_SUFFIX}"
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _verify(part: Path, image: bytes, voxels: FloatArray) -> None:
+    """Read the written file back; a difference means the disk cannot be trusted.
+
+    Raises:
+        OutputRefused: bytes or voxels differ.
+    """
+    try:
+        same = part.read_bytes() == image and np.array_equal(nifti.read(part).voxels, np.asarray(voxels, np.float32))
+    except MrimputeError:
+        same = False
+    if not same:
+        raise OutputRefused(f"what was written in {part.parent} does not read back the same", "check that disk")
+
+
+def _publish(part: Path, final: Path, replace: bool) -> None:
+    """Give the part its final name; unless it replaces our own file, in a way that fails if
+    the name is taken meanwhile."""
+    if replace:
+        os.replace(part, final)
+        return
+    try:
+        os.link(part, final)
+    except FileExistsError as error:
+        raise OutputRefused(f"{final} appeared meanwhile", "run again") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.rename(part, final)  # a file system without hard links
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_dead_parts(folder: Path) -> None:
+    """Remove parts that killed runs left behind."""
+    own_host = _part(folder).name.removeprefix(PART_PREFIX).rsplit("-", 2)[0]
+    for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
+        host, pid, _ = part.name.removeprefix(PART_PREFIX).rsplit("-", 2)
+        dead = not _alive(int(pid)) if host == own_host else time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
+        if dead:
+            part.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
