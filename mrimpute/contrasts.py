@@ -22,10 +22,10 @@ BRATS_FOUR = (Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR)
 ALIASES: dict[str, Contrast] = {
     **dict.fromkeys(("t1", "t1w", "t1n", "t1pre", "t1native", "mprage", "3dt1"), Contrast.T1),
     **dict.fromkeys(
-        ("t1c", "t1ce", "t1gd", "t1gad", "t1gado", "t1post", "t1km", "t1wks", "t1wce")
-        + ("t1cw", "t1+c", "t1+gd", "ct1", "t1ks", "gado"),
+        ["t1c", "t1ce", "t1gd", "t1gad", "t1gado", "t1post", "t1km", "t1wks", "t1wce", "t1cw", "t1+c", "t1+gd", "ct1"],
         Contrast.T1C,
     ),
+    **dict.fromkeys(("t1ks", "gado"), Contrast.T1C),
     **dict.fromkeys(("t2", "t2w", "3dt2"), Contrast.T2),
     **dict.fromkeys(("flair", "t2f", "t2flair", "fla", "fl", "3dflair"), Contrast.FLAIR),
     **dict.fromkeys(("pd", "pdw", "dp"), Contrast.PD),

@@ -8,8 +8,8 @@
     │   └── NoRoute               nothing can make the target from what is present
     ├── WeightsUnavailable    4   a checkpoint is absent, damaged or unknown
     ├── ResourcesExhausted    5   memory, disk or the asked-for device
-    ├── OutputRefused         6   the result cannot be placed where it belongs
-    └── Terminated          143   SIGTERM or SIGHUP arrived (Ctrl-C is KeyboardInterrupt, 130)
+    └── OutputRefused         6   the result cannot be placed where it belongs
+    Terminated          130, 143  a signal arrived; no `except Exception` stops it
 
 Everything else is a bug and ends with code 1.
 """
@@ -55,42 +55,65 @@ class MrimputeError(Exception):
 
 
 class UsageError(MrimputeError):
+    """Wrong words on the command line, or wrong arguments of a function."""
+
     exit_code = ExitCode.USAGE
     kind = "usage"
 
 
 class StudyRefused(MrimputeError):
+    """The study cannot be used as it is."""
+
     exit_code = ExitCode.REFUSED
     kind = "study-refused"
 
 
 class ImageDamaged(StudyRefused):
+    """A file is unreadable, damaged, or no usable image."""
+
     kind = "image-damaged"
 
 
 class StudyAmbiguous(StudyRefused):
+    """Two readings of the study are possible; the user must say which holds."""
+
     kind = "study-ambiguous"
 
 
 class NoRoute(StudyRefused):
+    """Nothing can make the target from what is present."""
+
     kind = "no-route"
 
 
 class WeightsUnavailable(MrimputeError):
+    """A checkpoint is absent, damaged, unknown, or for another job."""
+
     exit_code = ExitCode.WEIGHTS
     kind = "weights-unavailable"
 
 
 class ResourcesExhausted(MrimputeError):
+    """Not enough memory or disk, or the device asked for is not there."""
+
     exit_code = ExitCode.RESOURCES
     kind = "resources-exhausted"
 
 
 class OutputRefused(MrimputeError):
+    """The result cannot be placed where it belongs."""
+
     exit_code = ExitCode.OUTPUT
     kind = "output-refused"
 
 
-class Terminated(MrimputeError):
-    exit_code = ExitCode.TERMINATED
-    kind = "terminated"
+class Terminated(BaseException):
+    """A signal asked the program to end.
+
+    Attributes:
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM and SIGHUP.
+    """
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code

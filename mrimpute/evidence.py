@@ -25,7 +25,9 @@ class Evidence:
     confidence: float
 
 
-def physics_evidence(echo: float | None, repetition: float | None, inversion: float | None, gradient: bool) -> Evidence | None:
+def physics_evidence(
+    echo: float | None, repetition: float | None, inversion: float | None, gradient: bool
+) -> Evidence | None:
     """Judge a series by its times.
 
     Args:
@@ -67,10 +69,12 @@ def sidecar_evidence(sidecar: Mapping[str, Any]) -> Evidence | None:
     """Judge a series by a BIDS or dcm2niix sidecar, whose times are seconds."""
     if str(sidecar.get("Modality", "MR")).upper() != "MR":
         return None
-    milliseconds = [_number(sidecar.get(key), 1000.0) for key in ("EchoTime", "RepetitionTime", "InversionTime")]
+    echo, repetition, inversion = (
+        _number(sidecar.get(key), 1000.0) for key in ("EchoTime", "RepetitionTime", "InversionTime")
+    )
     sequence = sidecar.get("ScanningSequence", "")
     words = sequence if isinstance(sequence, list) else str(sequence).replace("\\", "_").split("_")
-    return physics_evidence(*milliseconds, gradient="GR" in [str(word).upper() for word in words])
+    return physics_evidence(echo, repetition, inversion, "GR" in [str(word).upper() for word in words])
 
 
 def names_agent(sidecar: Mapping[str, Any]) -> bool:

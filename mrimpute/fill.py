@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from mrimpute import device, io, provenance, write
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, UsageError
-from mrimpute.io import nifti
 from mrimpute.intensity import to_study_scale
+from mrimpute.io import nifti
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
 from mrimpute.prepare import Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import Checkpoint, choose_checkpoint
 from mrimpute.study import Study, find_series
-from mrimpute.volume import FloatArray, Volume
+from mrimpute.volume import Volume
 
 if TYPE_CHECKING:
     from mrimpute.generators.contract import Generator
@@ -66,7 +66,9 @@ class Options:
         for word in self.weights:
             name, equals, rest = word.partition("=")
             if equals and name not in GENERATOR_NAMES:
-                raise UsageError(f"--weights {word}: no generator is called {name!r}", f"use {', '.join(GENERATOR_NAMES)}")
+                raise UsageError(
+                    f"--weights {word}: no generator is called {name!r}", f"use {', '.join(GENERATOR_NAMES)}"
+                )
             if not equals:
                 general.append(word)
             elif name == generator:
@@ -145,7 +147,7 @@ class Engine:
 
     def __init__(self, options: Options, progress: Progress | None = None) -> None:
         self.options = options
-        self.progress = progress or (lambda what, done, total: None)
+        self.progress = progress or (lambda _what, _done, _total: None)
         self._loaded: tuple[str, Generator] | None = None
 
     def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:

@@ -43,9 +43,11 @@ class Reorient:
         return Grid((x, y, z), affine)
 
     def apply(self, voxels: Any) -> Any:
+        """Return the array (X, Y, Z) with its axes turned."""
         return np.ascontiguousarray(nib.orientations.apply_orientation(voxels, self._there))
 
     def undo(self, voxels: Any) -> Any:
+        """Return an array of the turned grid with its axes turned back."""
         back = self._turn(self.orientation, self.source.orientation)
         return np.ascontiguousarray(nib.orientations.apply_orientation(voxels, back))
 

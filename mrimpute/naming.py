@@ -19,20 +19,30 @@ SET_ASIDE_WORDS = {
     **dict.fromkeys(("seg", "segm", "segmentation", "aseg", "parc"), "a segmentation"),
     **dict.fromkeys(("mask", "brainmask", "gtv", "voided"), "a mask or masked image"),
     **dict.fromkeys(("localizer", "localiser", "scout", "survey", "loc"), "a localiser"),
-    **dict.fromkeys(("dwi", "dti", "swi", "asl", "bold", "mra", "tof", "cbf", "cbv", "adc", "dsc", "dce"), "another kind of scan"),
+    **dict.fromkeys(
+        ("dwi", "dti", "swi", "asl", "bold", "mra", "tof", "cbf", "cbv", "adc", "dsc", "dce"), "another kind of scan"
+    ),
     **dict.fromkeys(("t2star", "t2starw", "t2*", "t2*w", "unit1", "mp2rage", "stir"), "another kind of scan"),
     "uncertainty": "an uncertainty map",
 }
 """Words that, anywhere in a name, mean the file is no source."""
 SET_ASIDE_LAST_WORDS = {
-    **dict.fromkeys(("label", "labels", "roi", "lesion", "lesions", "tumor", "tumour", "ot", "truth"), "a segmentation"),
+    **dict.fromkeys(
+        ("label", "labels", "roi", "lesion", "lesions", "tumor", "tumour", "ot", "truth"), "a segmentation"
+    ),
     **dict.fromkeys(("fa", "md", "rd", "ad", "l1", "l2", "l3", "map", "phase", "eddy", "noise"), "a computed map"),
 }
 """Words that mean so only at the end, because they also occur in names of persons and places."""
 
 _WEAK_WORDS = frozenset({"ct", "fl", "fla", "pd", "dp"})
 _BIDS = re.compile(r"(?P<entities>sub-[A-Za-z0-9+]+(?:_[A-Za-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)")
-_BIDS_SUFFIXES = {"t1w": Contrast.T1, "t2w": Contrast.T2, "flair": Contrast.FLAIR, "pdw": Contrast.PD, "ct": Contrast.CT}
+_BIDS_SUFFIXES = {
+    "t1w": Contrast.T1,
+    "t2w": Contrast.T2,
+    "flair": Contrast.FLAIR,
+    "pdw": Contrast.PD,
+    "ct": Contrast.CT,
+}
 _NNUNET = re.compile(r"(?P<case>.+)_(?P<channel>00\d\d)")
 
 

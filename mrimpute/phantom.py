@@ -109,7 +109,8 @@ def head(contrasts: Sequence[Contrast], seed: int) -> dict[Contrast, FloatArray]
     box = tuple(slice(low, low + size) for low, size in zip(start, _BOX, strict=True))
     images = {}
     for contrast in contrasts:
-        clean = sum(fraction * np.float32(signal(TISSUES[name], contrast)) for name, fraction in fractions.items())
+        weights = [np.float32(signal(TISSUES[name], contrast)) for name in fractions]
+        clean = np.sum([weight * part for weight, part in zip(weights, fractions.values(), strict=True)], axis=0)
         scale = 1200 / signal(TISSUES["white"], Contrast.T1) if contrast in (Contrast.T1, Contrast.T1C) else 6000
         noise = draw.normal(0, 0.012 * float(np.percentile(clean[brain], 95)), (2, *_BOX))
         noisy = np.hypot(clean * bias + noise[0], noise[1])
@@ -140,7 +141,11 @@ def _anatomy(draw: np.random.Generator) -> tuple[dict[str, FloatArray], BoolArra
         0, np.float32(30) - np.hypot(sy * 0.55, sz - 4)
     )
     cerebral = big > np.maximum(cerebellum, stem)
-    pial = np.where(cerebral, np.minimum(np.minimum(big, folds), fissure * 1.2), np.minimum(cerebellum + 8 * (stem > cerebellum), leaves + 0.6))
+    pial = np.where(
+        cerebral,
+        np.minimum(np.minimum(big, folds), fissure * 1.2),
+        np.minimum(cerebellum + 8 * (stem > cerebellum), leaves + 0.6),
+    )
     labels = np.where(pial < 4.0, 1, 0)  # 0 white, 1 grey, 2 nuclei, 3 fluid, then the lesion
     labels[(stem > 0) & (stem > cerebellum) & ~cerebral] = 0
 
@@ -187,13 +192,13 @@ def _sheet(draw: np.random.Generator, size_mm: float, depth: FloatArray, reach_m
 def _smooth_field(draw: np.random.Generator, size_mm: float) -> FloatArray:
     """Return Gaussian noise over the box, smoothed to structures of about this size, variance 1."""
     spectrum = np.fft.rfftn(draw.standard_normal(_BOX, dtype=np.float32))
-    field = np.fft.irfftn(spectrum * _transfer(size_mm / np.pi), _BOX)
+    field = np.fft.irfftn(spectrum * _transfer(size_mm / np.pi), _BOX, axes=(0, 1, 2))
     return np.asarray(field / field.std(), np.float32)
 
 
 def _blur(mask: BoolArray) -> FloatArray:
     """Return a mask with the soft edges that finite voxels give it."""
-    return np.asarray(np.fft.irfftn(np.fft.rfftn(mask) * _transfer(0.6), _BOX), np.float32)
+    return np.asarray(np.fft.irfftn(np.fft.rfftn(mask) * _transfer(0.6), _BOX, axes=(0, 1, 2)), np.float32)
 
 
 def _transfer(sigma: float) -> FloatArray:

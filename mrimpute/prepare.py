@@ -144,7 +144,9 @@ def _check_overlap(volumes: Mapping[Contrast, Volume], grid: Grid, supports: Map
             skull-stripped.
     """
     warnings = []
-    full = [c for c, volume in volumes.items() if np.count_nonzero(volume.voxels > 0) > FULL_SUPPORT * volume.voxels.size]
+    full = [
+        c for c, volume in volumes.items() if np.count_nonzero(volume.voxels > 0) > FULL_SUPPORT * volume.voxels.size
+    ]
     if full:
         warnings.append(f"{', '.join(full)}: not skull-stripped, it seems; the networks were trained on stripped heads")
     moved = [contrast for contrast, volume in volumes.items() if not volume.grid.same_as(grid)]
@@ -153,12 +155,18 @@ def _check_overlap(volumes: Mapping[Contrast, Volume], grid: Grid, supports: Map
         raise StudyRefused(f"{', '.join(moved)} lies on another grid and the heads are not skull-stripped", advice)
     whole = np.logical_or.reduce(list(supports.values()))
     for contrast in moved:
-        both = 2 * np.count_nonzero(supports[contrast] & whole)
-        dice = both / max(1, np.count_nonzero(supports[contrast]) + np.count_nonzero(whole))
+        dice = _dice(supports[contrast], whole)
         if dice < MIN_OVERLAP:
-            raise StudyRefused(f"{contrast} ({volumes[contrast].path}) does not lie on the others (overlap {dice:.2f})", advice)
+            raise StudyRefused(
+                f"{contrast} ({volumes[contrast].path}) does not lie on the others (overlap {dice:.2f})", advice
+            )
         warnings.append(f"{contrast} lies on another grid; it was interpolated by its header (overlap {dice:.2f})")
     return warnings
+
+
+def _dice(one: BoolArray, other: BoolArray) -> float:
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / max(1, total)
 
 
 def _head_on(grid: Grid, volumes: Mapping[Contrast, Volume]) -> BoolArray:

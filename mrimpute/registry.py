@@ -155,7 +155,9 @@ class Checkpoint:
             with self.path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise WeightsUnavailable(f"checkpoint {self.name}: cannot read {self.path} ({error.strerror})", _LIST) from error
+            raise WeightsUnavailable(
+                f"checkpoint {self.name}: cannot read {self.path} ({error.strerror})", _LIST
+            ) from error
         if self.record.sha256 and digest != self.record.sha256:
             raise WeightsUnavailable(
                 f"checkpoint {self.name}: {self.path} is damaged (its sha256 is not the recorded one)",
@@ -236,7 +238,8 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
     if not _fits(checkpoint.record, generator, sources, target):
         record = checkpoint.record
         raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name} makes {record.target} from {', '.join(record.sources)} with {record.generator}, not {job}",
+            f"checkpoint {checkpoint.name} makes {record.target} from {', '.join(record.sources)} "
+            f"with {record.generator}, not {job}",
             _LIST,
         )
     if not checkpoint.path.is_file():

@@ -76,6 +76,7 @@ class Study:
 
     @property
     def present(self) -> tuple[Contrast, ...]:
+        """The contrasts that were acquired."""
         return tuple(series.contrast for series in self.series)
 
     @property
@@ -322,7 +323,9 @@ def _one_each(found: list[Series], overruled: set[Contrast]) -> tuple[tuple[Seri
         for item in list(candidates):
             if str(item.path) not in plain and _untwinned(item.path) in plain:
                 candidates.remove(item)
-                twins.append(NotUsed(item.path, f"a variant of {Path(_untwinned(item.path)).name}; take it with --{contrast}"))
+                twins.append(
+                    NotUsed(item.path, f"a variant of {Path(_untwinned(item.path)).name}; take it with --{contrast}")
+                )
         if len(candidates) > 1:
             names = ", ".join(str(item.path) for item in candidates)
             raise StudyAmbiguous(
@@ -354,5 +357,3 @@ def _names(folder: Path, series: tuple[Series, ...], channels: Mapping[int, Cont
     if len(readings) < len(series):
         return name, make_naming(name, [])
     return name, make_naming(name, readings)
-
-

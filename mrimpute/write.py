@@ -101,7 +101,9 @@ def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> boo
     if not place.image.exists():
         return False
     if not is_synthetic(place.image, {}):
-        raise OutputRefused(f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away")
+        raise OutputRefused(
+            f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away"
+        )
     whole = record.get("image", {}).get("sha256") == _file_sha256(place.image)
     equal = record.get("fingerprint") == asdict(fingerprint)
     if whole and equal and not overwrite:
@@ -147,7 +149,9 @@ def holding(study: Study) -> Iterator[None]:
     except Timeout as error:
         raise OutputRefused(f"another run of mrimpute holds {study.folder}", "wait for it to end") from error
     except OSError as error:
-        raise OutputRefused(f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_HOME to a writable folder") from error
+        raise OutputRefused(
+            f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_HOME to a writable folder"
+        ) from error
     try:
         yield
     finally:
@@ -188,8 +192,12 @@ def write(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any
         _sync_folder(folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourcesExhausted(f"the disk is full: {folder}", "free some space, or choose another folder with --out") from error
-        raise OutputRefused(f"cannot write in {folder} ({error.strerror})", "choose another folder with --out") from error
+            raise ResourcesExhausted(
+                f"the disk is full: {folder}", "free some space, or choose another folder with --out"
+            ) from error
+        raise OutputRefused(
+            f"cannot write in {folder} ({error.strerror})", "choose another folder with --out"
+        ) from error
     finally:
         for part in parts:
             part.unlink(missing_ok=True)

@@ -48,13 +48,13 @@ app.add_typer(train.app, name="train")
 app.command("example", epilog=example.EPILOG)(example.example)
 
 
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated("stopped by a signal", "nothing half-written is left")
+def _terminate(number: int, _frame: object) -> None:
+    raise Terminated(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a code of `ExitCode`."""
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -72,12 +72,9 @@ def _run(words: list[str], debug: bool) -> int:
             raise
         _say(str(error))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; nothing half-written is left")
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+    except Terminated as end:
+        _say("stopped by a signal; nothing half-written is left")
+        return end.exit_code
     except typer.TyperException as error:
         _say(f"{error}; see mrimpute --help")
         return ExitCode.USAGE

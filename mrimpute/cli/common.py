@@ -4,10 +4,14 @@ from typing import Annotated
 
 import typer
 
-Device = Annotated[str, typer.Option(envvar="MRIMPUTE_DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel="How")]
+Device = Annotated[
+    str, typer.Option(envvar="MRIMPUTE_DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel="How")
+]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, envvar="MRIMPUTE_THREADS", help="CPU threads (default: all the job may use).", rich_help_panel="How"),
+    typer.Option(
+        min=1, envvar="MRIMPUTE_THREADS", help="CPU threads (default: all the job may use).", rich_help_panel="How"
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per study and line.", rich_help_panel="Output")]

@@ -12,7 +12,9 @@ EPILOG = "Example: mrimpute example demo && mrimpute fill demo --missing flair -
 
 def example(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the study.")],
-    full: Annotated[bool, typer.Option("--full", help="Write all four contrasts; without it, FLAIR is left out.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Write all four contrasts; without it, FLAIR is left out.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another head.")] = 0,
     debug: common.Debug = False,
 ) -> None:

@@ -32,8 +32,13 @@ def fill(
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Study folders.")],
     missing: Annotated[
         list[str] | None,
-        typer.Option("--missing", "-m", metavar="CONTRAST", rich_help_panel=_WHAT,
-                     help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: all that is missing."),
+        typer.Option(
+            "--missing",
+            "-m",
+            metavar="CONTRAST",
+            rich_help_panel=_WHAT,
+            help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: all that is missing.",
+        ),
     ] = None,
     t1: Annotated[Path | None, _series("t1")] = None,
     t1c: Annotated[Path | None, _series("t1c")] = None,
@@ -47,17 +52,26 @@ def fill(
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="MRIMPUTE_WEIGHTS", metavar="WORD", rich_help_panel=_HOW,
-                     help="auto, builtin, a name from `weights list`, or a checkpoint folder; GENERATOR=WORD for one generator."),
+        typer.Option(
+            envvar="MRIMPUTE_WEIGHTS",
+            metavar="WORD",
+            rich_help_panel=_HOW,
+            help="auto, builtin, a name from `weights list`, or a checkpoint folder; GENERATOR=WORD for one generator.",
+        ),
     ] = None,
     sampler: Annotated[
         Literal["ddim", "ddpm"],
-        typer.Option(envvar="MRIMPUTE_SAMPLER", rich_help_panel=_HOW,
-                     help="ddim: few deterministic steps, near the mean. ddpm: the paper's 1000 random steps."),
+        typer.Option(
+            envvar="MRIMPUTE_SAMPLER",
+            rich_help_panel=_HOW,
+            help="ddim: few deterministic steps, near the mean. ddpm: the paper's 1000 random steps.",
+        ),
     ] = "ddim",
     steps: Annotated[
         int | None,
-        typer.Option(min=1, envvar="MRIMPUTE_STEPS", rich_help_panel=_HOW, help="Of ddim. Default: the checkpoint's own."),
+        typer.Option(
+            min=1, envvar="MRIMPUTE_STEPS", rich_help_panel=_HOW, help="Of ddim. Default: the checkpoint's own."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(envvar="MRIMPUTE_SEED", rich_help_panel=_HOW, help="Of the noise.")] = 0,
     device: common.Device = "auto",
@@ -68,23 +82,36 @@ def fill(
     threads: common.Threads = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", envvar="MRIMPUTE_OUT", rich_help_panel=_WHERE,
-                     help="Write to DIR/STUDY-NAME/. Default: beside the study's images."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            envvar="MRIMPUTE_OUT",
+            rich_help_panel=_WHERE,
+            help="Write to DIR/STUDY-NAME/. Default: beside the study's images.",
+        ),
     ] = None,
     intensity: Annotated[
         Literal["study", "unit"],
-        typer.Option(envvar="MRIMPUTE_INTENSITY", rich_help_panel=_WHERE,
-                     help="Grey values on the study's scale, or in [0, 1]."),
+        typer.Option(
+            envvar="MRIMPUTE_INTENSITY", rich_help_panel=_WHERE, help="Grey values on the study's scale, or in [0, 1]."
+        ),
     ] = "study",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", rich_help_panel=_WHERE, help="Replace an earlier synthetic image; never an acquired one.")
+        bool,
+        typer.Option(
+            "--overwrite", rich_help_panel=_WHERE, help="Replace an earlier synthetic image; never an acquired one."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", rich_help_panel=_OUTPUT, help="Print the plan; write nothing.")
     ] = False,
     as_json: common.Json = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", envvar="MRIMPUTE_QUIET", rich_help_panel=_OUTPUT, help="No progress, notes or warnings.")
+        bool,
+        typer.Option(
+            "--quiet", "-q", envvar="MRIMPUTE_QUIET", rich_help_panel=_OUTPUT, help="No progress, notes or warnings."
+        ),
     ] = False,
     debug: common.Debug = False,
 ) -> None:
@@ -93,7 +120,14 @@ def fill(
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine, Options
 
-    named = {Contrast.T1: t1, Contrast.T1C: t1c, Contrast.T2: t2, Contrast.FLAIR: flair, Contrast.PD: pd, Contrast.CT: ct}
+    named = {
+        Contrast.T1: t1,
+        Contrast.T1C: t1c,
+        Contrast.T2: t2,
+        Contrast.FLAIR: flair,
+        Contrast.PD: pd,
+        Contrast.CT: ct,
+    }
     overrides = {contrast: path for contrast, path in named.items() if path is not None}
     if overrides and len(studies) > 1:
         raise UsageError("a series can be named for one study only", "fill that study by itself")
@@ -128,7 +162,7 @@ def _one(
     import json
 
     from mrimpute.cli import render
-    from mrimpute.errors import MrimputeError, Terminated
+    from mrimpute.errors import MrimputeError
     from mrimpute.fill import Outcome
 
     started = time.monotonic()
@@ -139,8 +173,6 @@ def _one(
             engine.plan(folder, targets, outcome)
         else:
             engine.fill(folder, targets, outcome)
-    except Terminated:
-        raise
     except MrimputeError as error:
         if debug:
             raise
@@ -179,12 +211,17 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
 def _progress(quiet: bool) -> "Iterator[Progress]":
     """Give a callback that draws a bar on a terminal, and nothing anywhere else."""
     if quiet or not sys.stderr.isatty():
-        yield lambda what, done, total: None
+        yield lambda _what, _done, _total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

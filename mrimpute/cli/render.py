@@ -25,10 +25,9 @@ def scan_text(study: Study) -> str:
     lines = [f"{study.folder}  (names: {study.naming.scheme})"]
     width = max((len(str(series.path)) for series in study.series), default=0)
     for series in study.series:
-        lines.append(
-            f"  {series.contrast:<6}{series.confidence:.2f}  {series.path!s:<{width}}  {_grid_text(series)}  "
-            + "; ".join(item.reason for item in series.evidence[:2])
-        )
+        reasons = "; ".join(item.reason for item in series.evidence[:2])
+        place = f"{series.path!s:<{width}}  {_grid_text(series)}"
+        lines += [f"  {series.contrast:<6}{series.confidence:.2f}  {place}  {reasons}"]
     lines += [f"  set aside     {item.path}: {item.reason}" for item in study.set_aside]
     lines += [f"  not used      {item.path}: {item.reason}" for item in study.unidentified]
     lines.append(f"  missing       {', '.join(study.missing) or 'nothing'}")
@@ -123,6 +122,7 @@ def fill_record(
 
 
 def error_record(error: MrimputeError) -> dict[str, str]:
+    """Return an error as a JSON object."""
     return {"code": error.kind, "text": error.text, "hint": error.hint}
 
 
@@ -154,7 +154,9 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
         name = checkpoint.name + (" *" if record.first_choice else "")
         sources = ",".join(record.sources)
         about = record.about
-        rows.append((name, record.target, sources, record.origin, "yes" if here else "no", size, about.licence, about.quality))
+        rows.append(
+            (name, record.target, sources, record.origin, "yes" if here else "no", size, about.licence, about.quality)
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, "* first choice of --weights auto"])

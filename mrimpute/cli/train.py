@@ -32,7 +32,7 @@ def cwdm(
     ] = False,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.0,
     augment: Annotated[bool, typer.Option("--augment", help="Mirror, and bend grey values of the sources.")] = False,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster, not bit-exact when resumed.")] = "float32",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between two saves.")] = 200,
     device: common.Device = "auto",
@@ -53,7 +53,9 @@ def cwdm(
         widths = tuple(int(word) for word in levels.split(","))
         network = NetworkConfig(channels, widths, res_blocks, groups)
     except ValueError as error:
-        raise UsageError(f"impossible network: {error}", "correct --channels, --levels, --res-blocks or --groups") from error
+        raise UsageError(
+            f"impossible network: {error}", "correct --channels, --levels, --res-blocks or --groups"
+        ) from error
     plan = training.TrainingPlan(
         sources=tuple(contrast for contrast in BRATS_FOUR if contrast is not made),
         target=made,

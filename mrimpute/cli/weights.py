@@ -26,9 +26,7 @@ def list_(as_json: common.Json = False, debug: common.Debug = False) -> None:
 
 
 @app.command("path", epilog="Example: mrimpute weights path cwdm-flair-small")
-def path(
-    name: Annotated[str, typer.Argument(help="A name from `weights list`.")], debug: common.Debug = False
-) -> None:
+def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")], debug: common.Debug = False) -> None:
     """Print the file of a checkpoint, after comparing its sha256."""
     from mrimpute.errors import WeightsUnavailable
     from mrimpute.registry import load_registry

@@ -39,23 +39,27 @@ class Ladder:
 
     @cached_property
     def alphas_cumprod(self) -> Table:
-        product: Table = np.cumprod(1.0 - self.betas)
-        return product
+        """(N,) share of signal variance left at each rung."""
+        return np.asarray(np.cumprod(1.0 - self.betas), np.float64)
 
     @cached_property
     def alphas_cumprod_prev(self) -> Table:
+        """(N,) the same one rung below; 1 below the first."""
         return np.concatenate(([1.0], self.alphas_cumprod[:-1]))
 
     @cached_property
     def posterior_variance(self) -> Table:
+        """(N,) variance of q(x_{t-1} | x_t, x_0)."""
         return self.betas * (1.0 - self.alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
 
     @cached_property
     def posterior_mean_clean(self) -> Table:
+        """(N,) weight of the clean image in the posterior mean."""
         return self.betas * np.sqrt(self.alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
 
     @cached_property
     def posterior_mean_noisy(self) -> Table:
+        """(N,) weight of the state in the posterior mean."""
         return (1.0 - self.alphas_cumprod_prev) * np.sqrt(1.0 - self.betas) / (1.0 - self.alphas_cumprod)
 
     @cached_property
@@ -116,14 +120,14 @@ def official_timesteps(total: int, specification: str) -> tuple[int, ...]:
     size, extra = divmod(total, len(counts))
     kept: list[int] = []
     start = 0
-    for section, count in enumerate(counts):
+    for section, keep in enumerate(counts):
         length = size + (1 if section < extra else 0)
-        if count > length:
-            raise ValueError(f"cannot keep {count} of {length} steps")
-        stride = 1.0 if count <= 1 else (length - 1) / (count - 1)
+        if keep > length:
+            raise ValueError(f"cannot keep {keep} of {length} steps")
+        gap = 1.0 if keep <= 1 else (length - 1) / (keep - 1)
         position = 0.0
-        for _ in range(max(count, 1)):
+        for _ in range(max(keep, 1)):
             kept.append(start + round(position))
-            position += stride
+            position += gap
         start += length
     return tuple(sorted(set(kept)))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mrimpute.diffusion.ladder import Ladder

@@ -30,4 +30,6 @@ class Generator(Protocol):
 
     def __call__(
         self, prepared: Prepared, targets: tuple[Contrast, ...], seed: int, progress: Progress
-    ) -> list[Synthetic]: ...
+    ) -> list[Synthetic]:
+        """Make the targets from prepared sources; see the generator's own class."""
+        ...

@@ -45,14 +45,18 @@ def read_volume(path: Path) -> Volume:
     finite = np.isfinite(voxels)
     if not finite.all():
         count = int(voxels.size - finite.sum())
-        raise ImageDamaged(f"{path} holds {count} voxels that are NaN or infinite", "replace them, by 0 where there is no tissue")
+        raise ImageDamaged(
+            f"{path} holds {count} voxels that are NaN or infinite", "replace them, by 0 where there is no tissue"
+        )
     if np.abs(voxels).max() > np.finfo(np.float32).max:
         raise ImageDamaged(f"{path} holds values beyond the range of float32", "rescale it")
     values = np.unique(voxels[::2, ::2, ::2])
     if values.size == 1 and (voxels == values[0]).all():
         raise ImageDamaged(f"{path} is empty: every voxel is {values[0]:g}", "export the series again")
     if np.count_nonzero(voxels) < MIN_FOREGROUND * voxels.size:
-        raise ImageDamaged(f"{path} is almost empty: {np.count_nonzero(voxels)} voxels are not zero", "export the series again")
+        raise ImageDamaged(
+            f"{path} is almost empty: {np.count_nonzero(voxels)} voxels are not zero", "export the series again"
+        )
     if values.size == 2:
         raise ImageDamaged(f"{path} holds two values only: a mask, not an image", "rename it or leave it out")
     return volume

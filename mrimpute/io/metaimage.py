@@ -75,11 +75,9 @@ def _affine(reader: Any) -> FloatArray:
 
 def _check_length(path: Path, raw: bytes, grid: Grid) -> None:
     """Refuse an uncompressed MetaImage that is shorter than it says: ITK may fill in zeros."""
-    fields = dict(
-        tuple(part.strip() for part in line.split(b"=", 1))
-        for line in raw[:4096].split(b"ElementDataFile", 1)[0].splitlines()
-        if b"=" in line
-    )
+    lines = raw[:4096].split(b"ElementDataFile", 1)[0].splitlines()
+    pairs = (line.partition(b"=") for line in lines)
+    fields = {key.strip(): value.strip() for key, _, value in pairs}
     sizes = {b"CHAR": 1, b"SHORT": 2, b"INT": 4, b"FLOAT": 4, b"DOUBLE": 8, b"LONG": 8}
     kind = fields.get(b"ElementType", b"").removeprefix(b"MET_").removesuffix(b"_TYPE").removeprefix(b"U")
     width = sizes.get(kind, 0) if fields.get(b"CompressedData", b"False") == b"False" else 0

@@ -195,7 +195,9 @@ def _check_header(path: Path, header: Any) -> ImageInfo:
     if not low <= min(grid.spacing) <= max(grid.spacing) <= high:
         raise refuse(f"voxel size {_mm(grid.spacing)} mm is outside {low:g} to {high:g} mm")
     if grid.shear > SHEAR_LIMIT:
-        raise refuse(f"its axes are sheared by {grid.shear:.3g}, over {SHEAR_LIMIT:g}", "resample it to a rectangular grid")
+        raise refuse(
+            f"its axes are sheared by {grid.shear:.3g}, over {SHEAR_LIMIT:g}", "resample it to a rectangular grid"
+        )
     warnings = [f"{path}: {form_warning}"] if form_warning else []
     if grid.shear > SHEAR_NOTICED:
         warnings.append(f"{path}: axes sheared by {grid.shear:.2g}; the shear is kept")

@@ -34,7 +34,8 @@ def idwt(bands: Tensor) -> Tensor:
     parts = list(bands.split(1, dim=1))
     for axis in (4, 3, 2):
         parts = [_merge(low, high, axis) for low, high in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
+    volume: Tensor = parts[0]
+    return volume
 
 
 def pack(volume: Tensor) -> Tensor:
@@ -51,6 +52,7 @@ def unpack(packed: Tensor) -> Tensor:
 
 def _split(band: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Return the low and high half-band along one axis: s*a + s*b and s*a - s*b."""
+    even: Tensor
     even, odd = band.unflatten(axis, (-1, 2)).mul(_TAP).unbind(axis + 1)
     return even + odd, even - odd
 

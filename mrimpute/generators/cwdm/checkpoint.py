@@ -1,6 +1,5 @@
 """cWDM checkpoints: record → network, and network → checkpoint folder."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,5 +85,3 @@ def record_table(config: NetworkConfig) -> dict[str, Any]:
         "res_blocks": config.res_blocks,
         "groups": config.groups,
     }
-
-

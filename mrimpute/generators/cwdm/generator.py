@@ -85,7 +85,8 @@ class CwdmGenerator:
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
             steps = reverse(lambda x, t: self._predict(x, condition, t), state, self.ladder, self.sampler, noise)
-            for done, state in enumerate(steps, 1):
+            for done, reached in enumerate(steps, 1):
+                state = reached
                 progress(done, len(self.ladder))
             image = _wavelet.unpack(state)[0, 0]  # (X, Y, Z)
             image = torch.where(image <= self.output_floor, 0.0, image).clamp_(0.0, 1.0)

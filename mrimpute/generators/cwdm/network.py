@@ -45,7 +45,7 @@ class NetworkConfig:
     @property
     def image_multiple(self) -> int:
         """Every axis of the image must be a multiple of this: the transform and each level halve it."""
-        return 2 ** len(self.channel_mult)
+        return int(2 ** len(self.channel_mult))
 
 
 def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
@@ -61,6 +61,7 @@ class Norm(nn.GroupNorm):
     channels-last GroupNorm loses three digits on the CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, X, Y, Z); the result has the input's type."""
         return super().forward(x.float().contiguous()).to(x.dtype)
 
 
@@ -80,6 +81,14 @@ def _silu(x: Tensor) -> Tensor:
     return F.silu(x, inplace=not x.requires_grad)
 
 
+def _zeroed(layer: nn.Conv3d) -> nn.Conv3d:
+    """Set a convolution to zero: a fresh residual block is the identity (SPEC section 3)."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ResBlock(nn.Module):
     """Residual block, optionally between two resolutions.
 
@@ -91,18 +100,15 @@ class ResBlock(nn.Module):
         super().__init__()
         embedding = 4 * config.base_channels
         self.resample = {"": None, "down": halve, "up": double}[resample]
-        self.in_layers = nn.Sequential(
-            Norm(config.groups, inputs), nn.SiLU(), nn.Conv3d(inputs, outputs, 3, padding=1)
-        )
+        self.in_layers = nn.Sequential(Norm(config.groups, inputs), nn.SiLU(), nn.Conv3d(inputs, outputs, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, outputs))
         self.out_layers = nn.Sequential(
-            Norm(config.groups, outputs), nn.SiLU(), nn.Identity(), nn.Conv3d(outputs, outputs, 3, padding=1)
+            Norm(config.groups, outputs), nn.SiLU(), nn.Identity(), _zeroed(nn.Conv3d(outputs, outputs, 3, padding=1))
         )
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1)
-        nn.init.zeros_(self.out_layers[3].weight)
-        nn.init.zeros_(self.out_layers[3].bias)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, in, X, Y, Z), (B, 4C) → (B, out, X', Y', Z')."""
         norm, _, convolve = self.in_layers
         h = _silu(norm(x))
         if self.resample is not None:
@@ -111,13 +117,15 @@ class ResBlock(nn.Module):
         h = h + self.emb_layers(embedding)[:, :, None, None, None].to(h.dtype)
         norm, _, _, convolve = self.out_layers
         h = convolve(_silu(norm(h)))
-        return self.skip_connection(x) + h
+        result: Tensor = self.skip_connection(x) + h
+        return result
 
 
-class Stage(nn.Sequential):
-    """One entry of the U-Net: convolution or residual blocks, in a row."""
+class Stage(nn.ModuleList):
+    """One entry of the U-Net: a convolution or residual blocks, in a row."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Apply each layer; only residual blocks see the embedding (B, 4C)."""
         for layer in self:
             x = layer(x, embedding) if isinstance(layer, ResBlock) else layer(x)
         return x
@@ -138,18 +146,18 @@ class WaveletUNet(nn.Module):
         deepest = len(widths) - 1
         self.time_embed = nn.Sequential(nn.Linear(base, 4 * base), nn.SiLU(), nn.Linear(4 * base, 4 * base))
 
-        self.input_blocks = nn.ModuleList([Stage(nn.Conv3d(config.in_channels, base, 3, padding=1))])
+        self.input_blocks = nn.ModuleList([Stage([nn.Conv3d(config.in_channels, base, 3, padding=1)])])
         skips, current = [base], base
         for level, width in enumerate(widths):
             for _ in range(config.res_blocks):
-                self.input_blocks.append(Stage(ResBlock(config, current, width)))
+                self.input_blocks.append(Stage([ResBlock(config, current, width)]))
                 current = width
                 skips.append(current)
             if level != deepest:
-                self.input_blocks.append(Stage(ResBlock(config, current, current, "down")))
+                self.input_blocks.append(Stage([ResBlock(config, current, current, "down")]))
                 skips.append(current)
 
-        self.middle_block = Stage(ResBlock(config, current, current), ResBlock(config, current, current))
+        self.middle_block = Stage([ResBlock(config, current, current), ResBlock(config, current, current)])
 
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
@@ -158,11 +166,11 @@ class WaveletUNet(nn.Module):
                 current = width
                 if level and block == config.res_blocks:
                     layers.append(ResBlock(config, current, current, "up"))
-                self.output_blocks.append(Stage(*layers))
+                self.output_blocks.append(Stage(layers))
 
-        self.out = nn.Sequential(Norm(config.groups, base), nn.SiLU(), nn.Conv3d(base, config.out_channels, 3, padding=1))
-        nn.init.zeros_(self.out[2].weight)
-        nn.init.zeros_(self.out[2].bias)
+        self.out = nn.Sequential(
+            Norm(config.groups, base), nn.SiLU(), _zeroed(nn.Conv3d(base, config.out_channels, 3, padding=1))
+        )
 
     def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
         """Predict clean sub-bands.
@@ -185,4 +193,5 @@ class WaveletUNet(nn.Module):
         for stage in self.output_blocks:
             h = stage(torch.cat([h, skips.pop()], dim=1), embedding)  # up again
         norm, _, convolve = self.out
-        return convolve(_silu(norm(h)))  # (B, 8, X, Y, Z)
+        bands: Tensor = convolve(_silu(norm(h)))  # (B, 8, X, Y, Z)
+        return bands

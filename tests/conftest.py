@@ -1,0 +1,136 @@
+"""What tests share: the shared material, small studies built in code, the real command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks wait for threads more than they compute
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDENS = ROOT / "tests" / "goldens"
+OBLIQUE = nib.affines.from_matvec(
+    nib.eulerangles.euler2mat(0.1, -0.2, 0.15) @ np.diag([-1.0, -1.1, 1.2]), [12.5, 80.0, -33.0]
+)
+"""An affine that is oblique and anisotropic on purpose."""
+
+
+def _shared() -> Path:
+    return Path(os.environ.get("MRIMPUTE_TEST_DATA") or ROOT.parent / "shared")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared material; tests that need it skip where it is absent."""
+    if not (_shared() / "data").is_dir():
+        pytest.skip("the shared material is absent (MRIMPUTE_TEST_DATA, ../shared)")
+    return _shared()
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path) -> Path:
+    return shared / "reference" / "cwdm" / "goldens"
+
+
+def head_voxels(contrast: Contrast, shape: Sequence[int] = (40, 48, 36), seed: int = 0) -> np.ndarray:
+    """Return int16 voxels that could be a head: a noisy ellipsoid with a contrast's own values."""
+    noise = np.random.default_rng([seed, list(Contrast).index(contrast)]).integers(-40, 40, shape)
+    axes = np.meshgrid(*[np.linspace(-1.25, 1.25, n) for n in shape], indexing="ij")
+    radius = np.sqrt(sum(axis**2 for axis in axes))
+    inner = {"t1": 300, "t1c": 350, "t2": 900, "flair": 200, "pd": 800, "ct": 40}[contrast]
+    values = np.where(radius < 0.4, inner, 1000 - inner // 2) + noise
+    return np.where(radius < 1, values, 0).astype(np.int16)
+
+
+WORDS = {
+    "brats23": {"t1": "-t1n", "t1c": "-t1c", "t2": "-t2w", "flair": "-t2f"},
+    "brats21": {"t1": "_t1", "t1c": "_t1ce", "t2": "_t2", "flair": "_flair"},
+}
+
+
+def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(voxels, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1, strip_shears=True)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
+    return path
+
+
+MakeStudy = Callable[..., Path]
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> MakeStudy:
+    """Build a study folder of small heads in register."""
+
+    def make(
+        name: str = "case",
+        contrasts: Sequence[Contrast] = (Contrast.T1, Contrast.T1C, Contrast.T2),
+        shape: Sequence[int] = (40, 48, 36),
+        affine: np.ndarray = OBLIQUE,
+        scheme: str = "brats23",
+        seed: int = 0,
+    ) -> Path:
+        for contrast in contrasts:
+            path = tmp_path / name / f"{name}{WORDS[scheme][contrast]}.nii.gz"
+            write_nifti(path, head_voxels(contrast, shape, seed), affine)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Path]:
+    """Checkpoint folders with random weights, one per target, that run in no time."""
+    import torch
+    from safetensors.torch import save_file
+
+    from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+    from mrimpute.generators.cwdm.training import TrainingPlan, checkpoint_toml
+
+    folders = {}
+    for target in BRATS_FOUR:
+        folder = tmp_path_factory.mktemp("weights") / f"tiny-{target}"
+        folder.mkdir()
+        sources = tuple(contrast for contrast in BRATS_FOUR if contrast is not target)
+        plan = TrainingPlan(sources, target, NetworkConfig(4, (1, 2), 1, 2), steps=1, window=None)
+        torch.manual_seed(5)
+        network = WaveletUNet(plan.network)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        save_file(network.state_dict(), folder / "model.safetensors")
+        (folder / "checkpoint.toml").write_text(checkpoint_toml(replace(plan), []))
+        folders[target] = folder
+    return folders
+
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """Run the real command line in a process of its own."""
+    home = tmp_path_factory.mktemp("home")
+
+    def run(*words: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MRIMPUTE_")}
+        environment |= {"MRIMPUTE_HOME": str(home), "HF_HUB_OFFLINE": "1", "MRIMPUTE_THREADS": "1"} | (env or {})
+        command = [sys.executable, "-m", "mrimpute", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, **options)
+
+    return run
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder with its bytes: to show that nothing changed."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
