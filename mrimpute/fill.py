@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mrimpute import device, io, provenance, write
+from mrimpute import device, hub, io, provenance, write
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, UsageError
 from mrimpute.intensity import to_study_scale
@@ -14,7 +14,7 @@ from mrimpute.io import nifti
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
 from mrimpute.prepare import Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
-from mrimpute.registry import Checkpoint, choose_checkpoint
+from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
 from mrimpute.study import Study, find_series
 from mrimpute.volume import Volume
 
@@ -34,7 +34,8 @@ class Options:
         generator: instead of the table's choice.
         out: folder in which each study gets one; None for beside the sources.
         intensity: grey values on the study's scale, or left in [0, 1].
-        weights: 'auto', 'builtin', a name or a folder; `GENERATOR=…` for one generator only.
+        weights: 'auto', 'builtin', a name, a folder or hf://owner/repo; `GENERATOR=…` for one
+            generator only.
         sampler, steps: None for the checkpoint's own.
         seed: of the noise.
         device: auto, cpu, cuda or cuda:N.
@@ -145,9 +146,10 @@ def fill(
 class Engine:
     """Fills studies one after the other; a network stays loaded while it is the one needed."""
 
-    def __init__(self, options: Options, progress: Progress | None = None) -> None:
+    def __init__(self, options: Options, progress: Progress | None = None, say: hub.Say | None = None) -> None:
         self.options = options
         self.progress = progress or (lambda _what, _done, _total: None)
+        self.say = say or (lambda _line: None)
         self._loaded: tuple[str, Generator] | None = None
 
     def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:
@@ -181,7 +183,7 @@ class Engine:
         write.check_room(place, max(int(_voxels(item.grid.shape)) for item in series))
         volumes = {contrast: io.read_volume(study.get(contrast).path) for contrast in job.sources}
         outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
-        checkpoint = choose_checkpoint(options.weights_for(job.generator), job.generator, job.sources, job.target)
+        checkpoint = self._checkpoint(job)
         fingerprint = self._fingerprint(job, checkpoint, volumes)
         if write.already_made(place, fingerprint, options.overwrite):
             digest = hashlib.sha256(place.image.read_bytes()).hexdigest()
@@ -202,6 +204,15 @@ class Engine:
         )
         write.write(place, image, voxels, record)
         return Output(place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe)
+
+    def _checkpoint(self, job: Job) -> Checkpoint:
+        """Return the checkpoint for a job, fetched from the Hub where that is its origin."""
+        word = self.options.weights_for(job.generator)
+        if word.startswith(HUB_WORD):
+            hub.pull(word, self.say)
+        checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
+        hub.obtain(checkpoint, self.say)
+        return checkpoint
 
     def _fingerprint(self, job: Job, checkpoint: Checkpoint, volumes: dict[Contrast, Volume]) -> Fingerprint:
         options = self.options

@@ -5,7 +5,9 @@ torch here: the rooms under `generators/` turn a record into a network.
 """
 
 import hashlib
+import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,6 +21,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 
 CHECKPOINT_TOML = "checkpoint.toml"
+LOCK_FILE = "lock.json"
+HUB_WORD = "hf://"
 MODEL_FILE = "model.safetensors"
 BUILTIN_FOLDER = Path(__file__).parent / "weights"
 
@@ -158,7 +162,8 @@ class Checkpoint:
             raise WeightsUnavailable(
                 f"checkpoint {self.name}: cannot read {self.path} ({error.strerror})", _LIST
             ) from error
-        if self.record.sha256 and digest != self.record.sha256:
+        expected = self.record.sha256 or read_lock().get(self.name, {}).get("model_sha256")
+        if expected and digest != expected:
             raise WeightsUnavailable(
                 f"checkpoint {self.name}: {self.path} is damaged (its sha256 is not the recorded one)",
                 "remove it and get it again",
@@ -167,6 +172,22 @@ class Checkpoint:
 
 
 _LIST = "see `mrimpute weights list`"
+
+
+def read_lock() -> dict[str, dict[str, str]]:
+    """Return what earlier pulls and imports recorded: checkpoint name → commit and digests.
+
+    Raises:
+        WeightsUnavailable: the lock file is damaged.
+    """
+    file = home_folder() / LOCK_FILE
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WeightsUnavailable(f"cannot read {file}: {error}", "repair or remove it") from error
+    return content if isinstance(content, dict) else {}
 
 
 def home_folder() -> Path:
@@ -214,11 +235,12 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
     """Return the checkpoint that the user's word means for one job.
 
     Args:
-        word: 'auto' (the registry's first choice), 'builtin', a name, or a checkpoint folder.
+        word: 'auto' (the registry's first choice), 'builtin', a name, a checkpoint folder, or a
+            Hub repository that was pulled before.
         generator, sources, target: the job.
 
     Raises:
-        WeightsUnavailable: nothing fits, it is not there, or it is for another job.
+        WeightsUnavailable: nothing fits, or it is for another job.
     """
     job = f"{target} from {', '.join(sources)} with {generator}"
     fitting = [c for c in load_registry().values() if _fits(c.record, generator, sources, target)]
@@ -228,6 +250,8 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
         chosen = [c for c in fitting if c.record.origin == "builtin"]
     elif word in load_registry():
         chosen = [load_registry()[word]]
+    elif word.startswith(HUB_WORD):
+        chosen = [read_checkpoint_folder(own_folder(word))]
     elif Path(word).is_dir():
         chosen = [read_checkpoint_folder(Path(word))]
     else:
@@ -242,12 +266,13 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
             f"with {record.generator}, not {job}",
             _LIST,
         )
-    if not checkpoint.path.is_file():
-        raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name}, the first choice for {target}, is not on this machine",
-            "add `--weights builtin` to use the small built-in network, or `--weights FOLDER` for your own",
-        )
     return checkpoint
+
+
+def own_folder(word: str) -> Path:
+    """Return where a user's own Hub repository (hf://owner/repo[@revision]) is kept."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "--", word.removeprefix(HUB_WORD)).strip(".-")
+    return home_folder() / "checkpoints" / f"hf--{safe}"
 
 
 def _fits(record: Record, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:

@@ -25,7 +25,13 @@ def test_times_decide_as_the_cascade_says(echo, repetition, inversion, gradient,
 
 @pytest.mark.parametrize(
     ("echo", "repetition", "inversion", "gradient"),
-    [(None, 500, None, False), (100, None, None, False), (50, 3000, None, False), (12, 50, None, True), (50, 3000, 2000, False)],
+    [
+        (None, 500, None, False),
+        (100, None, None, False),
+        (50, 3000, None, False),
+        (12, 50, None, True),
+        (50, 3000, 2000, False),
+    ],
 )
 def test_times_between_the_rules_decide_nothing(echo, repetition, inversion, gradient):
     assert physics_evidence(echo, repetition, inversion, gradient) is None

@@ -21,6 +21,7 @@ LAYERS = [
     {"study"},
     {"plan", "write", "generators.contract", "generators.__init__"},
     {"generators.cwdm.*"},
+    {"hub"},
     {"fill"},
     {"cli.render", "cli.common"},
     {"cli.*"},
@@ -72,7 +73,18 @@ def test_rooms_do_not_import_each_other_and_are_entered_by_their_doors_only():
                 assert parts[2] in ("network", "generator", "training", "checkpoint"), f"{path} imports {other}"
 
 
-@pytest.mark.parametrize("module", ["mrimpute.study", "mrimpute.io", "mrimpute.plan", "mrimpute.prepare", "mrimpute.write", "mrimpute.fill", "mrimpute.cli.render"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "mrimpute.study",
+        "mrimpute.io",
+        "mrimpute.plan",
+        "mrimpute.prepare",
+        "mrimpute.write",
+        "mrimpute.fill",
+        "mrimpute.cli.render",
+    ],
+)
 def test_no_torch_before_the_network_is_needed(module):
     script = f"import {module}, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

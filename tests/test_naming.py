@@ -110,7 +110,9 @@ def test_a_name_that_states_two_contrasts_is_a_conflict(stem):
     assert "states both" in read_name(stem).conflict
 
 
-@pytest.mark.parametrize(("stem", "expected"), [("CASE_0000", ("CASE", 0)), ("a_b_0003", ("a_b", 3)), ("CASE_0100", None)])
+@pytest.mark.parametrize(
+    ("stem", "expected"), [("CASE_0000", ("CASE", 0)), ("a_b_0003", ("a_b", 3)), ("CASE_0100", None)]
+)
 def test_nnunet_names_split_into_case_and_channel(stem, expected):
     assert nnunet_channel(stem) == expected
 
@@ -138,7 +140,9 @@ def test_new_images_follow_the_studys_own_scheme(stems, target, expected):
     assert read_name(expected).contrast == target
 
 
-@pytest.mark.parametrize(("word", "contrast"), [("FLAIR", "flair"), ("T1ce", "t1c"), ("t2f", "flair"), ("t1-weighted", None)])
+@pytest.mark.parametrize(
+    ("word", "contrast"), [("FLAIR", "flair"), ("T1ce", "t1c"), ("t2f", "flair"), ("t1-weighted", None)]
+)
 def test_users_may_type_any_known_spelling(word, contrast):
     if contrast:
         assert parse_contrast(word) == contrast

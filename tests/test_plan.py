@@ -19,7 +19,9 @@ def test_each_of_the_14_incomplete_subsets_has_its_route(present):
     assert [job.target for job in jobs] == missing
     assert all(set(job.sources) <= present for job in jobs)
     if len(present) == 3:
-        assert [(job.generator, job.sources) for job in jobs] == [("cwdm", tuple(c for c in BRATS_FOUR if c in present))]
+        assert [(job.generator, job.sources) for job in jobs] == [
+            ("cwdm", tuple(c for c in BRATS_FOUR if c in present))
+        ]
     else:
         for job in jobs:
             best = max((decibels, source) for source, decibels in ALDM_PSNR_DB[job.target].items() if source in present)
@@ -87,7 +89,9 @@ def test_an_acquired_target_is_not_made_again(make_study):
 
 def test_routes_of_generators_to_come_say_so(make_study):
     study = find_series(make_study(contrasts=(T1, T2)))
-    with pytest.raises(NoRoute, match=r"its route is aldm .* with t1c acquired, cwdm would make flair|does not hold yet"):
+    with pytest.raises(
+        NoRoute, match=r"its route is aldm .* with t1c acquired, cwdm would make flair|does not hold yet"
+    ):
         make_plan(study)
     with pytest.raises(NoRoute, match="its route is syndiff"):
         make_plan(study, [FLAIR])

@@ -28,7 +28,9 @@ THREE = (Contrast.T1, Contrast.T1C, Contrast.T2)
 
 
 def volume(voxels: np.ndarray, affine: np.ndarray, name: str = "x") -> Volume:
-    return Volume(voxels.astype(np.float32), Grid(voxels.shape, affine), Path(name), hashlib.sha256(name.encode()).hexdigest())
+    return Volume(
+        voxels.astype(np.float32), Grid(voxels.shape, affine), Path(name), hashlib.sha256(name.encode()).hexdigest()
+    )
 
 
 def three(shape=(40, 48, 36), affine=OBLIQUE) -> dict[Contrast, Volume]:
@@ -95,7 +97,9 @@ def test_a_floor_keeps_background_at_zero(golden_volumes):
     assert all(image[0, 0, 0] == 0 for image in prepared.images.values())
 
 
-@pytest.mark.parametrize("codes", ["".join(p) for o in itertools.permutations(("LR", "AP", "SI")) for p in itertools.product(*o)])
+@pytest.mark.parametrize(
+    "codes", ["".join(p) for o in itertools.permutations(("LR", "AP", "SI")) for p in itertools.product(*o)]
+)
 def test_every_orientation_reaches_the_networks_frame_and_comes_back(codes):
     ras = head_voxels(Contrast.T1, (20, 26, 18))
     ras[:10, :, :] //= 2  # left and right differ

@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +82,12 @@ def test_a_sidecar_that_contradicts_the_name_is_refused(make_study):
 def test_a_dcm2niix_name_is_identified_by_its_sidecar(tmp_path):
     folder = put(tmp_path / "s", "study_protocol_20200101_5.nii.gz", "study_protocol_20200101_6.nii.gz")
     flair = {"EchoTime": 0.12, "RepetitionTime": 9, "InversionTime": 2.5, "ScanningSequence": "SE_IR"}
-    agent = {"EchoTime": 0.003, "RepetitionTime": 0.02, "ScanningSequence": "GR", "ContrastBolusIngredient": "GADOLINIUM"}
+    agent = {
+        "EchoTime": 0.003,
+        "RepetitionTime": 0.02,
+        "ScanningSequence": "GR",
+        "ContrastBolusIngredient": "GADOLINIUM",
+    }
     (folder / "study_protocol_20200101_5.json").write_text(json.dumps(flair))
     (folder / "study_protocol_20200101_6.json").write_text(json.dumps(agent))
     study = find_series(folder)
@@ -126,8 +130,12 @@ def test_nnunet_names_without_dataset_json_are_refused(tmp_path):
 
 
 def test_a_bids_study_gets_its_result_under_derivatives(tmp_path):
-    anat = put(tmp_path / "bids" / "sub-01" / "ses-2" / "anat", "sub-01_ses-2_T1w.nii.gz",
-               "sub-01_ses-2_ce-gadolinium_T1w.nii.gz", "sub-01_ses-2_T2w.nii.gz")
+    anat = put(
+        tmp_path / "bids" / "sub-01" / "ses-2" / "anat",
+        "sub-01_ses-2_T1w.nii.gz",
+        "sub-01_ses-2_ce-gadolinium_T1w.nii.gz",
+        "sub-01_ses-2_T2w.nii.gz",
+    )
     for folder in (anat, anat.parent, anat.parent.parent):
         study = find_series(folder)
         assert study.present == (T1, T1C, T2)
@@ -159,7 +167,9 @@ def test_brats_2015_folders_of_mha_are_found(tmp_path):
 
 
 def test_a_processed_twin_is_set_aside_with_the_reason(tmp_path):
-    folder = put(tmp_path / "s", "UCSF-PDGM-0004_T1.nii.gz", "UCSF-PDGM-0004_T1_bias.nii.gz", "UCSF-PDGM-0004_T2_bias.nii.gz")
+    folder = put(
+        tmp_path / "s", "UCSF-PDGM-0004_T1.nii.gz", "UCSF-PDGM-0004_T1_bias.nii.gz", "UCSF-PDGM-0004_T2_bias.nii.gz"
+    )
     study = find_series(folder)
     assert study.get(T1).path.name == "UCSF-PDGM-0004_T1.nii.gz"
     assert study.get(T2).path.name == "UCSF-PDGM-0004_T2_bias.nii.gz"
@@ -185,7 +195,12 @@ def test_wrong_folders_are_refused_with_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom" / "IM1").write_bytes(bytes(128) + b"DICM")
-    for name, message in {"absent": "no such folder", "file": "is a file", "empty": "no image", "dicom": "DICOM"}.items():
+    for name, message in {
+        "absent": "no such folder",
+        "file": "is a file",
+        "empty": "no image",
+        "dicom": "DICOM",
+    }.items():
         with pytest.raises(StudyRefused, match=message):
             find_series(tmp_path / name)
 
@@ -193,7 +208,7 @@ def test_wrong_folders_are_refused_with_one_line(tmp_path):
 def test_hidden_files_and_broken_links_are_no_images(make_study):
     folder = make_study()
     (folder / "._case-t2f.nii.gz").write_bytes(b"macOS")
-    os.symlink(folder / "nowhere.nii.gz", folder / "case-t2f.nii.gz")
+    (folder / "case-t2f.nii.gz").symlink_to(folder / "nowhere.nii.gz")
     with pytest.raises(ImageDamaged, match="cannot read"):
         find_series(folder)
 

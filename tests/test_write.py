@@ -56,8 +56,19 @@ def _umask():
     return mask
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 4}, {"sampler": "ddpm"}, {"checkpoint_sha256": "d" * 64},
-                                    {"sources": {"t1": "b" * 64}}, {"device": "cuda"}, {"intensity": "unit"}, {"version": "9.9"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"steps": 4},
+        {"sampler": "ddpm"},
+        {"checkpoint_sha256": "d" * 64},
+        {"sources": {"t1": "b" * 64}},
+        {"device": "cuda"},
+        {"intensity": "unit"},
+        {"version": "9.9"},
+    ],
+)
 def test_another_recipe_is_replaced_only_when_asked(place, change):
     put(place)
     other = replace(FINGERPRINT, **change)
@@ -135,7 +146,12 @@ def test_a_full_disk_is_refused_before_and_while_writing(tmp_path):
     """On a real file system of one megabyte."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
+        ).returncode
+    ):
         pytest.skip("mounting a small file system needs root")
     try:
         place = Place(disk / "x.nii.gz", disk / "x.json")
@@ -153,7 +169,10 @@ def test_a_full_disk_is_refused_before_and_while_writing(tmp_path):
 def test_a_read_only_file_system_is_refused_before_anything_heavy(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)], capture_output=True).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)], capture_output=True).returncode
+    ):
         pytest.skip("mounting a read-only file system needs root")
     try:
         with pytest.raises(OutputRefused, match="cannot write in"):

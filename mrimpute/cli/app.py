@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mrimpute import __version__
-from mrimpute.cli import example, fill, scan, train, weights
+from mrimpute.cli import common, example, fill, scan, train, weights
 from mrimpute.errors import ExitCode, MrimputeError, Terminated
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
@@ -70,20 +70,16 @@ def _run(words: list[str], debug: bool) -> int:
     except MrimputeError as error:
         if debug:
             raise
-        _say(str(error))
+        common.say(str(error))
         return error.exit_code
     except Terminated as end:
-        _say("stopped by a signal; nothing half-written is left")
+        common.say("stopped by a signal; nothing half-written is left")
         return end.exit_code
     except typer.TyperException as error:
-        _say(f"{error}; see mrimpute --help")
+        common.say(f"{error}; see mrimpute --help")
         return ExitCode.USAGE
     except Exception as error:
         if debug:
             raise
-        _say(f"unexpected error ({type(error).__name__}): {error}; run again with --debug and report it")
+        common.say(f"unexpected error ({type(error).__name__}): {error}; run again with --debug and report it")
         return ExitCode.BUG
-
-
-def _say(line: str) -> None:
-    typer.echo(f"mrimpute: {line}", err=True)

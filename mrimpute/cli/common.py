@@ -22,3 +22,8 @@ def exit_code(codes: list[int]) -> int:
     from mrimpute.errors import ExitCode
 
     return codes[0] if len(set(codes)) == 1 else int(ExitCode.PARTIAL)
+
+
+def say(line: str) -> None:
+    """Tell the user something on stderr."""
+    typer.echo(f"mrimpute: {line}", err=True)

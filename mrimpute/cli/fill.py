@@ -150,7 +150,7 @@ def fill(
     )
     targets = [parse_contrast(word) for word in missing or []]
     with _progress(quiet) as progress:
-        engine = Engine(options, progress)
+        engine = Engine(options, progress, (lambda _line: None) if quiet else common.say)
         codes = [_one(engine, folder, targets, dry_run, as_json, quiet, debug) for folder in studies]
     raise typer.Exit(common.exit_code(codes))
 
@@ -180,7 +180,7 @@ def _one(
     if not quiet:
         _notes(outcome, time.monotonic() - started)
     if failure:
-        typer.echo(f"mrimpute: {failure}", err=True)
+        common.say(f"{failure}")
     if as_json:
         typer.echo(json.dumps(render.fill_record(outcome, engine.options, started, failure, dry_run)))
     elif dry_run and outcome.plan:
@@ -196,15 +196,15 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
     from mrimpute.cli import render
 
     for warning in dict.fromkeys(outcome.warnings):
-        typer.echo(f"mrimpute: warning: {warning}", err=True)
+        common.say(f"warning: {warning}")
     for output in outcome.outputs:
-        typer.echo(f"mrimpute: {render.output_note(output, seconds)}", err=True)
+        common.say(f"{render.output_note(output, seconds)}")
     plan = outcome.plan
     if plan:
         for contrast in plan.acquired:
-            typer.echo(f"mrimpute: {outcome.folder}: {contrast} was acquired; nothing is made for it", err=True)
+            common.say(f"{outcome.folder}: {contrast} was acquired; nothing is made for it")
         if not plan.jobs and not plan.acquired:
-            typer.echo(f"mrimpute: {outcome.folder}: nothing is missing", err=True)
+            common.say(f"{outcome.folder}: nothing is missing")
 
 
 @contextmanager

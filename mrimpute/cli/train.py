@@ -32,7 +32,9 @@ def cwdm(
     ] = False,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.0,
     augment: Annotated[bool, typer.Option("--augment", help="Mirror, and bend grey values of the sources.")] = False,
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16: faster, not bit-exact when resumed.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster, not bit-exact when resumed.")
+    ] = "float32",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between two saves.")] = 200,
     device: common.Device = "auto",
@@ -78,4 +80,4 @@ def cwdm(
 
 
 def _report(step: int, loss: float) -> None:
-    typer.echo(f"step {step}: loss {loss:.5f}", err=True)
+    common.say(f"step {step}: loss {loss:.5f}")

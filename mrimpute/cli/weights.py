@@ -1,5 +1,6 @@
-"""`mrimpute weights`: which checkpoints there are, and where they lie."""
+"""`mrimpute weights`: which checkpoints there are, where they lie, and how to get them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,3 +37,43 @@ def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")
         raise WeightsUnavailable(f"no checkpoint is called {name!r}", "see `mrimpute weights list`")
     _ = registry[name].sha256
     typer.echo(registry[name].path)
+
+
+@app.command("pull", epilog="Example: mrimpute weights pull cwdm-flair")
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Names, or hf://owner/repo[@revision].")],
+    debug: common.Debug = False,
+) -> None:
+    """Fetch checkpoints from the Hugging Face Hub, verify and convert them once."""
+    from mrimpute import hub
+
+    for name in names:
+        typer.echo(hub.pull(name, common.say))
+
+
+@app.command("import", epilog="Example: mrimpute weights import cwdm-flair flair_gen.pt")
+def import_(
+    name: Annotated[str, typer.Argument(help="What the file is: a name from `weights list`.")],
+    file: Annotated[Path, typer.Argument(help="The file its authors publish.")],
+    debug: common.Debug = False,
+) -> None:
+    """Check and convert a file that you fetched yourself."""
+    from mrimpute import hub
+
+    typer.echo(hub.import_file(name, file))
+
+
+@app.command("verify", epilog="Example: mrimpute weights verify")
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Default: all that are here.")] = None,
+    debug: common.Debug = False,
+) -> None:
+    """Compare the sha256 of checkpoints with what is recorded."""
+    from mrimpute.errors import WeightsUnavailable
+    from mrimpute.registry import load_registry
+
+    registry = load_registry()
+    for name in names or [name for name, checkpoint in registry.items() if checkpoint.path.is_file()]:
+        if name not in registry:
+            raise WeightsUnavailable(f"no checkpoint is called {name!r}", "see `mrimpute weights list`")
+        typer.echo(f"{registry[name].sha256}  {name}")

@@ -198,8 +198,12 @@ def test_a_folder_that_is_not_writable_ends_with_code_6(make_study, tmp_path):
     for path in (folder, *folder.parents):
         if path.stat().st_uid == 0 and path != path.parent and str(path).startswith(str(tmp_path.parent.parent)):
             path.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                          env=os.environ | {"MRIMPUTE_HOME": "/tmp/mrimpute-nobody-home"})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MRIMPUTE_HOME": "/tmp/mrimpute-nobody-home"},
+    )
     assert done.returncode == 6, done.stderr
     assert "cannot write in" in one_line(done)
 
@@ -216,7 +220,9 @@ def test_a_signal_ends_the_run_cleanly(make_study, weights, number, code, tmp_pa
     before = tree(folder)
     command = [sys.executable, "-m", "mrimpute", "fill", folder, *weights, "--sampler", "ddpm"]
     environment = os.environ | {"MRIMPUTE_HOME": str(tmp_path / "home")}
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     deadline = time.monotonic() + 60
     maps = Path(f"/proc/{process.pid}/maps")
     while "libtorch_cpu" not in maps.read_text() and time.monotonic() < deadline:
@@ -312,7 +318,7 @@ def test_a_real_patient_is_filled_better_than_by_copying(cli, shared, tmp_path, 
     study.mkdir()
     for contrast in BRATS_FOUR:
         if contrast is not missing:
-            os.symlink(source / f"OPENMS-07-{words[contrast]}.nii.gz", study / f"OPENMS-07-{words[contrast]}.nii.gz")
+            (study / f"OPENMS-07-{words[contrast]}.nii.gz").symlink_to(source / f"OPENMS-07-{words[contrast]}.nii.gz")
     done = cli("fill", study, "--missing", missing, "--weights", "builtin", "--intensity", "unit")
     assert done.returncode == 0, done.stderr
     made = nib.load(done.stdout.strip())

@@ -19,7 +19,8 @@ TABLES = {
 
 
 @pytest.mark.parametrize(
-    ("prefix", "specification"), [("T1000", None), ("respaced_10", "10"), ("respaced_5", "5"), ("respaced_ddim10", "ddim10")]
+    ("prefix", "specification"),
+    [("T1000", None), ("respaced_10", "10"), ("respaced_5", "5"), ("respaced_ddim10", "ddim10")],
 )
 def test_tables_equal_the_authors_to_1e_12(prefix, specification):
     golden = load_file(GOLDENS / "cwdm" / "schedule.safetensors")

@@ -29,7 +29,15 @@ def std_ratio(sampler: Sampler, timesteps, spread: float) -> float:
 
 @pytest.mark.parametrize(
     ("steps", "spread", "expected"),
-    [(1, 0.05, 0.0), (2, 0.05, 0.01), (4, 0.05, 0.05), (10, 0.05, 0.15), (50, 0.05, 0.53), (4, 0.20, 0.20), (10, 0.02, 0.06)],
+    [
+        (1, 0.05, 0.0),
+        (2, 0.05, 0.01),
+        (4, 0.05, 0.05),
+        (10, 0.05, 0.15),
+        (50, 0.05, 0.53),
+        (4, 0.20, 0.20),
+        (10, 0.02, 0.06),
+    ],
 )
 def test_ddim_approaches_the_posterior_mean(steps, spread, expected):
     assert std_ratio(Sampler.DDIM, trailing_timesteps(1000, steps), spread) == pytest.approx(expected, abs=0.015)

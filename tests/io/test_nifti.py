@@ -140,7 +140,7 @@ def test_harmless_wrappings_are_read_right(good, name):
     ("voxels", "message"),
     [
         (np.where(VOXELS > 0, np.nan, 1.0).astype(np.float32), "NaN or infinite"),
-        (np.where(VOXELS == VOXELS.max(), np.inf, VOXELS).astype(np.float32), "NaN or infinite"),
+        (np.where(VOXELS.max() == VOXELS, np.inf, VOXELS).astype(np.float32), "NaN or infinite"),
         (np.zeros(VOXELS.shape, np.int16), "empty"),
         (np.full(VOXELS.shape, 7, np.int16), "empty"),
         ((VOXELS > 0).astype(np.uint8), "two values only"),

@@ -1,10 +1,11 @@
 """cWDM checkpoints: record → network, and network → checkpoint folder."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
@@ -75,6 +76,29 @@ def _problem(expected: Tensor | None, given: Tensor | None) -> str:
     if given.shape != expected.shape:
         return f"has shape {tuple(given.shape)}, not {tuple(expected.shape)}"
     return "" if bool(torch.isfinite(given).all()) else "holds values that are not finite"
+
+
+def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
+    """Turn the authors' pickled state dict into a safetensors file, strictly.
+
+    The pickle is read with weights-only loading, which runs no code from the file.
+
+    Raises:
+        WeightsUnavailable: the file cannot be read safely, or is not this network's.
+    """
+    try:
+        state = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsUnavailable(
+            f"{source} cannot be read safely as a PyTorch state dict ({type(error).__name__})",
+            "ask its authors for a plain state dict or a safetensors file",
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsUnavailable(f"{source} is not a plain state dict", "give the authors' file as it is")
+    with torch.device("meta"):
+        network = WaveletUNet(network_config(checkpoint))
+    load_strictly(network, state, checkpoint.name)
+    save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, target)
 
 
 def record_table(config: NetworkConfig) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def test_a_whole_call_equals_the_authors_thresholded_image(official, reference, 
     golden = load_file(reference / "trajectory_ddpm.safetensors")
     monkeypatch.setattr(CwdmGenerator, "_noise", lambda *_: iter([golden["x_T"], *golden["noise"]]))
     steps = []
-    made = official(prepared_from(golden["cond_images"]), (Contrast.FLAIR,), 0, lambda done, total: steps.append((done, total)))
+    made = official(
+        prepared_from(golden["cond_images"]), (Contrast.FLAIR,), 0, lambda done, total: steps.append((done, total))
+    )
     expected = golden["final_image_thresholded_0p04"].squeeze()
     assert np.abs(made[0].voxels - expected.clamp(0, 1).numpy()).max() < LIMIT
     assert made[0].target is Contrast.FLAIR
