@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, UsageError
 from mrimpute.intensity import to_study_scale
 from mrimpute.io import nifti
+from mrimpute.layout import Layout, check_complete
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
 from mrimpute.prepare import Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with (what is going on, steps done, steps in all)."""
 
+Sources = dict[Contrast, Volume]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -33,6 +37,7 @@ class Options:
         overrides: contrast → file, the user's word on which series is which.
         generator: instead of the table's choice.
         out: folder in which each study gets one; None for beside the sources.
+        layout: with `out`, assemble complete cases under these names.
         intensity: grey values on the study's scale, or left in [0, 1].
         weights: 'auto', 'builtin', a name, a folder or hf://owner/repo; `GENERATOR=…` for one
             generator only.
@@ -47,6 +52,7 @@ class Options:
     overrides: dict[Contrast, Path] = field(default_factory=dict)
     generator: GeneratorName | None = None
     out: Path | None = None
+    layout: Layout | None = None
     intensity: Literal["study", "unit"] = "study"
     weights: tuple[str, ...] = ("auto",)
     sampler: Literal["ddim", "ddpm"] = "ddim"
@@ -112,6 +118,7 @@ class Outcome:
         study, plan: once known.
         volumes: digest of each source read, by contrast.
         outputs: images written or found.
+        copies: acquired files of a complete case (with a layout).
         warnings: what the user should know.
     """
 
@@ -120,6 +127,7 @@ class Outcome:
     plan: Plan | None = None
     volumes: dict[Contrast, str] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
+    copies: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -160,37 +168,61 @@ class Engine:
         outcome.plan = make_plan(outcome.study, missing, self.options.generator)
         return outcome.plan
 
-    def fill(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Outcome:
-        """Fill one study; see `fill`. A given outcome is filled in also when an error ends the work."""
-        outcome = outcome or Outcome(folder)
-        plan = self.plan(folder, missing, outcome)
+    def read(self, plan: Plan, outcome: Outcome) -> Sources:
+        """Read and check the sources of a plan; nothing heavier happens before.
+
+        Raises:
+            ImageDamaged, StudyRefused: the inputs cannot be used.
+            OutputRefused, ResourcesExhausted: the result could not be written.
+        """
+        options = self.options
+        if options.layout is not None:
+            check_complete(plan.study, options.layout, [job.target for job in plan.jobs])
+        for job in plan.jobs:
+            place = write.place_for(plan.study, job.target, options.out, options.layout)
+            write.check_room(place, max(prod(plan.study.get(contrast).grid.shape) for contrast in job.sources))
+        needed = dict.fromkeys(contrast for job in plan.jobs for contrast in job.sources)
+        volumes = {contrast: io.read_volume(plan.study.get(contrast).path) for contrast in needed}
+        outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
+        return volumes
+
+    def make(self, plan: Plan, sources: Sources, outcome: Outcome) -> None:
+        """Make and write the targets of a plan.
+
+        Raises:
+            MrimputeError: the first failure, after the other targets were made.
+        """
         failure: MrimputeError | None = None
         with write.holding(plan.study):
             for job in plan.jobs:
                 try:
-                    outcome.outputs.append(self._make(plan.study, job, outcome))
+                    outcome.outputs.append(self._make(plan.study, job, sources, outcome))
                 except MrimputeError as error:
                     failure = failure or error
-        if failure:
-            raise failure
+            if failure:
+                raise failure
+            if self.options.layout and self.options.out:
+                outcome.copies += write.copy_acquired(plan.study, self.options.layout, self.options.out)
+
+    def fill(self, folder: Path, missing: Sequence[Contrast] = ()) -> Outcome:
+        """Fill one study; see the function `fill`."""
+        outcome = Outcome(folder)
+        plan = self.plan(folder, missing, outcome)
+        self.make(plan, self.read(plan, outcome), outcome)
         return outcome
 
-    def _make(self, study: Study, job: Job, outcome: Outcome) -> Output:
+    def _make(self, study: Study, job: Job, sources: Sources, outcome: Outcome) -> Output:
         """Make one target."""
         options = self.options
-        place = write.place_for(study, job.target, options.out)
-        series = [study.get(contrast) for contrast in job.sources]
-        write.check_room(place, max(int(_voxels(item.grid.shape)) for item in series))
-        volumes = {contrast: io.read_volume(study.get(contrast).path) for contrast in job.sources}
-        outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
+        place = write.place_for(study, job.target, options.out, options.layout)
         checkpoint = self._checkpoint(job)
+        volumes = {contrast: sources[contrast] for contrast in checkpoint.record.sources}
         fingerprint = self._fingerprint(job, checkpoint, volumes)
         if write.already_made(place, fingerprint, options.overwrite):
             digest = hashlib.sha256(place.image.read_bytes()).hexdigest()
             return Output(place.image, job.target, True, digest, fingerprint, checkpoint)
 
-        ordered = {contrast: volumes[contrast] for contrast in checkpoint.record.sources}
-        ready = prepare(ordered, checkpoint.record.inputs)
+        ready = prepare(volumes, checkpoint.record.inputs)
         outcome.warnings += ready.warnings
         generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
         made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
@@ -200,7 +232,7 @@ class Engine:
         image = nifti.encode(voxels, ready.recipe.grid, ready.recipe.header, provenance.description(job.target))
         digest = hashlib.sha256(image).hexdigest()
         record = provenance.sidecar(
-            place.image.name, digest, fingerprint, checkpoint, ordered, ready.recipe, ready.warnings
+            place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, ready.warnings
         )
         write.write(place, image, voxels, record)
         return Output(place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe)
@@ -246,8 +278,3 @@ class Engine:
             loaded = CwdmGenerator.load(checkpoint, sampler, fingerprint.steps, where, dtype)
             self._loaded = (checkpoint.sha256, loaded)
         return self._loaded[1]
-
-
-def _voxels(shape: tuple[int, int, int]) -> int:
-    x, y, z = shape
-    return x * y * z

@@ -42,23 +42,23 @@ TISSUES = {
     "fluid": Tissue(4200, 1800, 1.0),
     "oedema": Tissue(1650, 170, 0.88),
     "core": Tissue(2400, 320, 0.93),
-    "rim": Tissue(1450, 125, 0.86, t1_agent=380),
-    "vessel": Tissue(1700, 60, 0.75, t1_agent=320),
+    "rim": Tissue(1450, 125, 0.86, t1_agent=600),
+    "vessel": Tissue(1700, 60, 0.75, t1_agent=500),
 }
 
 
 def signal(tissue: Tissue, contrast: Contrast) -> float:
     """Return the relative signal of a tissue.
 
-    t1, t1c: spin echo, TR 600, TE 10 ms; t2: TR 5000, TE 100 ms; flair: TR 9000, TE 125,
-    TI 2500 ms.
+    t1, t1c: inversion-prepared, TR 2300, TE 3, TI 1100 ms; t2: spin echo, TR 5000, TE 100 ms;
+    flair: TR 9000, TE 125, TI 2500 ms.
 
     Raises:
         KeyError: a contrast that the phantom does not have.
     """
     times = {
-        Contrast.T1: (600, 10, None),
-        Contrast.T1C: (600, 10, None),
+        Contrast.T1: (2300, 3, 1100),
+        Contrast.T1C: (2300, 3, 1100),
         Contrast.T2: (5000, 100, None),
         Contrast.FLAIR: (9000, 125, 2500),
     }
@@ -66,7 +66,7 @@ def signal(tissue: Tissue, contrast: Contrast) -> float:
     t1 = tissue.t1_agent if contrast is Contrast.T1C and tissue.t1_agent else tissue.t1
     recovery = 1 - np.exp(-repetition / t1)
     if inversion is not None:
-        recovery = abs(1 - 2 * np.exp(-inversion / t1) + np.exp(-repetition / t1))
+        recovery = abs(1 - 2 * np.exp(-inversion / t1) / (1 + np.exp(-repetition / t1)))
     return float(tissue.density * recovery * np.exp(-echo / tissue.t2))
 
 

@@ -220,14 +220,19 @@ def _nnunet_channels(folder: Path, paths: list[Path]) -> dict[int, Contrast]:
     for place in (resolved, *resolved.parents[:2]):
         file = place / "dataset.json"
         if file.is_file():
-            return _read_dataset_json(file)
+            return read_dataset_json(file)
     raise StudyRefused(
         f"{folder} has nnU-Net names (CASE_0000 …) but no dataset.json that says which channel is which",
         "put dataset.json beside it, or name the series with --t1, --t1c, --t2, --flair",
     )
 
 
-def _read_dataset_json(file: Path) -> dict[int, Contrast]:
+def read_dataset_json(file: Path) -> dict[int, Contrast]:
+    """Return channel → contrast of an nnU-Net dataset.json (`channel_names`, or v1's `modality`).
+
+    Raises:
+        StudyRefused: no such file, no channels in it, or a channel that is no known contrast.
+    """
     try:
         content = json.loads(file.read_bytes())
         names = content.get("channel_names") or content["modality"]

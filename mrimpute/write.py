@@ -1,6 +1,7 @@
 """Where a result goes, and how it gets there: whole or not at all, never over acquired data."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from filelock import FileLock, Timeout
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
 from mrimpute.io import nifti
+from mrimpute.layout import Layout
 from mrimpute.provenance import Fingerprint, is_synthetic, read_sidecar
 from mrimpute.study import Study
 from mrimpute.volume import FloatArray
@@ -45,7 +47,7 @@ class Place:
     sidecar: Path
 
 
-def place_for(study: Study, target: Contrast, out: Path | None) -> Place:
+def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout | None = None) -> Place:
     """Return where the result of one target belongs.
 
     Args:
@@ -53,7 +55,11 @@ def place_for(study: Study, target: Contrast, out: Path | None) -> Place:
         target: the contrast made.
         out: the user's folder, in which the study gets one of its own; None for beside the
             sources (for BIDS: under derivatives/mrimpute of the data set).
+        layout: names of a complete case below `out`, instead of the study's own.
     """
+    if layout is not None and out is not None:
+        image = layout.image(study, target, out, synthetic=True)
+        return Place(image, image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
     stem = study.naming.stem(target)
     if out is not None:
         folder = out / study.name
@@ -176,31 +182,83 @@ def write(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any
     """
     folder = place.image.parent
     parts: list[Path] = []
-    try:
+    with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_dead_parts(folder)
         text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
-        for content in (image, text.encode()):
-            parts.append(_part(folder))
-            _write_through(parts[-1], content)
-        _verify(parts[0], image, voxels)
-        if place.image.exists() and not is_synthetic(place.image, {}):
-            raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
-        replace = place.image.exists()
-        os.replace(parts[1], place.sidecar)
-        _publish(parts[0], place.image, replace)
-        _sync_folder(folder)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourcesExhausted(
-                f"the disk is full: {folder}", "free some space, or choose another folder with --out"
-            ) from error
-        raise OutputRefused(
-            f"cannot write in {folder} ({error.strerror})", "choose another folder with --out"
-        ) from error
-    finally:
-        for part in parts:
+        try:
+            for content in (image, text.encode()):
+                parts.append(_part(folder))
+                _write_through(parts[-1], content)
+            _verify(parts[0], image, voxels)
+            if place.image.exists() and not is_synthetic(place.image, {}):
+                raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
+            replace = place.image.exists()
+            os.replace(parts[1], place.sidecar)
+            _publish(parts[0], place.image, replace)
+            _sync_folder(folder)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+
+
+def place_bytes(target: Path, content: bytes) -> None:
+    """Place a file that does not exist yet: whole or not at all.
+
+    Raises:
+        OutputRefused: the folder refuses, or a file appeared at the place.
+        ResourcesExhausted: the disk is full.
+    """
+    folder = target.parent
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = _part(folder)
+        try:
+            _write_through(part, content)
+            _publish(part, target, replace=False)
+            _sync_folder(folder)
+        finally:
             part.unlink(missing_ok=True)
+
+
+def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
+    """Copy the acquired images of a case, unchanged, under the layout's names.
+
+    Copies, not links: what a later tool does to its input must not reach the acquired file.
+
+    Returns:
+        The files of the case, in the segmenter's order.
+
+    Raises:
+        OutputRefused: another file has the name already, or the folder cannot be written.
+    """
+    copies = []
+    for contrast in layout.needs:
+        if contrast not in study.present:
+            continue
+        source = study.get(contrast).path
+        content = source.read_bytes()
+        if content[:2] != b"\x1f\x8b":
+            content = gzip.compress(content, mtime=0)
+        target = layout.image(study, contrast, out, synthetic=False)
+        if target.exists() and target.read_bytes() != content:
+            raise OutputRefused(f"{target} exists and is another file than {source}", "choose another --out")
+        if not target.exists():
+            place_bytes(target, content)
+        copies.append(target)
+    return copies
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Tell what the operating system refuses in the user's terms."""
+    try:
+        yield
+    except OSError as error:
+        way_out = "choose another folder with --out"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourcesExhausted(f"the disk is full: {folder}", f"free some space, or {way_out}") from error
+        raise OutputRefused(f"cannot write in {folder} ({error.strerror})", way_out) from error
 
 
 def _part(folder: Path) -> Path:

@@ -3,13 +3,14 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from mrimpute import __version__
-from mrimpute.cli import common, example, fill, scan, train, weights
+from mrimpute.cli import common, doctor, example, fill, scan, train, weights
 from mrimpute.errors import ExitCode, MrimputeError, Terminated
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
@@ -45,6 +46,7 @@ app.command("fill", epilog=fill.EPILOG)(fill.fill)
 app.command("scan", epilog=scan.EPILOG)(scan.scan)
 app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("example", epilog=example.EPILOG)(example.example)
 
 
@@ -59,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(getattr(signal, name), _terminate)
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("MRIMPUTE_DEBUG"))
+    if not debug:
+        warnings.simplefilter("ignore")  # libraries speak to programmers there
     sys.exit(_run(words, debug))
 
 

@@ -18,10 +18,12 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object per study an
 
 
 def exit_code(codes: list[int]) -> int:
-    """Return the exit code of a run over studies: their common one, or 8 where they differ."""
+    """Return the exit code of a run over studies: their common one (0 of none), 8 where they differ."""
     from mrimpute.errors import ExitCode
 
-    return codes[0] if len(set(codes)) == 1 else int(ExitCode.PARTIAL)
+    if len(set(codes)) > 1:
+        return int(ExitCode.PARTIAL)
+    return codes[0] if codes else int(ExitCode.DONE)
 
 
 def say(line: str) -> None:

@@ -1,5 +1,6 @@
 """`mrimpute fill`: the main job, for one or many studies."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ import typer
 from mrimpute.cli import common
 
 if TYPE_CHECKING:
-    from mrimpute.contrasts import Contrast
-    from mrimpute.fill import Engine, Outcome, Progress
+    from mrimpute.batch import Finished
+    from mrimpute.fill import Options, Outcome, Progress
 
 EPILOG = "Example: mrimpute fill study_dir/ --missing flair --weights builtin"
 
@@ -29,7 +30,9 @@ def _series(contrast: str) -> typer.models.OptionInfo:
 
 
 def fill(
-    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Study folders.")],
+    studies: Annotated[
+        list[Path] | None, typer.Argument(metavar="STUDY…", help="Study folders; - reads their paths from stdin.")
+    ] = None,
     missing: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,6 +94,15 @@ def fill(
             help="Write to DIR/STUDY-NAME/. Default: beside the study's images.",
         ),
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            envvar="MRIMPUTE_LAYOUT",
+            metavar="NAMES",
+            rich_help_panel=_WHERE,
+            help="With --out: a complete case named as brats21, brats23, bids or nnunet:DATASET_JSON wants it.",
+        ),
+    ] = "same",
     intensity: Annotated[
         Literal["study", "unit"],
         typer.Option(
@@ -107,6 +119,21 @@ def fill(
         bool, typer.Option("--dry-run", rich_help_panel=_OUTPUT, help="Print the plan; write nothing.")
     ] = False,
     as_json: common.Json = False,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", rich_help_panel=_OUTPUT, help="Print the schema of --json and end.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            envvar="MRIMPUTE_SHARD",
+            rich_help_panel=_WHAT,
+            help="Part I of N of the studies, from 0; or slurm: this job's part of its array.",
+        ),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", rich_help_panel=_WHAT, help="Paths on stdin end with NUL, not newline.")
+    ] = False,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -116,28 +143,34 @@ def fill(
     debug: common.Debug = False,
 ) -> None:
     """Make the sequences that each STUDY lacks, and write them beside it, labelled as synthetic."""
+    import json
+
+    from mrimpute import batch
     from mrimpute.contrasts import Contrast, parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine, Options
+    from mrimpute.layout import parse_layout
 
-    named = {
-        Contrast.T1: t1,
-        Contrast.T1C: t1c,
-        Contrast.T2: t2,
-        Contrast.FLAIR: flair,
-        Contrast.PD: pd,
-        Contrast.CT: ct,
-    }
+    if json_schema:
+        from mrimpute.cli.records import FillRecord
+
+        typer.echo(json.dumps(FillRecord.model_json_schema(), indent=2))
+        return
+    folders = _folders(studies or [], null)
+    named = dict(zip(Contrast, (t1, t1c, t2, flair, pd, ct), strict=True))
     overrides = {contrast: path for contrast, path in named.items() if path is not None}
-    if overrides and len(studies) > 1:
+    if overrides and len(folders) > 1:
         raise UsageError("a series can be named for one study only", "fill that study by itself")
-    names = [folder.resolve().name for folder in studies]
+    if layout != "same" and out is None:
+        raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
+    names = [folder.resolve().name for folder in folders]
     if out is not None and len(set(names)) < len(names):
         raise UsageError("two studies of one name would share a folder under --out", "fill them one by one")
     options = Options(
         overrides=overrides,
         generator=generator,
         out=out,
+        layout=parse_layout(layout),
         intensity=intensity,
         weights=tuple(weights or ["auto"]),
         sampler=sampler,
@@ -149,46 +182,63 @@ def fill(
         overwrite=overwrite,
     )
     targets = [parse_contrast(word) for word in missing or []]
-    with _progress(quiet) as progress:
+    if shard is not None:
+        folders = batch.shard(folders, shard)
+    codes, cited = [], set()
+    with _progress(quiet, len(folders)) as progress:
         engine = Engine(options, progress, (lambda _line: None) if quiet else common.say)
-        codes = [_one(engine, folder, targets, dry_run, as_json, quiet, debug) for folder in studies]
+        started = time.monotonic()
+        for done in batch.fill_all(engine, folders, targets, dry_run):
+            seconds, started = time.monotonic() - started, time.monotonic()
+            codes.append(_tell(done, options, seconds, dry_run, as_json, quiet, debug))
+            cited |= {output.checkpoint.record.about.cite for output in done.outcome.outputs}
+    if not quiet:
+        for text in sorted(cited):
+            common.say(f"cite: {text}")
     raise typer.Exit(common.exit_code(codes))
 
 
-def _one(
-    engine: "Engine", folder: Path, targets: "list[Contrast]", dry_run: bool, as_json: bool, quiet: bool, debug: bool
-) -> int:
-    """Fill one study and print what came of it; return its exit code."""
-    import json
+def _folders(studies: list[Path], null: bool) -> list[Path]:
+    """Return the study folders, those on stdin included.
 
-    from mrimpute.cli import render
-    from mrimpute.errors import MrimputeError
-    from mrimpute.fill import Outcome
+    Raises:
+        UsageError: none given.
+    """
+    from mrimpute.errors import UsageError
 
-    started = time.monotonic()
-    outcome = Outcome(folder)
-    failure: MrimputeError | None = None
-    try:
-        if dry_run:
-            engine.plan(folder, targets, outcome)
+    folders: list[Path] = []
+    for study in studies:
+        if str(study) == "-":
+            text = sys.stdin.buffer.read()
+            folders += [Path(os.fsdecode(word)) for word in text.split(b"\0" if null else b"\n") if word]
         else:
-            engine.fill(folder, targets, outcome)
-    except MrimputeError as error:
-        if debug:
-            raise
-        failure = error
+            folders.append(study)
+    if not studies:
+        raise UsageError("no study is given", "name at least one folder, or - for a list on stdin")
+    return list(dict.fromkeys(folders))
+
+
+def _tell(
+    done: "Finished", options: "Options", seconds: float, dry_run: bool, as_json: bool, quiet: bool, debug: bool
+) -> int:
+    """Print what came of one study; return its exit code."""
+    from mrimpute.cli import render
+
+    outcome, error = done.outcome, done.error
+    if error and debug:
+        raise error
     if not quiet:
-        _notes(outcome, time.monotonic() - started)
-    if failure:
-        common.say(f"{failure}")
+        _notes(outcome, seconds)
+    if error:
+        common.say(str(error))
     if as_json:
-        typer.echo(json.dumps(render.fill_record(outcome, engine.options, started, failure, dry_run)))
+        typer.echo(render.fill_record(outcome, options, seconds, error, dry_run).model_dump_json(by_alias=True))
     elif dry_run and outcome.plan:
         typer.echo(render.plan_text(outcome.plan))
     else:
-        for output in outcome.outputs:
-            typer.echo(output.path)
-    return int(failure.exit_code) if failure else 0
+        for path in (*(output.path for output in outcome.outputs), *outcome.copies):
+            typer.echo(path)
+    return int(error.exit_code) if error else 0
 
 
 def _notes(outcome: "Outcome", seconds: float) -> None:
@@ -198,7 +248,7 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
     for warning in dict.fromkeys(outcome.warnings):
         common.say(f"warning: {warning}")
     for output in outcome.outputs:
-        common.say(f"{render.output_note(output, seconds)}")
+        common.say(render.output_note(output, seconds))
     plan = outcome.plan
     if plan:
         for contrast in plan.acquired:
@@ -208,7 +258,7 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> "Iterator[Progress]":
+def _progress(quiet: bool, studies: int) -> "Iterator[Progress]":
     """Give a callback that draws a bar on a terminal, and nothing anywhere else."""
     if quiet or not sys.stderr.isatty():
         yield lambda _what, _done, _total: None
@@ -219,9 +269,10 @@ def _progress(quiet: bool) -> "Iterator[Progress]":
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("step {task.completed}/{task.total}"),
         TimeElapsedColumn(),
     )
+    what_of = "" if studies == 1 else f" ({studies} studies)"
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        yield lambda what, done, total: bar.update(task, description=what + what_of, completed=done, total=total)

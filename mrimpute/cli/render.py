@@ -1,21 +1,40 @@
 """Results as text and as JSON. No tag value and no patient attribute ever; paths as given."""
 
+import os
+import platform
 import resource
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mrimpute import __version__
+from mrimpute import __version__, device
+from mrimpute.cli.records import (
+    CostRecord,
+    ErrorRecord,
+    FillRecord,
+    InputRecord,
+    IntensityRecord,
+    JobRecord,
+    OutputRecord,
+    RecipeRecord,
+    SetAsideRecord,
+)
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ExitCode, MrimputeError, NoRoute
 from mrimpute.fill import Options, Outcome, Output
 from mrimpute.plan import BUILT, Job, Plan, route
-from mrimpute.registry import Checkpoint
+from mrimpute.registry import Checkpoint, home_folder, load_registry
 from mrimpute.study import Series, Study
 
-FILL_SCHEMA = "mrimpute.fill/1"
+Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
+
+_SHOWN_PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "pydicom", "huggingface-hub", "safetensors")
+
 SCAN_SCHEMA = "mrimpute.scan/1"
 WEIGHTS_SCHEMA = "mrimpute.weights/1"
 
@@ -85,39 +104,64 @@ def output_note(output: Output, seconds: float) -> str:
 
 
 def fill_record(
-    outcome: Outcome, options: Options, started: float, error: MrimputeError | None, dry_run: bool
-) -> dict[str, Any]:
+    outcome: Outcome, options: Options, seconds: float, error: MrimputeError | None, dry_run: bool
+) -> FillRecord:
     """Return the JSON object of `fill --json` for one study (research/usability.md 2.5)."""
     study, plan = outcome.study, outcome.plan
     outputs = outcome.outputs
     used = {contrast for job in (plan.jobs if plan else ()) for contrast in job.sources}
+    inputs = [
+        _series_record(series) | {"sha256": outcome.volumes.get(series.contrast), "used": series.contrast in used}
+        for series in (study.series if study else ())
+    ]
+    set_aside = (*study.set_aside, *study.unidentified) if study else ()
+    return FillRecord(
+        version=__version__,
+        status=_status(outcome, error, dry_run),
+        exit=int(error.exit_code) if error else 0,
+        study=str(outcome.folder),
+        scheme=study.naming.scheme if study else None,
+        inputs=[InputRecord.model_validate(item) for item in inputs],
+        set_aside=[SetAsideRecord(path=str(item.path), reason=item.reason) for item in set_aside],
+        missing=list(study.missing) if study else [],
+        plan=[JobRecord.model_validate(_job_record(job)) for job in (plan.jobs if plan else ())],
+        outputs=[_output_record(output, options) for output in outputs],
+        copies=[str(path) for path in outcome.copies],
+        recipe=[_recipe_record(output) for output in outputs],
+        cost=_cost(seconds),
+        warnings=outcome.warnings,
+        error=ErrorRecord.model_validate(error_record(error)) if error else None,
+        cite=sorted({output.checkpoint.record.about.cite for output in outputs}),
+    )
+
+
+def doctor_record() -> dict[str, Any]:
+    """Return what `doctor` shows: versions, machine, store, network settings."""
+    import torch
+    from huggingface_hub import constants
+
+    home = home_folder()
+    present = next(folder for folder in (home, *home.parents) if folder.exists())
+    memory = device.available_memory(torch.device("cpu"))
+    versions = {name: metadata.version(name) for name in _SHOWN_PACKAGES}
+    cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    checkpoints = load_registry().values()
     return {
-        "schema": FILL_SCHEMA,
-        "version": __version__,
-        "status": _status(outcome, error, dry_run),
-        "exit": int(error.exit_code) if error else 0,
-        "study": str(outcome.folder),
-        "scheme": study.naming.scheme if study else None,
-        "inputs": [
-            _series_record(series) | {"sha256": outcome.volumes.get(series.contrast), "used": series.contrast in used}
-            for series in (study.series if study else ())
-        ],
-        "set_aside": [
-            {"path": str(item.path), "reason": item.reason}
-            for item in ((*study.set_aside, *study.unidentified) if study else ())
-        ],
-        "missing": list(study.missing) if study else [],
-        "plan": [_job_record(job) for job in (plan.jobs if plan else ())],
-        "outputs": [_output_record(output, options) for output in outputs],
-        "recipe": [_recipe_record(output) for output in outputs],
-        "cost": {
-            "seconds": round(time.monotonic() - started, 2),
-            "cpu_seconds": round(time.process_time(), 2),
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        },
-        "warnings": outcome.warnings,
-        "error": error_record(error) if error else None,
-        "cite": sorted({output.checkpoint.record.about.cite for output in outputs}),
+        "mrimpute": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        **versions,
+        "cpus_allowed": device.allowed_cpus(),
+        "memory_available_gib": round(memory / 2**30, 1) if memory else None,
+        "cuda_devices": cuda,
+        "store": str(home),
+        "store_writable": os.access(present, os.W_OK),
+        "disk_free_gib": round(shutil.disk_usage(present).free / 2**30, 1),
+        "checkpoints_here": [checkpoint.name for checkpoint in checkpoints if checkpoint.path.is_file()],
+        "hub": constants.ENDPOINT,
+        "hub_cache": constants.HF_HUB_CACHE,
+        "hub_offline": bool(constants.HF_HUB_OFFLINE),
+        "hub_token": bool(os.environ.get("HF_TOKEN")),
     }
 
 
@@ -162,7 +206,7 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
     return "\n".join([*lines, "* first choice of --weights auto"])
 
 
-def _status(outcome: Outcome, error: MrimputeError | None, dry_run: bool) -> str:
+def _status(outcome: Outcome, error: MrimputeError | None, dry_run: bool) -> Status:
     if error:
         return "refused" if error.exit_code == ExitCode.REFUSED else "failed"
     if dry_run and outcome.plan and outcome.plan.jobs:
@@ -205,27 +249,40 @@ def _series_record(series: Series) -> dict[str, Any]:
     }
 
 
-def _output_record(output: Output, options: Options) -> dict[str, Any]:
+def _output_record(output: Output, options: Options) -> OutputRecord:
     scale = output.recipe.scale if output.recipe and options.intensity == "study" else None
-    return {
-        "path": str(output.path),
-        "kind": "volume",
-        "modality": output.target,
-        "synthetic": True,
-        "skipped": output.skipped,
-        "grid_of": output.recipe.reference if output.recipe else None,
-        "sha256": output.sha256,
-        "intensity": {"scale": options.intensity, "zero": 0.0, "one": scale or (1.0 if output.recipe else None)},
-    }
+    one = scale or (1.0 if output.recipe else None)
+    return OutputRecord(
+        path=str(output.path),
+        kind="volume",
+        modality=output.target,
+        synthetic=True,
+        skipped=output.skipped,
+        grid_of=output.recipe.reference if output.recipe else None,
+        sha256=output.sha256,
+        intensity=IntensityRecord(scale=options.intensity, zero=0.0, one=one),
+    )
 
 
-def _recipe_record(output: Output) -> dict[str, Any]:
-    return {
-        "checkpoint": output.checkpoint.name,
-        "origin": output.checkpoint.record.origin,
-        "licence": output.checkpoint.record.about.licence,
+def _recipe_record(output: Output) -> RecipeRecord:
+    record = output.checkpoint.record
+    return RecipeRecord(
+        checkpoint=output.checkpoint.name,
+        origin=record.origin,
+        licence=record.about.licence,
         **asdict(output.fingerprint),
-    }
+    )
+
+
+def _cost(seconds: float) -> CostRecord:
+    torch = sys.modules.get("torch")
+    cuda = torch.cuda.max_memory_allocated() // 2**20 if torch and torch.cuda.is_initialized() else 0
+    return CostRecord(
+        seconds=round(seconds, 2),
+        cpu_seconds=round(time.process_time(), 2),
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_cuda_mb=cuda,
+    )
 
 
 def _grid_text(series: Series) -> str:

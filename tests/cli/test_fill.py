@@ -34,7 +34,9 @@ def test_stdout_holds_the_written_path_and_nothing_else(cli, make_study, weights
     done = cli("fill", folder, "--missing", "flair", *weights)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{folder / 'case-t2f.nii.gz'}\n"
-    assert "not for diagnosis" in one_line(done)
+    note, citation = done.stderr.splitlines()
+    assert "not for diagnosis" in note
+    assert citation.startswith("mrimpute: cite: Friedrich")
     again = cli("fill", folder, "-m", "FLAIR", *weights, "--quiet")
     assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, "")
 

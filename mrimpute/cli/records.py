@@ -1,0 +1,117 @@
+"""The JSON line of `mrimpute fill --json`, as typed models: `--json-schema` prints their schema."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class InputRecord(_Record):
+    """One identified series."""
+
+    path: str
+    modality: str
+    confidence: float
+    evidence: list[str]
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    orientation: str
+    sha256: str | None
+    used: bool
+
+
+class SetAsideRecord(_Record):
+    """One file that is no source."""
+
+    path: str
+    reason: str
+
+
+class JobRecord(_Record):
+    """One planned target."""
+
+    target: str
+    generator: str
+    sources: list[str]
+    reason: str
+
+
+class IntensityRecord(_Record):
+    """Which grey values 0 and 1 of the network became (null where the image was skipped)."""
+
+    scale: Literal["study", "unit"]
+    zero: float
+    one: float | None
+
+
+class OutputRecord(_Record):
+    """One synthetic image."""
+
+    path: str
+    kind: Literal["volume"]
+    modality: str
+    synthetic: Literal[True]
+    skipped: bool
+    grid_of: str | None
+    sha256: str
+    intensity: IntensityRecord
+
+
+class RecipeRecord(_Record):
+    """What decided the voxels of one image."""
+
+    target: str
+    checkpoint: str
+    origin: str
+    licence: str
+    checkpoint_sha256: str
+    sources: dict[str, str]
+    sampler: str
+    steps: int
+    seed: int
+    precision: str
+    device: str
+    intensity: str
+    version: str
+
+
+class CostRecord(_Record):
+    """What the study took; CPU time and peak memory are of the whole process so far."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_rss_mb: int
+    peak_cuda_mb: int
+
+
+class ErrorRecord(_Record):
+    """Why a study was not filled."""
+
+    code: str
+    text: str
+    hint: str
+
+
+class FillRecord(_Record):
+    """One study of `mrimpute fill`."""
+
+    schema_name: Literal["mrimpute.fill/1"] = Field(default="mrimpute.fill/1", alias="schema")
+    version: str
+    status: Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
+    exit: int
+    study: str
+    scheme: str | None
+    inputs: list[InputRecord]
+    set_aside: list[SetAsideRecord]
+    missing: list[str]
+    plan: list[JobRecord]
+    outputs: list[OutputRecord]
+    copies: list[str]
+    recipe: list[RecipeRecord]
+    cost: CostRecord
+    warnings: list[str]
+    error: ErrorRecord | None
+    cite: list[str]

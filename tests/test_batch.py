@@ -1,0 +1,138 @@
+"""Many studies in one call."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from mrimpute import Contrast, Options
+from mrimpute.batch import fill_all, shard
+from mrimpute.contrasts import BRATS_FOUR
+from mrimpute.errors import UsageError
+from mrimpute.fill import Engine
+from mrimpute.registry import read_checkpoint_folder
+from tests.conftest import tree
+
+FLAIR = Contrast.FLAIR
+
+
+@pytest.fixture
+def cohort(make_study):
+    return [make_study(f"case{number:02d}", seed=number, shape=(20, 24, 18)) for number in range(20)]
+
+
+def test_twenty_studies_with_one_corrupt_give_nineteen_results(cli, cohort, tiny_weights):
+    (cohort[7] / "case07-t2w.nii.gz").write_bytes(b"\x1f\x8bdamaged")
+    done = cli("fill", *cohort, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json")
+    assert done.returncode == 8
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(records) == 20
+    bad = [record for record in records if record["exit"]]
+    assert [(record["status"], record["exit"], record["study"]) for record in bad] == [("refused", 3, str(cohort[7]))]
+    assert sum(record["status"] == "filled" for record in records) == 19
+    assert sum("case07-t2w.nii.gz" in line for line in done.stderr.splitlines()) == 1
+    assert "\r" not in done.stderr  # no bar in a log
+
+    before = {folder: tree(folder) for folder in cohort}
+    again = cli("fill", *cohort, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json", "--quiet")
+    assert again.returncode == 8
+    statuses = [json.loads(line)["status"] for line in again.stdout.splitlines()]
+    assert statuses.count("skipped") == 19
+    assert {folder: tree(folder) for folder in cohort} == before
+
+
+@pytest.mark.parametrize(("options", "joint"), [(["-"], "\n"), (["-0", "-"], "\0")])
+def test_studies_are_read_from_stdin(cli, make_study, tiny_weights, options, joint):
+    folders = [make_study("first one"), make_study("second\none" if joint == "\0" else "second")]
+    words = ["fill", *options, "--weights", tiny_weights[FLAIR], "--device", "cpu", "-q"]
+    done = cli(*words, input=joint.join(map(str, folders)) + joint)
+    assert done.returncode == 0, done.stderr
+    assert all(list(folder.glob("*t2f.nii.gz")) for folder in folders)
+    empty = cli(*words, input="")
+    assert (empty.returncode, empty.stdout) == (0, "")
+
+
+def test_json_lines_match_the_published_schema(cli, make_study, tiny_weights, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(cli("fill", "--json-schema").stdout)
+    good, full = make_study("good"), make_study("full", contrasts=BRATS_FOUR)
+    done = cli("fill", good, full, tmp_path / "absent", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json")
+    skipped = cli("fill", good, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json")
+    planned = cli("fill", good, "--dry-run", "--json")
+    lines = [*done.stdout.splitlines(), *skipped.stdout.splitlines(), *planned.stdout.splitlines()]
+    statuses = []
+    for line in lines:
+        jsonschema.validate(json.loads(line), schema)
+        statuses.append(json.loads(line)["status"])
+    assert sorted(statuses) == ["complete", "filled", "planned", "refused", "skipped"]
+
+
+def test_each_network_is_loaded_once_whatever_the_order(make_study, tiny_weights, monkeypatch, tmp_path):
+    from mrimpute.generators.cwdm import generator
+
+    monkeypatch.setenv("MRIMPUTE_HOME", str(tmp_path / "home"))
+    loaded = []
+    real = generator.load_network
+    monkeypatch.setattr(
+        generator, "load_network", lambda checkpoint: loaded.append(checkpoint.name) or real(checkpoint)
+    )
+    module = sys.modules["mrimpute.fill"]
+    monkeypatch.setattr(module, "choose_checkpoint", lambda *words: read_checkpoint_folder(tiny_weights[words[-1]]))
+    targets = [FLAIR, Contrast.T2, FLAIR, Contrast.T2, FLAIR]
+    folders = [
+        make_study(f"c{n}", [c for c in BRATS_FOUR if c is not target], (20, 24, 18))
+        for n, target in enumerate(targets)
+    ]
+    done = list(fill_all(Engine(Options(device="cpu", threads=1)), folders, ()))
+    assert all(item.error is None for item in done)
+    assert len(done) == 5
+    assert sorted(loaded) == ["tiny-flair", "tiny-t2"]
+
+
+def test_shards_split_a_cohort_without_loss_or_overlap(tmp_path):
+    folders = [tmp_path / name for name in "dcbafe"]
+    parts = [shard(folders, f"{part}/4") for part in range(4)]
+    assert sorted(folder for part in parts for folder in part) == sorted(folders)
+    assert shard(list(reversed(folders)), "1/4") == parts[1]
+
+
+def test_a_slurm_array_gives_the_part(monkeypatch, tmp_path):
+    folders = [tmp_path / name for name in "abcdef"]
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "11")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "10")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
+    assert shard(folders, "slurm") == shard(folders, "1/3")
+    monkeypatch.delenv("SLURM_ARRAY_TASK_ID")
+    with pytest.raises(UsageError, match="no Slurm array job"):
+        shard(folders, "slurm")
+
+
+@pytest.mark.parametrize("word", ["4/4", "x/4", "1", "-1/4", "1/0", ""])
+def test_a_wrong_shard_is_a_usage_error(word, tmp_path):
+    with pytest.raises(UsageError, match="--shard"):
+        shard([tmp_path], word)
+
+
+def test_an_empty_shard_is_no_error(cli, make_study):
+    done = cli("fill", make_study(), "--shard", "1/2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_study_at_all_is_a_usage_error(cli):
+    done = cli("fill", "--missing", "flair")
+    assert done.returncode == 2
+    assert "no study is given" in done.stderr
+
+
+def test_doctor_tells_what_support_asks_first(cli):
+    done = cli("doctor", "--json", env={"HF_TOKEN": "hf_secret"})
+    facts = json.loads(done.stdout)
+    assert facts["hub_offline"] is True
+    assert facts["torch"]
+    assert facts["cpus_allowed"] == len(os.sched_getaffinity(0))
+    assert facts["store_writable"] is True
+    assert "cwdm-flair-small" in facts["checkpoints_here"]
+    assert facts["hub_token"] is True
+    assert "hf_secret" not in done.stdout
+    assert "cpus_allowed" in cli("doctor").stdout
