@@ -158,7 +158,7 @@ class Engine:
         self.options = options
         self.progress = progress or (lambda _what, _done, _total: None)
         self.say = say or (lambda _line: None)
-        self._loaded: tuple[str, Generator] | None = None
+        self._loaded: tuple[Checkpoint, Generator] | None = None
 
     def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:
         """Identify the series and plan the targets; nothing is read but headers."""
@@ -270,11 +270,11 @@ class Engine:
 
         where = device.choose_device(self.options.device)
         device.require_memory(memory_needed(network_config(checkpoint), window), where)
-        if self._loaded is None or self._loaded[0] != checkpoint.sha256:
+        if self._loaded is None or self._loaded[0] != checkpoint:
             device.configure(self.options.threads)
             dtype = device.choose_dtype(self.options.precision)
             sampler = Sampler(fingerprint.sampler)
             self._loaded = None
             loaded = CwdmGenerator.load(checkpoint, sampler, fingerprint.steps, where, dtype)
-            self._loaded = (checkpoint.sha256, loaded)
+            self._loaded = (checkpoint, loaded)
         return self._loaded[1]

@@ -112,12 +112,15 @@ class ResBlock(nn.Module):
         norm, _, convolve = self.in_layers
         h = _silu(norm(x))
         if self.resample is not None:
-            h, x = self.resample(h), self.resample(x)
+            h = self.resample(h)
         h = convolve(h)
-        h = h + self.emb_layers(embedding)[:, :, None, None, None].to(h.dtype)
+        h += self.emb_layers(embedding)[:, :, None, None, None].to(h.dtype)
         norm, _, _, convolve = self.out_layers
         h = convolve(_silu(norm(h)))
-        result: Tensor = self.skip_connection(x) + h
+        if self.resample is not None:  # only now: at the finest level this map is half a gigabyte
+            x = self.resample(x)
+        h += self.skip_connection(x)
+        result: Tensor = h
         return result
 
 
@@ -191,7 +194,8 @@ class WaveletUNet(nn.Module):
             skips.append(h)
         h = self.middle_block(h, embedding)
         for stage in self.output_blocks:
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding)  # up again
+            h = torch.cat([h, skips.pop()], dim=1)  # lets go of both before the stage needs room
+            h = stage(h, embedding)  # up again
         norm, _, convolve = self.out
         bands: Tensor = convolve(_silu(norm(h)))  # (B, 8, X, Y, Z)
         return bands
