@@ -19,18 +19,24 @@ def test_every_exit_code_is_described():
     assert listed == {int(code) for code in ExitCode}
 
 
-def test_every_command_named_exists(cli):
-    named = set(re.findall(r"mrimpute ((?:weights |train )?[a-z]+)", README)) & {
-        "fill",
-        "scan",
-        "example",
-        "weights list",
-        "weights path",
-        "train cwdm",
-    }
-    assert named == {"fill", "scan", "example", "weights list", "train cwdm"} | (named & {"weights path"})
-    for words in named:
-        assert cli(*words.split(), "--help").returncode == 0
+COMMANDS = (
+    "fill",
+    "scan",
+    "example",
+    "doctor",
+    "weights list",
+    "weights pull",
+    "weights import",
+    "weights verify",
+    "weights path",
+    "train cwdm",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_described_and_exists(cli, command):
+    assert f"mrimpute {command}" in README
+    assert cli(*command.split(), "--help").returncode == 0
 
 
 def test_every_option_named_exists(cli):

@@ -80,7 +80,9 @@ def _run(words: list[str], debug: bool) -> int:
         common.say("stopped by a signal; nothing half-written is left")
         return end.exit_code
     except typer.TyperException as error:
-        common.say(f"{error}; see mrimpute --help")
+        message = " ".join(error.format_message().split()).rstrip(".")
+        if message:  # empty where the help itself was the answer
+            common.say(f"{message}; see mrimpute --help")
         return ExitCode.USAGE
     except Exception as error:
         if debug:

@@ -59,7 +59,8 @@ def fill(
             envvar="MRIMPUTE_WEIGHTS",
             metavar="WORD",
             rich_help_panel=_HOW,
-            help="auto, builtin, a name from `weights list`, or a checkpoint folder; GENERATOR=WORD for one generator.",
+            help="auto, builtin, a name from `weights list`, a checkpoint folder or hf://owner/repo; GENERATOR=WORD"
+            " for one generator only.",
         ),
     ] = None,
     sampler: Annotated[
