@@ -4,6 +4,7 @@
     ├── UsageError            2   wrong words on the command line
     ├── StudyRefused          3   the study cannot be used as it is
     │   ├── ImageDamaged          a file is unreadable, damaged or not a usable image
+    │   │   └── SeveralVolumes        a 4-D file
     │   ├── StudyAmbiguous        two readings of the study are possible
     │   └── NoRoute               nothing can make the target from what is present
     ├── WeightsUnavailable    4   a checkpoint is absent, damaged or unknown
@@ -72,6 +73,12 @@ class ImageDamaged(StudyRefused):
     """A file is unreadable, damaged, or no usable image."""
 
     kind = "image-damaged"
+
+
+class SeveralVolumes(ImageDamaged):
+    """A file holds several volumes (channels, directions, time points)."""
+
+    kind = "several-volumes"
 
 
 class StudyAmbiguous(StudyRefused):

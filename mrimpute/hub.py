@@ -33,6 +33,8 @@ from mrimpute.registry import (
     read_lock,
 )
 
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # or the client makes calls of its own
+
 Say = Callable[[str], None]
 """Called with a line for the user."""
 
@@ -108,7 +110,11 @@ def pull(word: str, say: Say) -> Path:
             f"checkpoint {word} is not on the Hub ({checkpoint.record.where})",
             f"get its file there and type `mrimpute weights import {word} FILE`",
         )
-    return _exclusively(word, lambda: _pull_known(checkpoint, say))
+    try:
+        return _exclusively(word, lambda: _pull_known(checkpoint, say))
+    except WeightsUnavailable as error:
+        by_hand = f"or type `mrimpute weights import {word} FILE` with a file you have"
+        raise WeightsUnavailable(error.text, f"{error.hint}, {by_hand}") from error
 
 
 def import_file(name: str, source: Path) -> Path:
@@ -261,7 +267,7 @@ def _asking_the_hub(repo: str, action: Callable[[], Answer]) -> Answer:
 
 
 _RETRY = "check the network and try again"
-_ASK_OWNER = "ask the repository's owner, or import the file with `mrimpute weights import`"
+_ASK_OWNER = "ask the repository's owner"
 
 
 def _timeout() -> float:

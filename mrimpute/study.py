@@ -9,7 +9,7 @@ from typing import Any
 
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast, parse_contrast
-from mrimpute.errors import StudyAmbiguous, StudyRefused, UsageError
+from mrimpute.errors import ImageDamaged, SeveralVolumes, StudyAmbiguous, StudyRefused, UsageError
 from mrimpute.evidence import Evidence, compatible, names_agent, sidecar_evidence
 from mrimpute.naming import NameReading, Naming, bids_naming, make_naming, nnunet_channel, read_name
 from mrimpute.provenance import is_synthetic
@@ -48,10 +48,17 @@ class Series:
 
 @dataclass(frozen=True)
 class NotUsed:
-    """A file that is no source, with the reason."""
+    """A file that is no source.
+
+    Attributes:
+        path: the file.
+        reason: why it is not used.
+        recognised: whether something says what it is; otherwise nothing identifies it.
+    """
 
     path: Path
     reason: str
+    recognised: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,8 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
     Raises:
         StudyRefused: no such folder, no image in it.
         StudyAmbiguous: two files for one contrast, or evidence that contradicts itself.
-        ImageDamaged: an identified series has an unusable header.
+        ImageDamaged: an identified series has an unusable header, or all there is is one
+            multi-channel file.
         UsageError: an override names no file.
     """
     overrides = overrides or {}
@@ -136,14 +144,29 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
         outcome = _identify(path, folder, user, channels, sidecars[path], agent_tells and path in agents)
         if isinstance(outcome, Series):
             found.append(outcome)
-        elif outcome.reason.startswith("unknown"):
-            unidentified.append(outcome)
         else:
-            set_aside.append(outcome)
+            (set_aside if outcome.recognised else unidentified).append(outcome)
+    if not found:
+        _refuse_multi_channel(unidentified)
 
     series, twins = _one_each(found, set(overrides))
     name, naming = _names(folder, series, channels)
     return Study(folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
+
+
+def _refuse_multi_channel(unidentified: list[NotUsed]) -> None:
+    """Say what to do about a lone 4-D file, as the Decathlon has them: its channels have no names.
+
+    Raises:
+        ImageDamaged: one of the files holds several volumes.
+    """
+    for item in unidentified:
+        try:
+            io.read_info(item.path)
+        except SeveralVolumes:
+            raise
+        except ImageDamaged:
+            continue
 
 
 def _existing(path: Path, folder: Path, contrast: Contrast) -> Path:
@@ -251,7 +274,7 @@ def _identify(
     sidecar: Mapping[str, Any],
     agent: bool,
 ) -> Series | NotUsed:
-    """Weigh the evidence for one image; a NotUsed that begins with 'unknown' was not identified."""
+    """Weigh the evidence for one image."""
     stem = io.split_suffix(path.name)[0]
     reading = read_name(stem)
     evidence: list[Evidence] = []
@@ -276,7 +299,7 @@ def _identify(
         if evidence and evidence[-1].contrast is None:
             return NotUsed(path, evidence[-1].reason)
     if not evidence:
-        return NotUsed(path, "unknown: neither its name nor a sidecar says what it is")
+        return NotUsed(path, "neither its name nor a sidecar says what it is", recognised=False)
     contrast = _agreed(path, evidence)
     info = io.read_info(path)
     return Series(contrast, path, tuple(evidence), info.grid, info.warnings, reading)

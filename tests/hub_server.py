@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         hub = self.hub
-        hub.requests.append(f"{self.command} {self.path}")
+        hub.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}")
         time.sleep(hub.stall)
         if hub.status:
             return self._send(hub.status, b"", {"X-Error-Message": "on purpose"}, body)

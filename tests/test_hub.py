@@ -95,6 +95,7 @@ def test_a_pull_is_verified_converted_and_locked(place):
     assert "licence that of your data" in done.stderr
     want, have = load_file(place.weights / "model.safetensors"), load_file(place.model)
     assert all(torch.equal(want[key], have[key]) for key in want)
+    assert all(REPO in request for request in place.hub.requests)  # no call of the client's own
     lock = json.loads((place.home / "lock.json").read_text())["tiny"]
     assert lock["commit"] == COMMIT
     assert lock["source_sha256"] == hashlib.sha256(place.state).hexdigest()
@@ -136,7 +137,9 @@ def test_a_missing_network_ends_with_the_lines_to_type(place, make_study):
     refused(done, "mrimpute weights pull tiny")
     assert "mrimpute weights import tiny FILE" in done.stderr
     assert "--weights builtin" in done.stderr
-    refused(place.run("weights", "pull", "tiny", HF_ENDPOINT="http://127.0.0.1:9"), "cannot be fetched")
+    pulled = place.run("weights", "pull", "tiny", HF_ENDPOINT="http://127.0.0.1:9")
+    refused(pulled, "cannot be fetched")
+    assert "mrimpute weights import tiny FILE" in pulled.stderr
     assert tree(folder) == before
     assert not place.model.exists()
 
@@ -185,6 +188,7 @@ def test_a_cut_download_is_resumed(place):
         assert not place.model.exists()
         done = place.run("weights", "pull", "tiny")
     assert done.returncode == 0, done.stderr
+    assert sum("GET" in request and "resolve" in request for request in place.hub.requests) == 2
     assert place.run("weights", "verify", "tiny").returncode == 0
 
 
@@ -314,9 +318,11 @@ def test_the_authors_format_at_full_size_gives_the_golden_output(place):
         )
         state[key] = torch.from_numpy(scaled.astype(np.float32))
     place.hub.add("pfriedri/cwdm", "flair_gen.pt", pickled(state))
+    place.hub.cut_after = 200_000_000
     done = place.run("weights", "pull", "cwdm-flair", HF_HUB_DOWNLOAD_TIMEOUT="30")
     assert done.returncode == 0, done.stderr
     assert "326 MB, licence MIT" in done.stderr
+    assert any("bytes=" in request for request in place.hub.requests)  # went on where it was cut
     path = Path(done.stdout.strip())
     network = load_network(Checkpoint("cwdm-flair", load_registry()["cwdm-flair"].record, path))
     x = np.random.default_rng(77002).standard_normal((1, 32, 32, 48, 16)).astype(np.float32)

@@ -57,9 +57,10 @@ def test_built_in_weights_stay_small():
     assert sum(sizes) <= 11e6
 
 
-def test_the_authors_weights_are_never_replaced_silently():
-    with pytest.raises(WeightsUnavailable, match="--weights builtin"):
-        choose_checkpoint("auto", "cwdm", SOURCES, Contrast.FLAIR)
+def test_auto_means_the_authors_weights_also_where_they_are_absent():
+    checkpoint = choose_checkpoint("auto", "cwdm", SOURCES, Contrast.FLAIR)
+    assert (checkpoint.name, checkpoint.record.origin) == ("cwdm-flair", "hub")
+    assert not checkpoint.path.exists()
 
 
 def test_a_checkpoint_for_another_job_is_refused(tiny_weights):

@@ -185,9 +185,16 @@ def test_several_studies_in_one_folder_are_refused(tmp_path):
 
 def test_a_multi_channel_file_is_refused_with_the_way_out(tmp_path):
     voxels = np.stack([head_voxels(Contrast.T1, (20, 22, 18))] * 4, axis=-1)
-    write_nifti(tmp_path / "s" / "case_flair.nii.gz", voxels, OBLIQUE)
-    with pytest.raises(ImageDamaged, match="split it into one 3-D file per contrast"):
-        find_series(tmp_path / "s")
+    for name in ("case_flair", "BRATS_001"):
+        write_nifti(tmp_path / name / f"{name}.nii.gz", voxels, OBLIQUE)
+        with pytest.raises(ImageDamaged, match="split it into one 3-D file per contrast"):
+            find_series(tmp_path / name)
+
+
+def test_a_stranger_of_several_volumes_does_not_stop_a_study(make_study):
+    folder = make_study()
+    write_nifti(folder / "run1.nii.gz", np.stack([head_voxels(Contrast.T1)] * 2, axis=-1), OBLIQUE)
+    assert find_series(folder).present == (T1, T1C, T2)
 
 
 def test_wrong_folders_are_refused_with_one_line(tmp_path):

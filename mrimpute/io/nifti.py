@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import nibabel as nib
 import numpy as np
 
-from mrimpute.errors import ImageDamaged, MrimputeError
+from mrimpute.errors import ImageDamaged, MrimputeError, SeveralVolumes
 from mrimpute.volume import FloatArray, Grid, Volume
 
 MAX_IMAGE_BYTES = 2 * 2**30
@@ -173,7 +173,10 @@ def _check_header(path: Path, header: Any) -> ImageInfo:
         raise refuse(f"is not a 3-D volume (dimensions {dims if 0 < count <= 7 else count})")
     if max(dims[3:], default=1) > 1:
         shape = "x".join(map(str, dims))
-        raise refuse(f"is a 4-D file ({shape}) with several volumes", "split it into one 3-D file per contrast")
+        raise SeveralVolumes(
+            f"{path} is a 4-D file ({shape}) with several volumes",
+            "split it into one 3-D file per contrast, named after its contrast (for instance with fslsplit)",
+        )
     if min(dims[:3]) < MIN_SLICES:
         raise refuse(f"has only {min(dims[:3])} slices along one axis", f"at least {MIN_SLICES} are needed")
     code = int(header["datatype"])
