@@ -203,6 +203,15 @@ class Engine:
                 raise failure
             if self.options.layout and self.options.out:
                 outcome.copies += write.copy_acquired(plan.study, self.options.layout, self.options.out)
+            if self._writes_bids(plan.study):
+                for path in (*(output.path for output in outcome.outputs), *outcome.copies):
+                    write.describe_bids(path)
+
+    def _writes_bids(self, study: Study) -> bool:
+        """Tell whether results go into a BIDS tree."""
+        if self.options.layout is not None:
+            return self.options.layout.name == "bids"
+        return self.options.out is None and study.naming.scheme == "bids"
 
     def fill(self, folder: Path, missing: Sequence[Contrast] = ()) -> Outcome:
         """Fill one study; see the function `fill`."""

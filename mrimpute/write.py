@@ -19,6 +19,7 @@ import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
 
+from mrimpute import __version__
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
 from mrimpute.io import nifti
@@ -247,6 +248,33 @@ def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
             place_bytes(target, content)
         copies.append(target)
     return copies
+
+
+def describe_bids(image: Path) -> None:
+    """Give the BIDS data set that an image lies in its dataset_description.json, where it has none.
+
+    A data set without one is not valid (BIDS 1.9, dataset description); derivatives must say what
+    made them.
+
+    Raises:
+        OutputRefused, ResourcesExhausted: it cannot be written.
+    """
+    root = next(folder for folder in image.parents if folder.name.startswith("sub-")).parent
+    derivative = root.name == "mrimpute"
+    content = {
+        "Name": "Synthetic images made by mrimpute" if derivative else "Assembled by mrimpute",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "derivative" if derivative else "raw",
+        "GeneratedBy": [{"Name": "mrimpute", "Version": __version__}],
+    }
+    file = root / "dataset_description.json"
+    if file.exists():
+        return
+    try:
+        place_bytes(file, (json.dumps(content, indent=2) + "\n").encode())
+    except OutputRefused:
+        if not file.exists():  # otherwise another run was quicker
+            raise
 
 
 @contextmanager

@@ -198,3 +198,17 @@ def test_thick_slices_on_another_grid_are_filled_on_the_thinnest(tmp_path, optio
     outcome = fill(tmp_path / "s", [FLAIR], options)
     assert nib.load(outcome.outputs[0].path).shape == (40, 44, 36)
     assert any("interpolated" in warning for warning in outcome.warnings)
+
+
+def test_a_bids_study_is_filled_under_derivatives(tmp_path, options):
+    anat = tmp_path / "bids" / "sub-01" / "anat"
+    for contrast, word in ((Contrast.T1, "T1w"), (Contrast.T1C, "ce-gadolinium_T1w"), (Contrast.T2, "T2w")):
+        write_nifti(anat / f"sub-01_{word}.nii.gz", head_voxels(contrast), OBLIQUE)
+    before = tree(tmp_path / "bids" / "sub-01")
+    made = fill(tmp_path / "bids" / "sub-01", [FLAIR], options).outputs[0].path
+    derivatives = tmp_path / "bids" / "derivatives" / "mrimpute"
+    assert made == derivatives / "sub-01" / "anat" / "sub-01_desc-synthetic_FLAIR.nii.gz"
+    described = json.loads((derivatives / "dataset_description.json").read_text())
+    assert described["GeneratedBy"][0]["Name"] == "mrimpute"
+    assert tree(tmp_path / "bids" / "sub-01") == before
+    assert fill(tmp_path / "bids" / "sub-01", [FLAIR], options).outputs[0].skipped

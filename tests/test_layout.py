@@ -51,6 +51,9 @@ def test_a_complete_case_is_assembled(cli, make_study, tiny_weights, tmp_path, l
     for name, source in zip(names[:3], ("case_t1", "case_t1ce", "case_t2"), strict=True):
         assert (tmp_path / "out" / name).read_bytes() == (folder / f"{source}.nii.gz").read_bytes()
     assert nib.load(tmp_path / "out" / names[3]).header["descrip"].item().startswith(b"SYNTHETIC")
+    if layout == "bids":
+        for root, kind in ((tmp_path / "out", "raw"), (tmp_path / "out" / "derivatives" / "mrimpute", "derivative")):
+            assert json.loads((root / "dataset_description.json").read_text())["DatasetType"] == kind
     assert set(done.stdout.split()) == {str(tmp_path / "out" / name) for name in names}
     assert tree(folder) == before
     again = filled(cli, folder, layout, tmp_path / "out", tiny_weights[FLAIR])

@@ -3,8 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,8 +11,10 @@ import typer
 from mrimpute.cli import common
 
 if TYPE_CHECKING:
+    import rich.progress
+
     from mrimpute.batch import Finished
-    from mrimpute.fill import Options, Outcome, Progress
+    from mrimpute.fill import Options, Outcome
 
 EPILOG = "Example: mrimpute fill study_dir/ --missing flair --weights builtin"
 
@@ -186,13 +186,17 @@ def fill(
     if shard is not None:
         folders = batch.shard(folders, shard)
     codes, cited = [], set()
-    with _progress(quiet, len(folders)) as progress:
-        engine = Engine(options, progress, (lambda _line: None) if quiet else common.say)
-        started = time.monotonic()
+    bar = _Bar(quiet)
+    engine = Engine(options, bar, (lambda _line: None) if quiet else common.say)
+    started = time.monotonic()
+    try:
         for done in batch.fill_all(engine, folders, targets, dry_run):
+            bar.close()
             seconds, started = time.monotonic() - started, time.monotonic()
             codes.append(_tell(done, options, seconds, dry_run, as_json, quiet, debug))
             cited |= {output.checkpoint.record.about.cite for output in done.outcome.outputs}
+    finally:
+        bar.close()
     if not quiet:
         for text in sorted(cited):
             common.say(f"cite: {text}")
@@ -258,22 +262,40 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
             common.say(f"{outcome.folder}: nothing is missing")
 
 
-@contextmanager
-def _progress(quiet: bool, studies: int) -> "Iterator[Progress]":
-    """Give a callback that draws a bar on a terminal, and nothing anywhere else."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _what, _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+class _Bar:
+    """A progress bar on a terminal, and nothing anywhere else.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("step {task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-    )
-    what_of = "" if studies == 1 else f" ({studies} studies)"
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what + what_of, completed=done, total=total)
+    It is drawn from the first step of a study on and removed before anything is printed, so that
+    it never mixes with results.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._wanted = not quiet and sys.stderr.isatty()
+        self._bar: rich.progress.Progress | None = None
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if not self._wanted:
+            return
+        if self._bar is None:
+            self._bar = self._drawn()
+            self._bar.add_task("")
+        self._bar.update(self._bar.task_ids[0], description=what, completed=done, total=total)
+
+    def close(self) -> None:
+        """Remove the bar; the next step draws a new one."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    @staticmethod
+    def _drawn() -> "rich.progress.Progress":
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        steps = TextColumn("step {task.completed}/{task.total}")
+        columns = (TextColumn("{task.description}"), BarColumn(), steps, TimeElapsedColumn())
+        bar = Progress(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        bar.start()
+        return bar

@@ -334,3 +334,25 @@ def test_a_real_patient_is_filled_better_than_by_copying(cli, shared, tmp_path, 
     error = made.get_fdata() - (np.clip(values, low, high) - low) / (high - low)
     psnr = -10 * np.log10(np.mean(error[brain] ** 2))
     assert psnr > {"t1": 15.29, "t1c": 17.42, "t2": 12.83, "flair": 13.17}[missing]
+
+
+def test_on_a_terminal_a_bar_is_drawn_and_stdout_still_holds_results_only(make_study, tiny_weights, tmp_path):
+    """stderr is a pseudo-terminal, stdout a pipe: as in `mrimpute fill … > list.txt` typed by hand."""
+    import pty
+
+    folder = make_study()
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "mrimpute", "fill", folder, "--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    environment = os.environ | {"MRIMPUTE_HOME": str(tmp_path / "home"), "MRIMPUTE_THREADS": "1", "TERM": "xterm"}
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=slave, text=True, env=environment
+    )
+    out, _ = process.communicate(timeout=120)
+    os.close(slave)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
+    assert process.returncode == 0
+    assert out == f"{folder / 'case-t2f.nii.gz'}\n"
+    assert "step 2/2" in shown
+    assert shown.index("step 2/2") < shown.index("not for diagnosis")
+    assert "\x1b[2Kmrimpute: " in shown.replace("\r", "").replace("\x1b[1A", "")  # the bar's line is cleared first

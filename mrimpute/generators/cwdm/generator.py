@@ -72,7 +72,7 @@ class CwdmGenerator:
             prepared: the sources, each (X, Y, Z) in [0, 1].
             targets: `(self.target,)`.
             seed: the run's seed; with the sources' content and the target it decides the noise.
-            progress: called after each step.
+            progress: called at the start and after each step.
 
         Raises:
             ValueError: another target is asked for, or a source is not there.
@@ -85,6 +85,7 @@ class CwdmGenerator:
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
             steps = reverse(lambda x, t: self._predict(x, condition, t), state, self.ladder, self.sampler, noise)
+            progress(0, len(self.ladder))
             for done, reached in enumerate(steps, 1):
                 state = reached
                 progress(done, len(self.ladder))
