@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import MrimputeError, UsageError
+from mrimpute.errors import MrimputeError, Unexpected, UsageError
 from mrimpute.fill import Engine, Outcome, Sources
 from mrimpute.plan import Job, Plan
 
@@ -64,7 +64,15 @@ def _planned(engine: Engine, folder: Path, missing: Sequence[Contrast]) -> _Item
         item.plan = engine.plan(folder, missing, item.outcome)
     except MrimputeError as error:
         item.error = error
+    except Exception as error:
+        item.error = _wrapped(error)
     return item
+
+
+def _wrapped(error: Exception) -> Unexpected:
+    unexpected = Unexpected(error)
+    unexpected.__cause__ = error
+    return unexpected
 
 
 def _by_network(items: list[_Item]) -> list[_Item]:
@@ -92,6 +100,8 @@ def _fill_planned(engine: Engine, items: list[_Item]) -> Iterator[Finished]:
                     engine.make(item.plan, reading.result(), item.outcome)
                 except MrimputeError as error:
                     item.error = error
+                except Exception as error:
+                    item.error = _wrapped(error)
             yield Finished(item.outcome, item.error)
 
 

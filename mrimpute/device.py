@@ -1,6 +1,8 @@
 """What the machine offers: device, number type, threads, memory."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +62,7 @@ def configure(threads: int | None) -> None:
 def allowed_cpus() -> int:
     """Return the CPUs that affinity and the job's cgroup quota allow."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup("cpu.max").split()
+    quota = _read("/sys/fs/cgroup/cpu.max").split()
     if len(quota) == 2 and quota[0].isdigit():
         count = min(count, max(1, int(quota[0]) // int(quota[1])))
     return count
@@ -72,12 +74,49 @@ def available_memory(device: "torch.device") -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    limits = [_meminfo("MemAvailable")]
-    limit, used = _cgroup("memory.max").strip(), _cgroup("memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        limits.append(int(limit) - int(used))
-    known = [value for value in limits if value is not None]
-    return min(known, default=None)
+    limits = [_meminfo("MemAvailable"), *_cgroup_memory()]
+    return min((value for value in limits if value is not None), default=None)
+
+
+def _cgroup_memory() -> list[int]:
+    """Return what is left under each memory limit of this process's control groups (v1 and v2)."""
+    left = []
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, controllers, place = line.split(":", 2)
+        if controllers == "":
+            root, limit_name, used_name = Path("/sys/fs/cgroup"), "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root = Path("/sys/fs/cgroup/memory")
+            limit_name, used_name = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        folder = root / place.lstrip("/")
+        for level in (folder, *folder.parents):
+            if not level.is_relative_to(root):
+                break
+            limit, used = _read(level / limit_name).strip(), _read(level / used_name).strip()
+            if limit.isdigit() and used.isdigit():
+                left.append(max(0, int(limit) - int(used)))
+    return left
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Tell a failed allocation, of Python, PyTorch or ITK, as what it is.
+
+    Raises:
+        ResourcesExhausted: memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "out of memory" in text or "alloc" in text:
+            raise ResourcesExhausted("memory ran out", _LESS_MEMORY) from error
+        raise
+
+
+_LESS_MEMORY = "close other programs, or take a smaller network with --weights builtin"
 
 
 def require_memory(needed: int, device: "torch.device") -> None:
@@ -90,21 +129,17 @@ def require_memory(needed: int, device: "torch.device") -> None:
     if free is not None and needed > free:
         raise ResourcesExhausted(
             f"about {needed / 2**30:.1f} GiB of memory is needed on {device} and {free / 2**30:.1f} GiB is free",
-            "close other programs, or take a smaller network with --weights builtin",
+            _LESS_MEMORY,
         )
 
 
-def _cgroup(name: str) -> str:
+def _meminfo(key: str) -> int | None:
+    found = [line.split()[1] for line in _read("/proc/meminfo").splitlines() if line.startswith(f"{key}:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def _read(path: str | Path) -> str:
     try:
-        return Path("/sys/fs/cgroup", name).read_text()
+        return Path(path).read_text()
     except OSError:
         return ""
-
-
-def _meminfo(key: str) -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")]
-    return found[0] if found else None

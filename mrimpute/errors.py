@@ -9,7 +9,8 @@
     │   └── NoRoute               nothing can make the target from what is present
     ├── WeightsUnavailable    4   a checkpoint is absent, damaged or unknown
     ├── ResourcesExhausted    5   memory, disk or the asked-for device
-    └── OutputRefused         6   the result cannot be placed where it belongs
+    ├── OutputRefused         6   the result cannot be placed where it belongs
+    └── Unexpected            1   a bug, wrapped for one study of a batch
     Terminated          130, 143  a signal arrived; no `except Exception` stops it
 
 Everything else is a bug and ends with code 1.
@@ -112,6 +113,18 @@ class OutputRefused(MrimputeError):
 
     exit_code = ExitCode.OUTPUT
     kind = "output-refused"
+
+
+class Unexpected(MrimputeError):
+    """A bug, told in one line so that the other studies of a batch go on."""
+
+    kind = "bug"
+
+    def __init__(self, error: Exception) -> None:
+        place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        super().__init__(
+            f"unexpected error ({type(error).__name__}): {error}{place}", "run again with --debug and report it"
+        )
 
 
 class Terminated(BaseException):

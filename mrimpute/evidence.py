@@ -89,4 +89,6 @@ def compatible(one: Contrast, other: Contrast) -> bool:
 
 
 def _number(value: Any, factor: float) -> float | None:
-    return float(value) * factor if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
+        return None
+    return float(value) * factor

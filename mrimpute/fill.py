@@ -1,15 +1,17 @@
 """The straight line: study folder → plan → volumes → generated → restored → written."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from mrimpute import device, hub, io, provenance, write
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import MrimputeError, UsageError
+from mrimpute.errors import MrimputeError, OutputRefused, UsageError
 from mrimpute.intensity import to_study_scale
 from mrimpute.io import nifti
 from mrimpute.layout import Layout, check_complete
@@ -18,7 +20,7 @@ from mrimpute.prepare import Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
 from mrimpute.study import Study, find_series
-from mrimpute.volume import Volume
+from mrimpute.volume import FloatArray, Volume
 
 if TYPE_CHECKING:
     from mrimpute.generators.contract import Generator
@@ -27,6 +29,9 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is going on, steps done, steps in all)."""
 
 Sources = dict[Contrast, Volume]
+
+GRID_LIMIT_MM = 1e-4
+BLACK_LIMIT = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,20 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One figure measured on a written image, and the limit it should keep."""
+
+    name: str
+    value: float
+    limit: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the value keeps the limit."""
+        return self.value <= self.limit
+
+
+@dataclass(frozen=True)
 class Output:
     """One synthetic image.
 
@@ -97,7 +116,9 @@ class Output:
         sha256: digest of the file.
         fingerprint: what decided its voxels.
         checkpoint: the weights.
-        recipe: how the sources were prepared (None where skipped).
+        reference: contrast of the source whose grid it has (None where skipped).
+        one: grey value that the network's 1 became (None where skipped).
+        checks: what was measured on the written image.
     """
 
     path: Path
@@ -106,7 +127,9 @@ class Output:
     sha256: str
     fingerprint: Fingerprint
     checkpoint: Checkpoint
-    recipe: Recipe | None = None
+    reference: Contrast | None = None
+    one: float | None = None
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass
@@ -158,6 +181,7 @@ class Engine:
         self.options = options
         self.progress = progress or (lambda _what, _done, _total: None)
         self.say = say or (lambda _line: None)
+        self._claimed: dict[Path, Path] = {}
         self._loaded: tuple[Checkpoint, Generator] | None = None
 
     def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:
@@ -176,15 +200,32 @@ class Engine:
             OutputRefused, ResourcesExhausted: the result could not be written.
         """
         options = self.options
-        if options.layout is not None:
+        if options.layout is not None and options.out is not None:
             check_complete(plan.study, options.layout, [job.target for job in plan.jobs])
+            self._claim(write.plan_copies(plan.study, options.layout, options.out), plan.study)
         for job in plan.jobs:
             place = write.place_for(plan.study, job.target, options.out, options.layout)
+            self._claim([place.image], plan.study)
             write.check_room(place, max(prod(plan.study.get(contrast).grid.shape) for contrast in job.sources))
         needed = dict.fromkeys(contrast for job in plan.jobs for contrast in job.sources)
-        volumes = {contrast: io.read_volume(plan.study.get(contrast).path) for contrast in needed}
+        with device.memory_errors():
+            volumes = {contrast: io.read_volume(plan.study.get(contrast).path) for contrast in needed}
         outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
         return volumes
+
+    def _claim(self, places: Iterable[Path], study: Study) -> None:
+        """Take places for one study of this run.
+
+        Raises:
+            OutputRefused: another study of the run has one of them.
+        """
+        for place in places:
+            holder = self._claimed.setdefault(place.resolve(), study.folder)
+            if holder.resolve() != study.folder.resolve():
+                raise OutputRefused(
+                    f"{study.folder} and {holder} would both be written to {place}",
+                    "fill one of them with another --out",
+                )
 
     def make(self, plan: Plan, sources: Sources, outcome: Outcome) -> None:
         """Make and write the targets of a plan.
@@ -196,7 +237,8 @@ class Engine:
         with write.holding(plan.study):
             for job in plan.jobs:
                 try:
-                    outcome.outputs.append(self._make(plan.study, job, sources, outcome))
+                    with device.memory_errors():
+                        outcome.outputs.append(self._make(plan.study, job, sources, outcome))
                 except MrimputeError as error:
                     failure = failure or error
             if failure:
@@ -244,7 +286,12 @@ class Engine:
             place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, ready.warnings
         )
         write.write(place, image, voxels, record)
-        return Output(place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe)
+        checks = _check(place.image, voxels, ready.recipe)
+        outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
+        one = ready.recipe.scale if options.intensity == "study" else 1.0
+        return Output(
+            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks
+        )
 
     def _checkpoint(self, job: Job) -> Checkpoint:
         """Return the checkpoint for a job, fetched from the Hub where that is its origin."""
@@ -287,3 +334,14 @@ class Engine:
             loaded = CwdmGenerator.load(checkpoint, sampler, fingerprint.steps, where, dtype)
             self._loaded = (checkpoint, loaded)
         return self._loaded[1]
+
+
+def _check(image: Path, voxels: FloatArray, recipe: Recipe) -> tuple[Check, ...]:
+    """Measure on a written image what a user would see first if it were wrong."""
+    written = io.read_info(image).grid
+    moved = float(np.abs(written.corners() - recipe.grid.corners()).max())
+    dark = float(np.mean(voxels[recipe.head] == 0))
+    return (
+        Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM),
+        Check("share of the head that is black", dark, BLACK_LIMIT),
+    )

@@ -9,6 +9,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.volume import BoolArray, FloatArray, Volume
 
+MAX_BELOW_FLOOR = 0.05
+"""Share of the tissue that may lie below the floor: interpolation leaves a few negative voxels."""
 STUDY_PERCENTILE = 99.9
 """In-brain percentile that the value 1 of a synthetic image stands for."""
 
@@ -36,11 +38,18 @@ def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float 
             few negative voxels; None for the authors' plain quantile.
 
     Raises:
-        StudyRefused: the image has no contrast between the quantiles.
+        StudyRefused: the image has no contrast between the quantiles, or much of it lies below
+            the floor.
     """
     low, high = (float(value) for value in np.quantile(np.asarray(volume.voxels, np.float64), quantiles))
     if floor is not None:
         low = max(low, floor)
+        below = int(np.count_nonzero(volume.voxels < floor)) / max(1, int(np.count_nonzero(volume.voxels)))
+        if below > MAX_BELOW_FLOOR:
+            raise StudyRefused(
+                f"{below:.0%} of {volume.path} is below {floor:g}: it was standardised, or its background is not 0",
+                "give the image as it was scanned, with background 0",
+            )
     if not high > low:
         raise StudyRefused(
             f"{volume.path} has no grey values between its {quantiles[0]:.1%} and {quantiles[1]:.1%} quantiles",

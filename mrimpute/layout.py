@@ -82,6 +82,12 @@ def check_complete(study: Study, layout: Layout, targets: Sequence[Contrast]) ->
         StudyRefused: a contrast would still be missing, the series lie on different grids, or
             one is not NIfTI.
     """
+    unknown = [target for target in targets if target not in layout.words]
+    if unknown:
+        raise StudyRefused(
+            f"{study.folder}: the {layout.name} layout has no place for {', '.join(unknown)}",
+            f"ask only for {', '.join(layout.needs)}",
+        )
     absent = [contrast for contrast in layout.needs if contrast not in study.present and contrast not in targets]
     if absent:
         raise StudyRefused(

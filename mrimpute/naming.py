@@ -11,6 +11,8 @@ from mrimpute.contrasts import ALIASES, Contrast
 
 AGENT_WORDS = frozenset({"gd", "gad", "gado", "gadolinium", "ce", "post", "postcontrast", "contrast", "km", "c", "+c"})
 NATIVE_WORDS = frozenset({"pre", "native", "precontrast", "noncontrast", "nativ"})
+DENYING_WORDS = NATIVE_WORDS | {"no", "non", "without", "wo", "ohne", "sans", "minus"}
+"""Words that deny an agent word near them: 'pre contrast', 'no gd'."""
 HARMLESS_WORDS = frozenset(
     {"bias", "pp", "preprocessed", "unstripped", "stripped", "brain", "n4", "bet", "defaced", "deface"}
     | {"reg", "registered", "coreg", "resampled", "1mm", "iso", "norm", "ss", "mni"}
@@ -43,6 +45,7 @@ _BIDS_SUFFIXES = {
     "pdw": Contrast.PD,
     "ct": Contrast.CT,
 }
+_AGENT_IN_ACQUISITION = re.compile(r"post(?!op|treat|surg|rt)|gd|gad|contrast|^ce$")
 _NNUNET = re.compile(r"(?P<case>.+)_(?P<channel>00\d\d)")
 
 
@@ -82,7 +85,8 @@ def read_name(stem: str) -> NameReading:
         return NameReading()
     if words[end - 1] in SET_ASIDE_LAST_WORDS:
         return NameReading(set_aside=f"{SET_ASIDE_LAST_WORDS[words[end - 1]]} ('{words[end - 1]}' in its name)")
-    contrast, used = _role(words[:end])
+    denied = any(word in DENYING_WORDS for word in words[:end]) or _minus_sign(stem, tokens[:end])
+    contrast, used = _role(words[:end], denied)
     if contrast is None:
         return NameReading()
     first, last = tokens[end - used], tokens[end - 1]
@@ -92,12 +96,25 @@ def read_name(stem: str) -> NameReading:
     return NameReading(contrast, word, stem[: first.start()], stem[last.end() :], conflict=conflict)
 
 
-def _role(words: list[str]) -> tuple[Contrast | None, int]:
-    """Return the contrast that the last words state, and how many words say so."""
+def _minus_sign(stem: str, tokens: list[re.Match[str]]) -> bool:
+    """Tell whether a minus sign, and not a mere dash, stands before the last word: 'T1_-C'."""
+    if len(tokens) < 2:
+        return False
+    between = stem[tokens[-2].end() : tokens[-1].start()]
+    return len(between) > 1 and "-" in between
+
+
+def _role(words: list[str], denied: bool) -> tuple[Contrast | None, int]:
+    """Return the contrast that the last words state, and how many words say so.
+
+    Args:
+        words: of the name, lower case, the last one stating the role.
+        denied: whether the name denies a contrast agent.
+    """
     last = words[-1]
     before = ALIASES.get(words[-2]) if len(words) > 1 else None
     if before is Contrast.T1 and last in AGENT_WORDS:
-        return Contrast.T1C, 2
+        return (Contrast.T1 if denied else Contrast.T1C), 2
     if before is Contrast.T1 and last in NATIVE_WORDS:
         return Contrast.T1, 2
     contrast = ALIASES.get(last)
@@ -105,7 +122,7 @@ def _role(words: list[str]) -> tuple[Contrast | None, int]:
         return Contrast.T1, 2
     if {contrast, before} == {Contrast.FLAIR, Contrast.T2}:
         return Contrast.FLAIR, 2
-    if contrast is Contrast.T1 and len(words) > 1 and words[-2] in AGENT_WORDS - {"c"}:
+    if contrast is Contrast.T1 and len(words) > 1 and words[-2] in AGENT_WORDS - {"c"} and not denied:
         return Contrast.T1C, 2
     return contrast, 1
 
@@ -117,9 +134,28 @@ def _read_bids(match: re.Match[str]) -> NameReading:
         return NameReading(set_aside=f"BIDS suffix '{suffix}' is not a source")
     contrast = _BIDS_SUFFIXES[suffix.lower()]
     agent = re.search(r"_ce-([A-Za-z0-9+]+)", entities)
+    if "_desc-synthetic" in entities:
+        return NameReading(set_aside="synthetic ('desc-synthetic' in its name)")
     if agent and agent[1].lower() not in ("none", "no", "pre") and contrast is Contrast.T1:
         contrast = Contrast.T1C
-    return NameReading(contrast, suffix, entities + "_")
+    acquisition = re.search(r"_acq-([A-Za-z0-9+]+)", entities)
+    conflict = ""
+    if contrast is Contrast.T1 and acquisition and _AGENT_IN_ACQUISITION.search(acquisition[1].lower()):
+        conflict = f"its name states both t1 and, by 'acq-{acquisition[1]}', a contrast agent"
+    return NameReading(contrast, suffix, entities + "_", conflict=conflict)
+
+
+_CASE = re.compile(
+    r"sub-[a-z0-9+]+(?:_ses-[a-z0-9+]+)?|brats[-_a-z]*\d*[-_](?:[a-z]+_)*\d+(?:-\d+)?|upenn-gbm-\d+_\d+|ucsf-pdgm-\d+"
+    r"|ixi\d+|training\d+_\d+|.*_timepoint_\d+",
+    re.IGNORECASE,
+)
+
+
+def case_of(reading: NameReading) -> str:
+    """Return the subject and visit that a name of a known scheme states; '' where it states none."""
+    match = _CASE.match(reading.prefix)
+    return match.group().lower() if match else ""
 
 
 def nnunet_channel(stem: str) -> tuple[str, int] | None:

@@ -81,7 +81,10 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: Generat
     asked = tuple(dict.fromkeys(missing)) or study.missing
     acquired = tuple(target for target in asked if target in study.present)
     targets = tuple(target for target in asked if target not in acquired)
-    jobs = route(study.present, targets, generator)
+    try:
+        jobs = route(study.present, targets, generator)
+    except NoRoute as error:
+        raise NoRoute(f"{study.folder}: {error.text}", error.hint) from error
     for job in jobs:
         if job.generator not in BUILT:
             raise NoRoute(

@@ -1,5 +1,6 @@
 """What made an image: the marks in the file, and the sidecar beside it."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from mrimpute import __version__, io
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import ImageDamaged
+from mrimpute.errors import ImageDamaged, StudyAmbiguous
 from mrimpute.prepare import Recipe
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import Volume
@@ -56,14 +57,26 @@ def description(target: Contrast) -> str:
 
 
 def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Tell whether an image was made by mrimpute: by its sidecar or by its `descrip` field."""
-    if sidecar.get("schema") == SIDECAR_SCHEMA:
-        return True
+    """Tell whether an image was made by mrimpute: by its `descrip` field or by its sidecar.
+
+    Raises:
+        StudyAmbiguous: a sidecar of mrimpute names this file, but describes another image.
+    """
     try:
         header = io.read_info(path).header
     except ImageDamaged:
+        header = None
+    if header is not None and bytes(header["descrip"].item()).startswith(DESCRIPTION_MARK.encode()):
+        return True
+    image = sidecar.get("image")
+    if sidecar.get("schema") != SIDECAR_SCHEMA or not isinstance(image, dict) or image.get("file") != path.name:
         return False
-    return header is not None and bytes(header["descrip"].item()).startswith(DESCRIPTION_MARK.encode())
+    if not path.is_file() or image.get("sha256") == hashlib.sha256(path.read_bytes()).hexdigest():
+        return True
+    raise StudyAmbiguous(
+        f"{path} is not the synthetic image that its sidecar describes",
+        f"remove {path.name} if it is synthetic, or its .json if it was acquired",
+    )
 
 
 def sidecar(
@@ -120,6 +133,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     """Return a sidecar of ours, or {} where there is none."""
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) and content.get("schema") == SIDECAR_SCHEMA else {}
+    ours = isinstance(content, dict) and content.get("schema") == SIDECAR_SCHEMA
+    return content if ours and isinstance(content.get("image"), dict) else {}

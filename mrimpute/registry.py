@@ -162,7 +162,8 @@ class Checkpoint:
             raise WeightsUnavailable(
                 f"checkpoint {self.name}: cannot read {self.path} ({error.strerror})", _LIST
             ) from error
-        expected = self.record.sha256 or read_lock().get(self.name, {}).get("model_sha256")
+        in_store = self.path.is_relative_to(home_folder())
+        expected = self.record.sha256 or (read_lock().get(self.name, {}).get("model_sha256") if in_store else None)
         if expected and digest != expected:
             raise WeightsUnavailable(
                 f"checkpoint {self.name}: {self.path} is damaged (its sha256 is not the recorded one)",
@@ -187,7 +188,9 @@ def read_lock() -> dict[str, dict[str, str]]:
         return {}
     except (OSError, ValueError) as error:
         raise WeightsUnavailable(f"cannot read {file}: {error}", "repair or remove it") from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
+        raise WeightsUnavailable(f"{file} is not a lock file", "repair or remove it")
+    return content
 
 
 def home_folder() -> Path:
@@ -252,7 +255,7 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
         chosen = [load_registry()[word]]
     elif word.startswith(HUB_WORD):
         chosen = [read_checkpoint_folder(own_folder(word))]
-    elif Path(word).is_dir():
+    elif _is_folder(Path(word)):
         chosen = [read_checkpoint_folder(Path(word))]
     else:
         raise WeightsUnavailable(f"no checkpoint and no folder is called {word!r}", _LIST)
@@ -267,6 +270,13 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
             _LIST,
         )
     return checkpoint
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def own_folder(word: str) -> Path:

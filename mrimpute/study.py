@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast, parse_contrast
 from mrimpute.errors import ImageDamaged, SeveralVolumes, StudyAmbiguous, StudyRefused, UsageError
 from mrimpute.evidence import Evidence, compatible, names_agent, sidecar_evidence
-from mrimpute.naming import NameReading, Naming, bids_naming, make_naming, nnunet_channel, read_name
+from mrimpute.naming import NameReading, Naming, bids_naming, case_of, make_naming, nnunet_channel, read_name
 from mrimpute.provenance import is_synthetic
 from mrimpute.volume import Grid
 
@@ -116,17 +117,24 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
             multi-channel file.
         UsageError: an override names no file.
     """
-    overrides = overrides or {}
-    chosen = {_existing(path, folder, contrast): contrast for contrast, path in overrides.items()}
-    if len(chosen) < len(overrides):
+    try:
+        return _find_series(folder, overrides or {})
+    except OSError as error:
+        place = error.filename if error.filename is not None else folder
+        raise StudyRefused(f"cannot look at {place} ({error.strerror})", "check path and permissions") from error
+
+
+def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
+    chosen = {contrast: _existing(path, folder, contrast) for contrast, path in overrides.items()}
+    by_resolved = {path.resolve(): contrast for contrast, path in chosen.items()}
+    if len(by_resolved) < len(chosen):
         raise UsageError("one file was named for two contrasts", "name each file once")
     paths = _image_files(folder)
     inside = {path.resolve() for path in paths}
-    paths += [path for path in chosen if path.resolve() not in inside]
+    paths += [path for path in chosen.values() if path.resolve() not in inside]
     if not paths:
         raise StudyRefused(f"no image in {folder} (looked for {', '.join(io.IMAGE_SUFFIXES)})", _dicom_hint(folder))
-    by_resolved = {path.resolve(): contrast for path, contrast in chosen.items()}
-    channels = _nnunet_channels(folder, [path for path in paths if path.resolve() not in by_resolved])
+    channels = _nnunet_channels(folder, [path for path in paths if path.resolve() not in by_resolved], bool(chosen))
 
     found: list[Series] = []
     set_aside: list[NotUsed] = []
@@ -141,7 +149,7 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
                 raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
             set_aside.append(NotUsed(path, "made by mrimpute, not acquired"))
             continue
-        outcome = _identify(path, folder, user, channels, sidecars[path], agent_tells and path in agents)
+        outcome = _identify(path, folder, user, set(chosen), channels, sidecars[path], agent_tells and path in agents)
         if isinstance(outcome, Series):
             found.append(outcome)
         else:
@@ -150,6 +158,7 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
         _refuse_multi_channel(unidentified)
 
     series, twins = _one_each(found, set(overrides))
+    _check_one_case(folder, [item for item in series if item.contrast not in overrides])
     name, naming = _names(folder, series, channels)
     return Study(folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
 
@@ -178,10 +187,12 @@ def _existing(path: Path, folder: Path, contrast: Contrast) -> Path:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Return the images of the folder, or of the folders below it, sorted; hidden names are skipped.
+    """Return the images of the folder, sorted; with those of the folders below it where the
+    folder itself has no source. Hidden names are skipped.
 
     Raises:
-        StudyRefused: the folder does not exist, is no folder, cannot be listed, or is huge.
+        StudyRefused: the folder does not exist, is no folder, or is huge.
+        OSError: it cannot be listed.
     """
     if not folder.exists():
         raise StudyRefused(f"no such folder: {folder}", "check the path")
@@ -189,19 +200,23 @@ def _image_files(folder: Path) -> list[Path]:
         raise StudyRefused(f"{folder} is a file", "give the folder that holds the study's images")
     images: list[Path] = []
     seen = 0
-    try:
-        for root, folders, files in os.walk(folder, onerror=_raise):
-            depth = len(Path(root).relative_to(folder).parts)
-            here = [Path(root) / name for name in files if not name.startswith(".") and io.split_suffix(name)[1]]
-            images += here
-            seen += len(files)
-            if seen > MAX_FILES:
-                raise StudyRefused(f"{folder} holds more than {MAX_FILES} files", "give one study's folder")
-            stop = (depth == 0 and here) or depth >= MAX_DEPTH
-            folders[:] = [] if stop else sorted(name for name in folders if name[0] != "." and name != "derivatives")
-    except OSError as error:
-        raise StudyRefused(f"cannot list {error.filename}: {error.strerror}", "check its permissions") from error
+    for root, folders, files in os.walk(folder, onerror=_raise):
+        depth = len(Path(root).relative_to(folder).parts)
+        here = [Path(root) / name for name in files if not name.startswith(".") and io.split_suffix(name)[1]]
+        images += [path for path in here if path.is_file() or not path.exists()]  # pipes and the like are no images
+        seen += len(files)
+        if seen > MAX_FILES:
+            raise StudyRefused(f"{folder} holds more than {MAX_FILES} files", "give one study's folder")
+        stop = (depth == 0 and any(_may_be_source(path) for path in images)) or depth >= MAX_DEPTH
+        folders[:] = [] if stop else sorted(name for name in folders if name[0] != "." and name != "derivatives")
     return sorted(images)
+
+
+def _may_be_source(path: Path) -> bool:
+    """Tell whether an image beside folders of images is itself a series of the study."""
+    stem, sidecar = io.split_suffix(path.name)[0], _sidecar(path)
+    stated = read_name(stem).contrast or nnunet_channel(stem) or sidecar_evidence(sidecar)
+    return bool(stated) and not is_synthetic(path, sidecar)
 
 
 def _raise(error: OSError) -> None:
@@ -210,11 +225,13 @@ def _raise(error: OSError) -> None:
 
 def _dicom_hint(folder: Path) -> str:
     """Return what to do about a folder without images; DICOM is not read yet."""
-    for path in sorted(folder.rglob("*"))[:50]:
-        if path.is_file():
+    for path in islice(folder.rglob("*"), 50):
+        try:
             with path.open("rb") as file:
-                if file.read(132)[128:] == b"DICM":
+                if path.is_file() and file.read(132)[128:] == b"DICM":
                     return "it holds DICOM files, which this version does not read: convert them with dcm2niix"
+        except OSError:
+            continue
     return "give the folder of one study"
 
 
@@ -223,27 +240,32 @@ def _sidecar(path: Path) -> dict[str, Any]:
     sidecar = path.with_name(io.split_suffix(path.name)[0] + ".json")
     try:
         content = json.loads(sidecar.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _nnunet_channels(folder: Path, paths: list[Path]) -> dict[int, Contrast]:
+def _nnunet_channels(folder: Path, paths: list[Path], named: bool) -> dict[int, Contrast]:
     """Return channel → contrast for a folder of nnU-Net images, {} for any other folder.
 
-    The order of channels is nowhere but in dataset.json, so without it nothing is guessed.
+    The order of channels is nowhere but in dataset.json, so without it nothing is guessed. A lone
+    number at the end of a name makes no nnU-Net folder where other names state contrasts, or the
+    user named the series.
 
     Raises:
         StudyRefused: nnU-Net names without a dataset.json that explains them.
     """
     stems = [io.split_suffix(path.name)[0] for path in paths]
-    if not any(nnunet_channel(stem) and not read_name(stem).contrast for stem in stems):
+    readings = {stem: read_name(stem) for stem in stems}
+    if not any(nnunet_channel(stem) and not (r.contrast or r.set_aside) for stem, r in readings.items()):
         return {}
     resolved = folder.resolve()
     for place in (resolved, *resolved.parents[:2]):
         file = place / "dataset.json"
         if file.is_file():
             return read_dataset_json(file)
+    if named or any(reading.contrast for reading in readings.values()):
+        return {}
     raise StudyRefused(
         f"{folder} has nnU-Net names (CASE_0000 …) but no dataset.json that says which channel is which",
         "put dataset.json beside it, or name the series with --t1, --t1c, --t2, --flair",
@@ -256,13 +278,15 @@ def read_dataset_json(file: Path) -> dict[int, Contrast]:
     Raises:
         StudyRefused: no such file, no channels in it, or a channel that is no known contrast.
     """
+    if not file.is_file():
+        raise StudyRefused(f"no such file: {file}", "give the dataset.json of the nnU-Net data set")
     try:
         content = json.loads(file.read_bytes())
         names = content.get("channel_names") or content["modality"]
         return {int(channel): parse_contrast(str(name)) for channel, name in names.items()}
     except UsageError as error:
         raise StudyRefused(f"{file}: {error.text}", "name the series with --t1, --t1c, --t2, --flair") from error
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise StudyRefused(f"{file} does not list channel_names", "repair it") from error
 
 
@@ -270,6 +294,7 @@ def _identify(
     path: Path,
     folder: Path,
     user: Contrast | None,
+    named: set[Contrast],
     channels: Mapping[int, Contrast],
     sidecar: Mapping[str, Any],
     agent: bool,
@@ -285,7 +310,9 @@ def _identify(
         if reading.set_aside:
             return NotUsed(path, reading.set_aside)
         if reading.conflict:
-            raise StudyAmbiguous(f"{path}: {reading.conflict}", f"say which with --{reading.contrast} {path.name}")
+            if reading.contrast in named:
+                return NotUsed(path, reading.conflict)
+            raise StudyAmbiguous(f"{path}: {reading.conflict}", f"say which with --{reading.contrast} {path}")
         channel = nnunet_channel(stem)
         if channel and channel[1] in channels and not reading.contrast:
             contrast = channels[channel[1]]
@@ -296,8 +323,8 @@ def _identify(
         elif path.parent != folder and (above := read_name(path.parent.name)).contrast and not above.conflict:
             evidence.append(Evidence(above.contrast, f"in a folder called '{path.parent.name}'", 0.8))
         evidence += _sidecar_items(sidecar, agent)
-        if evidence and evidence[-1].contrast is None:
-            return NotUsed(path, evidence[-1].reason)
+        if len(evidence) == 1 and evidence[0].contrast is None:
+            return NotUsed(path, evidence[0].reason)
     if not evidence:
         return NotUsed(path, "neither its name nor a sidecar says what it is", recognised=False)
     contrast = _agreed(path, evidence)
@@ -324,9 +351,10 @@ def _agreed(path: Path, evidence: list[Evidence]) -> Contrast:
     agreed = first
     for item in evidence[1:]:
         if item.contrast is None or not compatible(agreed, item.contrast):
+            other = f" or --{item.contrast} {path}" if item.contrast else ""
             raise StudyAmbiguous(
-                f"{path}: {evidence[0].reason} says {first}, but {item.reason} says {item.contrast}",
-                f"settle it with --{first} {path.name} or --{item.contrast} {path.name}",
+                f"{path}: {evidence[0].reason} says {first}, but {item.reason} says {item.contrast or 'none of them'}",
+                f"settle it with --{first} {path}{other}",
             )
         if Contrast.T1C in (agreed, item.contrast):
             agreed = Contrast.T1C
@@ -358,10 +386,34 @@ def _one_each(found: list[Series], overruled: set[Contrast]) -> tuple[tuple[Seri
             names = ", ".join(str(item.path) for item in candidates)
             raise StudyAmbiguous(
                 f"{contrast} found {len(candidates)} times ({names})",
-                f"name one with --{contrast} {candidates[0].path.name}, or give one study at a time",
+                f"name one with --{contrast} {candidates[0].path}, or give one study at a time",
             )
         series += candidates
     return tuple(series), twins
+
+
+def _check_one_case(folder: Path, series: list[Series]) -> None:
+    """Refuse series that belong to different subjects or visits.
+
+    Series may lie in several folders only where each has one of its own, named after its
+    contrast, as in T1/, T1Post/, T2/.
+
+    Raises:
+        StudyAmbiguous: names or folders tell of more than one case.
+    """
+    cases = sorted({case for item in series if (case := case_of(item.reading))})
+    if len(cases) > 1:
+        raise StudyAmbiguous(
+            f"{folder} holds series of several cases ({', '.join(cases)})",
+            "give one study at a time, or name the series with --t1, --t1c, --t2, --flair",
+        )
+    places = [item.path.parent for item in series]
+    one_each = len(set(places)) == len(places) and all(read_name(place.name).contrast for place in places)
+    if len(set(places)) > 1 and not cases and not one_each:
+        raise StudyAmbiguous(
+            f"{folder} holds series in several folders ({', '.join(sorted({str(place) for place in places}))})",
+            "give one study at a time, or name the series with --t1, --t1c, --t2, --flair",
+        )
 
 
 def _untwinned(path: Path) -> str:

@@ -5,12 +5,13 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from mrimpute.volume import FloatArray
 
 PART_PREFIX = ".mrimpute-"
 PART_SUFFIX = ".part"
+_PART_NAME = re.compile(r"\.mrimpute-(?P<host>\w+)-(?P<pid>\d+)-[0-9a-f]+\.part")
 FOREIGN_PART_AGE_S = 24 * 3600
 """A part of another host's run is taken for dead at this age."""
 FREE_SPACE_MARGIN = 2**20
@@ -67,29 +69,34 @@ def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout |
     elif study.naming.scheme == "bids":
         folder = _bids_folder(study)
     else:
-        folder = study.series[0].path.parent if _one_folder(study) else study.folder
+        folder = _common_folder(study)
     return Place(folder / f"{stem}.nii.gz", folder / f"{stem}.json")
 
 
-def _one_folder(study: Study) -> bool:
-    """Tell whether all series lie in one folder inside the study."""
-    folders = {series.path.parent for series in study.series}
-    return len(folders) == 1 and folders.pop().resolve().is_relative_to(study.folder.resolve())
+def _common_folder(study: Study) -> Path:
+    """Return the one folder inside the study that its series lie in, or the study's own."""
+    inside = study.folder.resolve()
+    folders = {item.path.parent for item in study.series if item.path.resolve().is_relative_to(inside)}
+    return folders.pop() if len(folders) == 1 else study.folder
 
 
 def _bids_folder(study: Study) -> Path:
-    """Return the anat folder below derivatives/mrimpute of the BIDS data set."""
-    folder = study.series[0].path.parent
+    """Return the anat folder below derivatives/mrimpute of the BIDS data set.
+
+    The data set's root is the folder above the study that has a dataset_description.json or the
+    subject's folder in it.
+    """
     entities = dict(part.split("-", 1) for part in study.naming.prefix.rstrip("_").split("_"))
-    root = folder
-    for ancestor in (folder, *folder.resolve().parents):
-        root = ancestor
-        if (ancestor / "dataset_description.json").is_file() or (ancestor / f"sub-{entities['sub']}").is_dir():
-            break
-    else:
-        root = study.folder
+    subject = f"sub-{entities['sub']}"
+    folder = _common_folder(study).resolve()
+    roots = (
+        a for a in (folder, *folder.parents) if (a / "dataset_description.json").is_file() or (a / subject).is_dir()
+    )
+    root = next(roots, study.folder.resolve())
+    if not study.folder.is_absolute():
+        root = Path(os.path.relpath(root))
     session = [f"ses-{entities['ses']}"] if "ses" in entities else []
-    return root.joinpath("derivatives", "mrimpute", f"sub-{entities['sub']}", *session, "anat")
+    return root.joinpath("derivatives", "mrimpute", subject, *session, "anat")
 
 
 def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> bool:
@@ -111,13 +118,17 @@ def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> boo
         raise OutputRefused(
             f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away"
         )
-    whole = record.get("image", {}).get("sha256") == _file_sha256(place.image)
+    if overwrite:
+        return False
+    digest, image = _file_sha256(place.image), record.get("image", {})
     equal = record.get("fingerprint") == asdict(fingerprint)
-    if whole and equal and not overwrite:
+    if equal and image.get("sha256") == digest:
         return True
-    if whole and not overwrite:
-        raise OutputRefused(f"{place.image} was made before by another recipe", "add --overwrite to replace it")
-    return False
+    if equal and image.get("replaces") == digest:  # a run with --overwrite was killed between its two renames
+        return False
+    raise OutputRefused(
+        f"{place.image} was made before by another recipe, or was changed since", "add --overwrite to replace it"
+    )
 
 
 def check_room(place: Place, voxels: int) -> None:
@@ -128,11 +139,12 @@ def check_room(place: Place, voxels: int) -> None:
         ResourcesExhausted: too little free space for an uncompressed image.
     """
     folder = place.image.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputRefused(f"cannot write in {folder}", "choose another folder with --out")
-    needed, free = 4 * voxels + FREE_SPACE_MARGIN, shutil.disk_usage(folder).free
+    with _disk_errors(folder):
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputRefused(f"cannot write in {folder}", "choose another folder with --out")
+        needed, free = 4 * voxels + FREE_SPACE_MARGIN, shutil.disk_usage(folder).free
     if free < needed:
         raise ResourcesExhausted(
             f"{folder} has {free / 1e6:.0f} MB free and up to {needed / 1e6:.0f} MB are needed",
@@ -147,7 +159,7 @@ def holding(study: Study) -> Iterator[None]:
     Raises:
         OutputRefused: another run holds it, or no lock can be made.
     """
-    state = Path(os.environ.get("MRIMPUTE_HOME") or platformdirs.user_state_dir("mrimpute")) / "locks"
+    state = Path(os.environ.get("MRIMPUTE_STATE") or platformdirs.user_state_dir("mrimpute")) / "locks"
     key = hashlib.sha256(os.fsencode(study.folder.resolve())).hexdigest()[:24]
     lock = FileLock(state / f"{key}.lock")
     try:
@@ -157,7 +169,7 @@ def holding(study: Study) -> Iterator[None]:
         raise OutputRefused(f"another run of mrimpute holds {study.folder}", "wait for it to end") from error
     except OSError as error:
         raise OutputRefused(
-            f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_HOME to a writable folder"
+            f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_STATE to a writable folder"
         ) from error
     try:
         yield
@@ -186,7 +198,9 @@ def write(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_dead_parts(folder)
-        text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
+        replaced = _file_sha256(place.image) if place.image.exists() else None
+        sidecar = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
+        text = json.dumps(sidecar, indent=2) + "\n"
         try:
             for content in (image, text.encode()):
                 parts.append(_part(folder))
@@ -222,18 +236,18 @@ def place_bytes(target: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
-    """Copy the acquired images of a case, unchanged, under the layout's names.
+def plan_copies(study: Study, layout: Layout, out: Path) -> dict[Path, bytes]:
+    """Return the acquired images of a case, unchanged, by their place under a layout.
 
     Copies, not links: what a later tool does to its input must not reach the acquired file.
 
     Returns:
-        The files of the case, in the segmenter's order.
+        place → bytes, in the segmenter's order; a plain .nii is packed, otherwise unchanged.
 
     Raises:
-        OutputRefused: another file has the name already, or the folder cannot be written.
+        OutputRefused: another file has one of the names already.
     """
-    copies = []
+    copies = {}
     for contrast in layout.needs:
         if contrast not in study.present:
             continue
@@ -244,10 +258,21 @@ def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
         target = layout.image(study, contrast, out, synthetic=False)
         if target.exists() and target.read_bytes() != content:
             raise OutputRefused(f"{target} exists and is another file than {source}", "choose another --out")
+        copies[target] = content
+    return copies
+
+
+def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
+    """Copy the acquired images of a case to their places; see `plan_copies`.
+
+    Raises:
+        OutputRefused: another file has one of the names, or the folder cannot be written.
+    """
+    copies = plan_copies(study, layout, out)
+    for target, content in copies.items():
         if not target.exists():
             place_bytes(target, content)
-        copies.append(target)
-    return copies
+    return list(copies)
 
 
 def describe_bids(image: Path) -> None:
@@ -290,8 +315,11 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _part(folder: Path) -> Path:
-    host = "".join(c if c.isalnum() else "_" for c in socket.gethostname())[:40]
-    return folder / f"{PART_PREFIX}{host}-{os.getpid()}-{secrets.token_hex(4)}{PART_SUFFIX}"
+    return folder / f"{PART_PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(4)}{PART_SUFFIX}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40]
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -341,12 +369,18 @@ def _sync_folder(folder: Path) -> None:
 
 def _remove_dead_parts(folder: Path) -> None:
     """Remove parts that killed runs left behind."""
-    own_host = _part(folder).name.removeprefix(PART_PREFIX).rsplit("-", 2)[0]
+    own_host = _host()
     for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
-        host, pid, _ = part.name.removeprefix(PART_PREFIX).rsplit("-", 2)
-        dead = not _alive(int(pid)) if host == own_host else time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
-        if dead:
-            part.unlink(missing_ok=True)
+        match = _PART_NAME.fullmatch(part.name)
+        with suppress(FileNotFoundError):
+            if match is None:
+                continue
+            if match["host"] == own_host:
+                dead = not _alive(int(match["pid"]))
+            else:
+                dead = time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
+            if dead:
+                part.unlink()
 
 
 def _alive(pid: int) -> bool:

@@ -82,7 +82,7 @@ def make_study(tmp_path: Path) -> MakeStudy:
         seed: int = 0,
     ) -> Path:
         for contrast in contrasts:
-            path = tmp_path / name / f"{name}{WORDS[scheme][contrast]}.nii.gz"
+            path = tmp_path / name / f"{Path(name).name}{WORDS[scheme][contrast]}.nii.gz"
             write_nifti(path, head_voxels(contrast, shape, seed), affine)
         return tmp_path / name
 
@@ -124,8 +124,18 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
     def run(*words: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MRIMPUTE_")}
-        environment |= {"MRIMPUTE_HOME": str(home), "HF_HUB_OFFLINE": "1", "MRIMPUTE_THREADS": "1"} | (env or {})
-        command = [sys.executable, "-m", "mrimpute", *map(str, words)]
+        environment |= {
+            "MRIMPUTE_HOME": str(home),
+            "MRIMPUTE_STATE": str(home),
+            "HF_HUB_OFFLINE": "1",
+            "MRIMPUTE_THREADS": "1",
+        } | (env or {})
+        command = [
+            sys.executable,
+            "-m",
+            "mrimpute",
+            *(word if isinstance(word, bytes) else str(word) for word in words),
+        ]
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, **options)
 
     return run

@@ -71,7 +71,7 @@ def test_json_lines_match_the_published_schema(cli, make_study, tiny_weights, tm
 def test_each_network_is_loaded_once_whatever_the_order(make_study, tiny_weights, monkeypatch, tmp_path):
     from mrimpute.generators.cwdm import generator
 
-    monkeypatch.setenv("MRIMPUTE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     loaded = []
     real = generator.load_network
     monkeypatch.setattr(
@@ -136,3 +136,54 @@ def test_doctor_tells_what_support_asks_first(cli):
     assert facts["hub_token"] is True
     assert "hf_secret" not in done.stdout
     assert "cpus_allowed" in cli("doctor").stdout
+
+
+def test_two_studies_for_one_place_are_told_apart(cli, make_study, tiny_weights, tmp_path):
+    first, second = make_study("x/same", seed=1), make_study("y/same", seed=2)
+    words = ["--weights", tiny_weights[FLAIR], "--device", "cpu", "--out", tmp_path / "out", "--overwrite"]
+    done = cli("fill", first, second, *words)
+    assert done.returncode == 8
+    assert "would both be written to" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
+    folders = [make_study(name, shape=(20, 24, 18)) for name in ("a", "b", "c")]
+    engine = Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1))
+    real = engine.read
+
+    def faulty(plan, outcome):
+        if plan.study.name == "b":
+            raise ZeroDivisionError("a bug")
+        return real(plan, outcome)
+
+    monkeypatch.setattr(engine, "read", faulty)
+    done = list(fill_all(engine, folders, ()))
+    assert [int(item.error.exit_code) if item.error else 0 for item in done] == [0, 1, 0]
+    assert "unexpected error (ZeroDivisionError)" in str(done[1].error)
+
+
+def test_names_that_are_not_utf_8_work(cli, make_study, tiny_weights):
+    folder = make_study()
+    odd = folder.parent / os.fsdecode(b"st\xe4dy")
+    folder.rename(odd)
+    words = ["--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
+    done = cli("fill", os.fsencode(odd), *words, encoding="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "filled"
+    listed = cli("fill", os.fsencode(odd), *words[:-1], encoding="latin-1")
+    assert listed.stdout.encode("latin-1").strip() == os.fsencode(odd / "case-t2f.nii.gz")
+
+
+def test_a_study_that_cannot_be_looked_at_does_not_stop_the_rest(cli, make_study, tiny_weights, tmp_path):
+    done = cli("fill", tmp_path / ("x" * 300), make_study(), "--weights", tiny_weights[FLAIR], "--device", "cpu")
+    assert done.returncode == 8
+    assert "cannot look at" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_nul_in_a_list_of_lines_is_a_usage_error(cli):
+    done = cli("fill", "-", input="a\0b\0")
+    assert done.returncode == 2
+    assert "-0" in done.stderr

@@ -18,7 +18,7 @@ FLAIR = Contrast.FLAIR
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("MRIMPUTE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_unit_intensity_is_the_study_scale_divided(make_study, options, tmp_path
     assert unit.path == tmp_path / "unit" / "case" / "case-t2f.nii.gz"
     scaled, plain = (nib.load(o.path).get_fdata() for o in (study, unit))
     assert plain.max() <= 1
-    np.testing.assert_allclose(scaled, plain * study.recipe.scale, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(scaled, plain * study.one, rtol=1e-5, atol=1e-3)
 
 
 def test_acquired_files_are_untouched(make_study, options):
@@ -212,3 +212,33 @@ def test_a_bids_study_is_filled_under_derivatives(tmp_path, options):
     assert described["GeneratedBy"][0]["Name"] == "mrimpute"
     assert tree(tmp_path / "bids" / "sub-01") == before
     assert fill(tmp_path / "bids" / "sub-01", [FLAIR], options).outputs[0].skipped
+
+
+def test_a_changed_result_is_not_overwritten_unasked(make_study, options):
+    from dataclasses import replace
+
+    folder = make_study()
+    made = fill(folder, [FLAIR], options).outputs[0].path
+    image = nib.load(made)
+    nib.Nifti1Image(image.get_fdata(dtype=np.float32) * 2, None, image.header).to_filename(made)
+    before = tree(folder)
+    with pytest.raises(OutputRefused, match="was changed since"):
+        fill(folder, [FLAIR], options)
+    (folder / "case-t2f.json").unlink()
+    with pytest.raises(OutputRefused, match="--overwrite"):
+        fill(folder, [FLAIR], replace(options, seed=3))
+    assert made.read_bytes() == before["case-t2f.nii.gz"]
+
+
+def test_one_folder_per_series_is_filled_twice_alike(tmp_path, options):
+    for contrast, name in ((Contrast.T1, "T1"), (Contrast.T1C, "T1Post"), (Contrast.T2, "T2")):
+        write_nifti(tmp_path / "visit" / name / "image.nii.gz", head_voxels(contrast), OBLIQUE)
+    first = fill(tmp_path / "visit", [FLAIR], options).outputs[0]
+    assert first.path == tmp_path / "visit" / "visit_flair.nii.gz"
+    assert fill(tmp_path / "visit", [FLAIR], options).outputs[0].skipped
+
+
+def test_checks_are_measured_on_the_written_image(make_study, options):
+    checks = fill(make_study(), [FLAIR], options).outputs[0].checks
+    assert checks[0].value <= 1e-4
+    assert all(check.ok for check in checks)

@@ -51,6 +51,7 @@ class Place:
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("MRIMPUTE_", "HF_"))}
         return plain | {
             "MRIMPUTE_HOME": str(self.home),
+            "MRIMPUTE_STATE": str(self.root / "state"),
             "HF_HOME": str(self.root / "hf"),
             "XDG_CONFIG_HOME": str(self.root / "config"),
             "HF_ENDPOINT": self.hub.endpoint,

@@ -182,3 +182,26 @@ def test_layout_words_are_read_back_as_what_they_are(contrast):
         if contrast in words:
             prefix = "sub-x_" if name == "bids" else "x_"
             assert read_name(prefix + words[contrast]).contrast is contrast
+
+
+def test_two_patients_never_share_a_case(cli, make_study, tiny_weights, tmp_path):
+    """The second patient of one name is refused before anything of it is written."""
+    first, second = make_study("a/pat", seed=1), make_study("b/pat", seed=2)
+    out = tmp_path / "mix"
+    assert filled(cli, first, "brats23", out, tiny_weights[FLAIR]).returncode == 0
+    for path in out.rglob("*t2f*"):
+        path.unlink()
+    before = tree(out)
+    done = filled(cli, second, "brats23", out, tiny_weights[FLAIR])
+    assert done.returncode == 6
+    assert tree(out) == before
+
+
+def test_a_layout_without_a_place_for_the_target_is_refused(cli, make_study, tmp_path):
+    layout = f"nnunet:{dataset(tmp_path, ['T1', 'T1ce', 'T2'])}"
+    done = cli("fill", make_study(), "--layout", layout, "--out", tmp_path / "out", "--missing", "flair")
+    assert done.returncode == 3
+    assert "no place for flair" in done.stderr
+    absent = cli("fill", make_study("other"), "--layout", "nnunet:absent.json", "--out", tmp_path / "out")
+    assert absent.returncode == 3
+    assert "no such file: absent.json" in absent.stderr

@@ -2,7 +2,7 @@ import pytest
 
 from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import UsageError
-from mrimpute.naming import make_naming, nnunet_channel, read_name
+from mrimpute.naming import case_of, make_naming, nnunet_channel, read_name
 
 IDENTIFIED = {
     "VSD.Brain.XX.O.MR_T1.54513": "t1",
@@ -54,6 +54,15 @@ IDENTIFIED = {
     "t1_pre": "t1",
     "case_t1_gd": "t1c",
     "case-post-op_T1": "t1",
+    "pre_contrast_T1": "t1",
+    "no_contrast_T1": "t1",
+    "non-contrast-T1": "t1",
+    "without_contrast_T1": "t1",
+    "pre_gad_T1": "t1",
+    "AX_T1_-C": "t1",
+    "t1_-_gd": "t1",
+    "AX_T1_+C": "t1c",
+    "AX_T1_C": "t1c",
     "T1_brain": "t1",
     "case.t1+c": "t1c",
     "patient_CT": "ct",
@@ -80,6 +89,7 @@ SET_ASIDE = (
     "sub-01_desc-brain_mask",
     "t1_brain_mask",
     "flair_lesion",
+    "sub-01_desc-synthetic_FLAIR",
     "T2_map",
 )
 
@@ -105,7 +115,7 @@ def test_unknown_names_are_not_guessed(stem):
     assert not reading.set_aside
 
 
-@pytest.mark.parametrize("stem", ["flair_in_t1", "T1_reg_T2"])
+@pytest.mark.parametrize("stem", ["flair_in_t1", "T1_reg_T2", "sub-01_acq-post_T1w", "sub-01_acq-mpragegd_T1w"])
 def test_a_name_that_states_two_contrasts_is_a_conflict(stem):
     assert "states both" in read_name(stem).conflict
 
@@ -115,6 +125,24 @@ def test_a_name_that_states_two_contrasts_is_a_conflict(stem):
 )
 def test_nnunet_names_split_into_case_and_channel(stem, expected):
     assert nnunet_channel(stem) == expected
+
+
+@pytest.mark.parametrize(
+    ("stem", "case"),
+    [
+        ("BraTS-GLI-00001-000-t1n", "brats-gli-00001-000"),
+        ("BraTS-MEN-RT-0001-1_t1c", "brats-men-rt-0001-1"),
+        ("BraTS20_Training_001_t1", "brats20_training_001"),
+        ("BraTS2021_00000_t1", "brats2021_00000"),
+        ("UPENN-GBM-00002_11_T1", "upenn-gbm-00002_11"),
+        ("sub-01_ses-2_acq-x_T1w", "sub-01_ses-2"),
+        ("IXI002-Guys-0828-T2", "ixi002"),
+        ("003_T1", ""),
+        ("case_t1", ""),
+    ],
+)
+def test_names_of_known_schemes_state_their_case(stem, case):
+    assert case_of(read_name(stem)) == case
 
 
 NEW_NAMES = [

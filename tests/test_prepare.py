@@ -93,8 +93,20 @@ def test_post_processing_equals_the_authors_on_the_brats_grid(golden_volumes):
 
 
 def test_a_floor_keeps_background_at_zero(golden_volumes):
-    prepared = prepare(golden_volumes, OFFICIAL.model_copy(update={"clip_floor": 0.0}))
+    slightly = {contrast: golden_volumes[contrast] for contrast in (Contrast.T1, Contrast.T1C)}
+    voxels = slightly[Contrast.T1].voxels.copy()
+    voxels[100:110, 100:110, 70:80] = -50  # as interpolation leaves them
+    slightly[Contrast.T1] = volume(voxels, BRATS_AFFINE, "t1")
+    prepared = prepare(slightly, OFFICIAL.model_copy(update={"clip_floor": 0.0}))
     assert all(image[0, 0, 0] == 0 for image in prepared.images.values())
+
+
+def test_a_standardised_image_is_refused():
+    voxels = head_voxels(Contrast.T1).astype(np.float32)
+    brain = voxels != 0
+    voxels[brain] = (voxels[brain] - voxels[brain].mean()) / voxels[brain].std()
+    with pytest.raises(StudyRefused, match="it was standardised"):
+        prepare({Contrast.T1: volume(voxels, OBLIQUE)}, ANY)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +188,9 @@ def test_sources_that_do_not_lie_on_each_other_are_refused():
 
 def test_sources_with_skull_on_different_grids_are_refused():
     draw = np.random.default_rng(0)
-    volumes = {c: volume(draw.integers(1, 900, (30, 30, 30)), OBLIQUE, c) for c in THREE}
-    volumes[Contrast.T2] = volume(draw.integers(1, 900, (30, 30, 30)), OBLIQUE @ np.diag([1.1, 1, 1, 1]), "t2")
+    coarse = OBLIQUE @ np.diag([5.0, 5, 5, 1])
+    volumes = {c: volume(draw.integers(1, 900, (30, 30, 30)), coarse, c) for c in THREE}
+    volumes[Contrast.T2] = volume(draw.integers(1, 900, (30, 30, 30)), coarse @ np.diag([1.1, 1, 1, 1]), "t2")
     with pytest.raises(StudyRefused, match="not skull-stripped"):
         prepare(volumes, ANY)
 

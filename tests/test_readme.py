@@ -63,7 +63,7 @@ def test_the_python_example_runs(make_study, monkeypatch):
 @pytest.mark.parametrize("script", ["fill_api.py", "batch.sh"])
 def test_examples_run(script, make_study, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("MRIMPUTE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     folder = make_study()
     words = [sys.executable, ROOT / "examples" / script, folder]
     if script == "batch.sh":

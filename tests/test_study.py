@@ -225,3 +225,89 @@ def test_odd_names_are_handled(tmp_path):
     study = find_series(put(tmp_path / "st udy", *names))
     assert study.present == (T1, T2)
     assert find_series(put(tmp_path / ("n" * 200), f"{'n' * 200}-t1n.nii.gz")).present == (T1,)
+
+
+def mixed(tmp_path, *names):
+    for name in names:
+        put(tmp_path / Path(name).parent, Path(name).name)
+    return tmp_path / Path(names[0]).parts[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("par/patA/t1.nii.gz", "par/patA/t1c.nii.gz", "par/patB/t2.nii.gz"),
+        ("par/patA/a_t1.nii.gz", "par/patB/b_t2.nii.gz"),
+        ("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "sub-01/ses-2/anat/sub-01_ses-2_T2w.nii.gz"),
+        ("root/sub-01/anat/sub-01_T1w.nii.gz", "root/sub-02/anat/sub-02_FLAIR.nii.gz"),
+        ("flat/BraTS-GLI-00001-000-t1n.nii.gz", "flat/BraTS-GLI-00002-000-t2w.nii.gz"),
+    ],
+)
+def test_series_of_two_patients_or_visits_are_never_mixed(tmp_path, names):
+    with pytest.raises(StudyAmbiguous, match=r"several cases|several folders"):
+        find_series(mixed(tmp_path, *names))
+
+
+def test_an_earlier_result_beside_folders_of_series_does_not_hide_them(tmp_path):
+    for name in ("T1", "T1Post", "T2"):
+        put(tmp_path / "visit" / name, "image.nii.gz")
+    put(tmp_path / "visit", "brain_mask.nii.gz", "whatever.nii.gz")
+    study = find_series(tmp_path / "visit")
+    assert study.present == (T1, T1C, T2)
+
+
+def test_a_lone_number_at_the_end_of_a_name_makes_no_nnunet_folder(make_study):
+    folder = make_study()
+    put(folder, "DWI_0005.nii.gz", "series_0012.nii.gz")
+    assert find_series(folder).present == (T1, T1C, T2)
+
+
+def test_a_contradictory_name_does_no_harm_once_its_contrast_is_named(make_study):
+    folder = make_study()
+    put(folder, "flair_in_t1.nii.gz")
+    assert find_series(folder, {T1: folder / "case-t1n.nii.gz"}).present == (T1, T1C, T2)
+
+
+def test_a_sidecar_of_stir_against_a_name_of_t2_is_an_error(make_study):
+    folder = make_study()
+    times = {"EchoTime": 0.06, "RepetitionTime": 5, "InversionTime": 0.15, "ScanningSequence": "IR"}
+    (folder / "case-t2w.json").write_text(json.dumps(times))
+    with pytest.raises(StudyAmbiguous, match="STIR"):
+        find_series(folder)
+
+
+def test_one_file_by_two_ways_is_a_usage_error(make_study):
+    folder = make_study()
+    (folder / "link.nii.gz").symlink_to(folder / "case-t1n.nii.gz")
+    with pytest.raises(UsageError, match="two contrasts"):
+        find_series(folder, {T1: folder / "case-t1n.nii.gz", T2: folder / "link.nii.gz"})
+
+
+def test_a_sidecar_of_another_image_is_an_error_that_says_what_to_remove(make_study):
+    from mrimpute.provenance import SIDECAR_SCHEMA
+
+    folder = make_study()
+    sidecar = {"schema": SIDECAR_SCHEMA, "image": {"file": "case-t2w.nii.gz", "sha256": "0" * 64}}
+    (folder / "case-t2w.json").write_text(json.dumps(sidecar))
+    with pytest.raises(StudyAmbiguous, match=r"or its \.json if it was acquired"):
+        find_series(folder)
+    sidecar["image"]["file"] = "another.nii.gz"
+    (folder / "case-t2w.json").write_text(json.dumps(sidecar))
+    assert T2 in find_series(folder).present
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"EchoTime": ' + "9" * 400 + ', "RepetitionTime": 1}', '{"image": 5}', "\xff"]
+)
+def test_odd_sidecars_are_no_evidence(make_study, content):
+    folder = make_study()
+    (folder / "case-t2w.json").write_text(content, encoding="latin-1")
+    assert T2 in find_series(folder).present
+
+
+def test_a_pipe_with_the_name_of_an_image_is_not_waited_for(make_study):
+    import os
+
+    folder = make_study()
+    os.mkfifo(folder / "case-t2f.nii.gz")
+    assert find_series(folder).missing == (FLAIR,)

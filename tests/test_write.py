@@ -29,7 +29,11 @@ def record(fingerprint=FINGERPRINT):
     from dataclasses import asdict
 
     digest = hashlib.sha256(IMAGE).hexdigest()
-    return {"schema": SIDECAR_SCHEMA, "image": {"sha256": digest}, "fingerprint": asdict(fingerprint)}
+    return {
+        "schema": SIDECAR_SCHEMA,
+        "image": {"file": "x.nii.gz", "sha256": digest},
+        "fingerprint": asdict(fingerprint),
+    }
 
 
 @pytest.fixture
@@ -94,13 +98,30 @@ def test_a_foreign_sidecar_is_never_overwritten(place):
         already_made(place, FINGERPRINT, overwrite=True)
 
 
-def test_leftovers_of_a_run_killed_between_two_renames_are_made_again(place):
+def test_leftovers_of_a_run_killed_between_two_renames_are_made_again(place, monkeypatch):
     put(place)
     place.image.unlink()
     assert not already_made(place, FINGERPRINT, overwrite=False)
+
+    older = nifti.encode(VOXELS * 2, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC older")
+    place.image.write_bytes(older)
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "_publish", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            put(place)
+    assert place.image.read_bytes() == older
+    assert not already_made(place, FINGERPRINT, overwrite=False)  # the sidecar names what was being replaced
+    place.image.write_bytes(nifti.encode(VOXELS * 3, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC edited"))
+    with pytest.raises(OutputRefused, match="was changed since"):
+        already_made(place, FINGERPRINT, overwrite=False)
+
+
+def test_foreign_parts_are_no_concern(place):
+    place.image.parent.mkdir()
+    odd = place.image.parent / ".mrimpute-x.part"
+    odd.write_bytes(b"")
     put(place)
-    place.image.write_bytes(nifti.encode(VOXELS * 2, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC older"))
-    assert not already_made(place, FINGERPRINT, overwrite=False)
+    assert odd.exists()
 
 
 FAULTS = ("open", "fsync", "replace", "link", "mkdir")
@@ -226,7 +247,7 @@ def test_a_part_of_a_living_run_is_left_alone(place):
 
 
 def test_a_study_is_held_by_one_run_at_a_time(make_study, monkeypatch, tmp_path):
-    monkeypatch.setenv("MRIMPUTE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     study = find_series(make_study())
     with holding(study):
         with pytest.raises(OutputRefused, match="another run"), holding(study):
@@ -239,6 +260,6 @@ def test_a_study_is_held_by_one_run_at_a_time(make_study, monkeypatch, tmp_path)
 
 def test_a_lock_folder_that_cannot_be_made_is_said(make_study, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MRIMPUTE_HOME", str(tmp_path / "file"))
-    with pytest.raises(OutputRefused, match="MRIMPUTE_HOME"), holding(find_series(make_study())):
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "file"))
+    with pytest.raises(OutputRefused, match="MRIMPUTE_STATE"), holding(find_series(make_study())):
         pass

@@ -1,8 +1,10 @@
 """The `mrimpute` command: its parts, and the one place where errors become lines and codes."""
 
+import io
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +13,7 @@ import typer
 
 from mrimpute import __version__
 from mrimpute.cli import common, doctor, example, fill, scan, train, weights
-from mrimpute.errors import ExitCode, MrimputeError, Terminated
+from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
 3 study refused · 4 weights not available · 5 memory, disk or device · 6 output cannot be placed ·
@@ -60,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words or bool(os.environ.get("MRIMPUTE_DEBUG"))
+    debug = "--debug" in words or os.environ.get("MRIMPUTE_DEBUG", "").lower() in ("1", "true", "yes")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     if not debug:
         warnings.simplefilter("ignore")  # libraries speak to programmers there
     sys.exit(_run(words, debug))
@@ -73,7 +78,7 @@ def _run(words: list[str], debug: bool) -> int:
         return int(code or 0)
     except MrimputeError as error:
         if debug:
-            raise
+            traceback.print_exception(error)
         common.say(str(error))
         return error.exit_code
     except Terminated as end:
@@ -84,8 +89,11 @@ def _run(words: list[str], debug: bool) -> int:
         if message:  # empty where the help itself was the answer
             common.say(f"{message}; see mrimpute --help")
         return ExitCode.USAGE
+    except MemoryError:
+        common.say("memory ran out; close other programs")
+        return ExitCode.RESOURCES
     except Exception as error:
         if debug:
-            raise
-        common.say(f"unexpected error ({type(error).__name__}): {error}; run again with --debug and report it")
+            traceback.print_exception(error)
+        common.say(str(Unexpected(error)))
         return ExitCode.BUG

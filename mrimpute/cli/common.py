@@ -10,7 +10,11 @@ Device = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, envvar="MRIMPUTE_THREADS", help="CPU threads (default: all the job may use).", rich_help_panel="How"
+        min=1,
+        max=1024,
+        envvar="MRIMPUTE_THREADS",
+        help="CPU threads (default: all the job may use).",
+        rich_help_panel="How",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")]

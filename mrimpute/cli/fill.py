@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -31,7 +32,8 @@ def _series(contrast: str) -> typer.models.OptionInfo:
 
 def fill(
     studies: Annotated[
-        list[Path] | None, typer.Argument(metavar="STUDY…", help="Study folders; - reads their paths from stdin.")
+        list[Path] | None,
+        typer.Argument(metavar="STUDY…", readable=False, help="Study folders; - reads their paths from stdin."),
     ] = None,
     missing: Annotated[
         list[str] | None,
@@ -164,9 +166,6 @@ def fill(
         raise UsageError("a series can be named for one study only", "fill that study by itself")
     if layout != "same" and out is None:
         raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
-    names = [folder.resolve().name for folder in folders]
-    if out is not None and len(set(names)) < len(names):
-        raise UsageError("two studies of one name would share a folder under --out", "fill them one by one")
     options = Options(
         overrides=overrides,
         generator=generator,
@@ -215,6 +214,8 @@ def _folders(studies: list[Path], null: bool) -> list[Path]:
     for study in studies:
         if str(study) == "-":
             text = sys.stdin.buffer.read()
+            if b"\0" in text and not null:
+                raise UsageError("the list on stdin has NUL characters", "read it with -0")
             folders += [Path(os.fsdecode(word)) for word in text.split(b"\0" if null else b"\n") if word]
         else:
             folders.append(study)
@@ -227,17 +228,19 @@ def _tell(
     done: "Finished", options: "Options", seconds: float, dry_run: bool, as_json: bool, quiet: bool, debug: bool
 ) -> int:
     """Print what came of one study; return its exit code."""
+    import json
+
     from mrimpute.cli import render
 
     outcome, error = done.outcome, done.error
     if error and debug:
-        raise error
+        traceback.print_exception(error)
     if not quiet:
         _notes(outcome, seconds)
     if error:
         common.say(str(error))
     if as_json:
-        typer.echo(render.fill_record(outcome, options, seconds, error, dry_run).model_dump_json(by_alias=True))
+        typer.echo(json.dumps(render.fill_record(outcome, options, seconds, error, dry_run).model_dump(by_alias=True)))
     elif dry_run and outcome.plan:
         typer.echo(render.plan_text(outcome.plan))
     else:

@@ -66,8 +66,9 @@ class RecipeRecord(_Record):
     target: str
     checkpoint: str
     origin: str
+    revision: str | None
+    sha256: str
     licence: str
-    checkpoint_sha256: str
     sources: dict[str, str]
     sampler: str
     steps: int
@@ -85,6 +86,22 @@ class CostRecord(_Record):
     cpu_seconds: float
     peak_rss_mb: int
     peak_cuda_mb: int
+
+
+class CheckRecord(_Record):
+    """One figure measured on a written image."""
+
+    name: str
+    value: float
+    limit: float
+    ok: bool
+
+
+class WarningRecord(_Record):
+    """Something the user should know about the inputs or the result."""
+
+    code: str
+    text: str
 
 
 class ErrorRecord(_Record):
@@ -112,6 +129,7 @@ class FillRecord(_Record):
     copies: list[str]
     recipe: list[RecipeRecord]
     cost: CostRecord
-    warnings: list[str]
+    checks: list[CheckRecord]
+    warnings: list[WarningRecord]
     error: ErrorRecord | None
     cite: list[str]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mrimpute import __version__, device
 from mrimpute.cli.records import (
+    CheckRecord,
     CostRecord,
     ErrorRecord,
     FillRecord,
@@ -23,12 +24,13 @@ from mrimpute.cli.records import (
     OutputRecord,
     RecipeRecord,
     SetAsideRecord,
+    WarningRecord,
 )
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ExitCode, MrimputeError, NoRoute
 from mrimpute.fill import Options, Outcome, Output
 from mrimpute.plan import BUILT, Job, Plan, route
-from mrimpute.registry import Checkpoint, home_folder, load_registry
+from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.study import Series, Study
 
 Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
@@ -129,7 +131,12 @@ def fill_record(
         copies=[str(path) for path in outcome.copies],
         recipe=[_recipe_record(output) for output in outputs],
         cost=_cost(seconds),
-        warnings=outcome.warnings,
+        checks=[
+            CheckRecord(name=check.name, value=check.value, limit=check.limit, ok=check.ok)
+            for output in outputs
+            for check in output.checks
+        ],
+        warnings=[WarningRecord(code="warning", text=text) for text in dict.fromkeys(outcome.warnings)],
         error=ErrorRecord.model_validate(error_record(error)) if error else None,
         cite=sorted({output.checkpoint.record.about.cite for output in outputs}),
     )
@@ -250,27 +257,27 @@ def _series_record(series: Series) -> dict[str, Any]:
 
 
 def _output_record(output: Output, options: Options) -> OutputRecord:
-    scale = output.recipe.scale if output.recipe and options.intensity == "study" else None
-    one = scale or (1.0 if output.recipe else None)
     return OutputRecord(
         path=str(output.path),
         kind="volume",
         modality=output.target,
         synthetic=True,
         skipped=output.skipped,
-        grid_of=output.recipe.reference if output.recipe else None,
+        grid_of=output.reference,
         sha256=output.sha256,
-        intensity=IntensityRecord(scale=options.intensity, zero=0.0, one=one),
+        intensity=IntensityRecord(scale=options.intensity, zero=0.0, one=output.one),
     )
 
 
 def _recipe_record(output: Output) -> RecipeRecord:
-    record = output.checkpoint.record
+    record, made = output.checkpoint.record, asdict(output.fingerprint)
     return RecipeRecord(
         checkpoint=output.checkpoint.name,
         origin=record.origin,
+        revision=read_lock().get(output.checkpoint.name, {}).get("commit"),
+        sha256=made.pop("checkpoint_sha256"),
         licence=record.about.licence,
-        **asdict(output.fingerprint),
+        **made,
     )
 
 

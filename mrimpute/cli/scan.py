@@ -11,7 +11,7 @@ EPILOG = "Example: mrimpute scan study_dir/"
 
 
 def scan(
-    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Study folders.")],
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", readable=False, help="Study folders.")],
     as_json: common.Json = False,
     debug: common.Debug = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """MetaImage (.mha) and NRRD volumes in, through SimpleITK. Results are never written this way."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def read(path: Path) -> Volume:
 def _reader(path: Path) -> Any:
     import SimpleITK as sitk
 
+    if _is_detached(path):
+        raise ImageDamaged(f"{path} keeps its voxels in another file", "convert it to NIfTI, or to a single file")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -63,6 +66,16 @@ def _reader(path: Path) -> Any:
     except RuntimeError as error:
         raise ImageDamaged(f"{path} is not a readable image", "convert it to NIfTI") from error
     return reader
+
+
+def _is_detached(path: Path) -> bool:
+    """Tell whether a header names another file for the voxels, which the digest would not cover."""
+    with path.open("rb") as file:
+        head = file.read(4096).lower()
+    if path.suffix.lower() == ".nrrd":
+        return re.search(rb"^data ?file:", head.partition(b"\n\n")[0], re.MULTILINE) is not None
+    named = re.search(rb"elementdatafile\s*=\s*(\S+)", head)
+    return named is not None and named[1] != b"local"
 
 
 def _affine(reader: Any) -> FloatArray:

@@ -112,7 +112,7 @@ def _guard(path: Path, action: Callable[[], Result]) -> Result:
     """Run action; whatever a parser throws on foreign bytes becomes ImageDamaged."""
     try:
         return action()
-    except MrimputeError:
+    except (MrimputeError, MemoryError):
         raise
     except OSError as error:
         raise ImageDamaged(f"cannot read {path}: {error.strerror or error}") from error
@@ -154,7 +154,10 @@ def _parse_header(path: Path, head: bytes) -> Any:
             at = 344 if size == 348 else 4
             if head[at : at + len(magic)] != magic:
                 raise ImageDamaged(f"{path} is not a single-file NIfTI image (wrong magic)", _CONVERT)
-            return kind(head[:size], endianness=order, check=False)
+            header = kind(head[:size], endianness=order, check=False)
+            if header["pixdim"][0] == 0:  # the standard's qfac: 0 means 1
+                header["pixdim"][0] = 1
+            return header
     raise ImageDamaged(f"{path} is not a NIfTI image ({len(head)} header bytes)", _CONVERT)
 
 

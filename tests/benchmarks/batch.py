@@ -40,7 +40,7 @@ def timed(calls: list[list[str]]) -> float:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 32
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["MRIMPUTE_HOME"] = f"{scratch}/home"
+        os.environ["MRIMPUTE_STATE"] = f"{scratch}/home"
         together = timed([make_cohort(Path(scratch) / "one", count)])
         apart = timed([[study] for study in make_cohort(Path(scratch) / "each", count)])
     print(f"{count} studies: one call {together:.1f} s, {count} calls {apart:.1f} s, ratio {apart / together:.1f}")

@@ -55,6 +55,7 @@ def test_json_is_one_object_per_study(cli, make_study, weights):
     assert record["outputs"][0]["path"].endswith("a-t2f.nii.gz")
     assert record["inputs"][0]["sha256"]
     assert record["recipe"][0]["steps"] == 2
+    assert [check["ok"] for check in record["checks"]] == [True, True]
     assert record["error"] is None
 
 
@@ -204,16 +205,20 @@ def test_a_folder_that_is_not_writable_ends_with_code_6(make_study, tmp_path):
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        env=os.environ | {"MRIMPUTE_HOME": "/tmp/mrimpute-nobody-home"},
+        env=os.environ | {"MRIMPUTE_STATE": "/tmp/mrimpute-nobody-home"},
     )
     assert done.returncode == 6, done.stderr
     assert "cannot write in" in one_line(done)
 
 
-def test_debug_shows_the_traceback(cli, tmp_path):
-    done = cli("fill", tmp_path / "absent", "--debug")
-    assert done.returncode != 0
+def test_debug_shows_the_traceback_and_keeps_the_code(cli, tmp_path, make_study, tiny_weights):
+    done = cli(
+        "fill", tmp_path / "absent", make_study(), "--weights", tiny_weights[FLAIR], "--device", "cpu", "--debug"
+    )
+    assert done.returncode == 8
     assert "Traceback" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in cli("fill", tmp_path / "absent", env={"MRIMPUTE_DEBUG": "0"}).stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
@@ -221,7 +226,7 @@ def test_a_signal_ends_the_run_cleanly(make_study, weights, number, code, tmp_pa
     folder = make_study()
     before = tree(folder)
     command = [sys.executable, "-m", "mrimpute", "fill", folder, *weights, "--sampler", "ddpm"]
-    environment = os.environ | {"MRIMPUTE_HOME": str(tmp_path / "home")}
+    environment = os.environ | {"MRIMPUTE_STATE": str(tmp_path / "home")}
     process = subprocess.Popen(
         list(map(str, command)), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -343,7 +348,7 @@ def test_on_a_terminal_a_bar_is_drawn_and_stdout_still_holds_results_only(make_s
     folder = make_study()
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "mrimpute", "fill", folder, "--weights", tiny_weights[FLAIR], "--device", "cpu"]
-    environment = os.environ | {"MRIMPUTE_HOME": str(tmp_path / "home"), "MRIMPUTE_THREADS": "1", "TERM": "xterm"}
+    environment = os.environ | {"MRIMPUTE_STATE": str(tmp_path / "home"), "MRIMPUTE_THREADS": "1", "TERM": "xterm"}
     process = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=slave, text=True, env=environment
     )

@@ -38,3 +38,12 @@ def test_a_file_of_another_kind_is_refused(path):
     path.write_text("not an image")
     with pytest.raises(ImageDamaged, match="not a readable image"):
         io.read_info(path)
+
+
+def test_voxels_in_another_file_are_refused(path, tmp_path):
+    image = sitk.ReadImage(str(path))
+    detached = tmp_path / ("d.mhd" if path.suffix == ".mha" else "d.nhdr")
+    sitk.WriteImage(image, str(detached))
+    renamed = detached.rename(tmp_path / f"detached{path.suffix}")
+    with pytest.raises(ImageDamaged, match="keeps its voxels in another file"):
+        io.read_info(renamed)

@@ -37,6 +37,8 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if not self.channel_mult or self.channel_mult[0] != 1 or min(self.channel_mult) < 1:
             raise ValueError(f"channel_mult must begin with 1 and hold positive numbers, not {self.channel_mult}")
+        if min(self.base_channels, self.groups) < 1:
+            raise ValueError("base_channels and groups must be positive")
         if self.base_channels % self.groups or self.base_channels % 2:
             raise ValueError(f"base_channels {self.base_channels} must be even and divisible by groups {self.groups}")
         if self.res_blocks < 1:

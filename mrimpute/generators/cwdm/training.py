@@ -70,7 +70,7 @@ class TrainingPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.crop % self.network.image_multiple:
+        if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
         if self.steps < 1 or self.learning_rate <= 0 or not 0 <= self.ema < 1:
             raise UsageError("steps and learning rate must be positive, EMA between 0 and 1", "correct the option")
@@ -272,7 +272,10 @@ def _resume(
     file: Path, plan: TrainingPlan, network: WaveletUNet, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]
 ) -> int:
     """Load a saved state into network, optimiser and average; return the step to go on with."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRefused(f"cannot write in {file.parent} ({error.strerror})", "choose another --out") from error
     if not file.is_file():
         return 0
     with safe_open(file, "pt", device="cpu") as saved:
