@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.discover import read_dataset_json
 from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.naming import SCHEMES, bids_naming
-from mrimpute.study import Study, read_dataset_json
+from mrimpute.study import Study
 
 LAYOUTS = ("same", "brats21", "brats23", "bids", "nnunet:DATASET_JSON")
 _SUFFIX = ".nii.gz"

@@ -18,6 +18,7 @@ LAYERS = [
     {"intensity", "device", "phantom"},
     {"prepare"},
     {"provenance"},
+    {"discover"},
     {"study"},
     {"plan", "layout", "generators.contract", "generators.__init__"},
     {"write"},
