@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -49,7 +50,8 @@ class HubVersion:
 
     Attributes:
         commit: 40-hex revision of the repository.
-        sha256: digest of the file as the Hub's metadata states it; None for a small text file.
+        sha256: digest of the file as the Hub's metadata states it (the LFS object's); None for a
+            small text file.
         size: bytes.
     """
 
@@ -195,18 +197,31 @@ def _checked_own(folder: Path, locked: dict[str, str]) -> Path:
 
 
 def _version(repo: str, file: str, revision: str | None) -> HubVersion:
-    """Ask the Hub which commit a revision is, and what it says of a file there."""
-    from huggingface_hub import HfApi
+    """Ask the Hub which commit a revision is, and what it says of a file there.
+
+    Offline, the Hub client's own cache answers, which keeps files under the same digests.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        cached = try_to_load_from_cache(repo, file, revision=revision)
+        if isinstance(cached, str):
+            path = Path(cached)
+            return HubVersion(path.parent.name, _digest(path.resolve().name), path.stat().st_size)
 
     def ask() -> HubVersion:
-        info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=_timeout())
-        found = [sibling for sibling in info.siblings or [] if sibling.rfilename == file]
-        if not found or not info.sha:
-            raise WeightsUnavailable(f"{repo} holds no {file} at {revision or 'its main branch'}", _ASK_OWNER)
-        lfs = found[0].lfs
-        return HubVersion(info.sha, lfs.sha256 if lfs else None, int(found[0].size or 0))
+        told = get_hf_file_metadata(hf_hub_url(repo, file, revision=revision), timeout=_timeout())
+        if not told.commit_hash:
+            raise WeightsUnavailable(f"the Hub does not say which commit {repo} is at", _RETRY)
+        return HubVersion(told.commit_hash, _digest(told.etag or ""), told.size or 0)
 
-    return _asking_the_hub(repo, ask)
+    return _asking_the_hub(repo, file, ask)
+
+
+def _digest(etag: str) -> str | None:
+    """Return the sha256 that an entity tag of the Hub is for large (LFS) files."""
+    return etag if re.fullmatch("[0-9a-f]{64}", etag) else None
 
 
 def _download(repo: str, file: str, version: HubVersion) -> Path:
@@ -222,7 +237,7 @@ def _download(repo: str, file: str, version: HubVersion) -> Path:
     logging.set_verbosity_error()
     if not sys.stderr.isatty():
         disable_progress_bars()
-    path = Path(_asking_the_hub(repo, lambda: hf_hub_download(repo, file, revision=version.commit)))
+    path = Path(_asking_the_hub(repo, file, lambda: hf_hub_download(repo, file, revision=version.commit)))
     if version.sha256 and _sha256(path) != version.sha256:
         blob = path.resolve()
         path.unlink(missing_ok=True)
@@ -233,7 +248,7 @@ def _download(repo: str, file: str, version: HubVersion) -> Path:
     return path
 
 
-def _asking_the_hub(repo: str, action: Callable[[], Answer]) -> Answer:
+def _asking_the_hub(repo: str, file: str, action: Callable[[], Answer]) -> Answer:
     """Run a call of the Hub client; tell its failures in the user's terms."""
     from huggingface_hub import errors
 
@@ -248,7 +263,7 @@ def _asking_the_hub(repo: str, action: Callable[[], Answer]) -> Answer:
     except errors.RevisionNotFoundError as error:
         raise WeightsUnavailable(f"{repo} has no such revision any more", _ASK_OWNER) from error
     except errors.EntryNotFoundError as error:
-        raise WeightsUnavailable(f"{repo} does not hold the file", _ASK_OWNER) from error
+        raise WeightsUnavailable(f"{repo} holds no {file}", _ASK_OWNER) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403, 404):

@@ -2,7 +2,6 @@
 that fails in every way a test asks for."""
 
 import hashlib
-import json
 import re
 import threading
 import time
@@ -67,34 +66,24 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
             return self._send(401, b"", {"X-Error-Code": "RepoNotFound"}, body)
         path = self.path.partition("?")[0]
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
-            return self._info(match[1], match[2], body)
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             return self._file(match[1], match[2], match[3], body)
         return self._send(404, b"", {}, body)
 
-    def _info(self, repo: str, revision: str | None, body: bool) -> None:
+    def _file(self, repo: str, commit: str, name: str, body: bool) -> None:
         if repo not in self.hub.heads:
             return self._send(404, b"", {"X-Error-Code": "RepoNotFound"}, body)
-        commit = self.hub.heads[repo] if revision in (None, "main") else revision
-        names = [(name, content) for (r, c, name), content in self.hub.files.items() if (r, c) == (repo, commit)]
-        if not names:
+        if commit == "main":
+            commit = self.hub.heads[repo]
+        if not any((r, c) == (repo, commit) for r, c, _ in self.hub.files):
             return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"}, body)
-        siblings = []
-        for name, content in names:
-            lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
-            siblings.append(
-                {"rfilename": name, "size": len(content)} | ({} if name.endswith(".toml") else {"lfs": lfs})
-            )
-        return self._send(200, json.dumps({"id": repo, "sha": commit, "siblings": siblings}).encode(), {}, body)
-
-    def _file(self, repo: str, commit: str, name: str, body: bool) -> None:
         content = self.hub.files.get((repo, commit, name))
         if content is None:
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body)
+        digest = hashlib.sha256(content).hexdigest()
         headers = {
             "X-Repo-Commit": commit,
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "ETag": f'"{digest[:40] if name.endswith(".toml") else digest}"',  # small text files are no LFS objects
             "X-Linked-Size": str(len(content)),
             "Accept-Ranges": "bytes",
         }

@@ -131,6 +131,21 @@ def test_no_network_call_that_was_not_asked_for(place, make_study):
     assert place.hub.requests == []
 
 
+def test_offline_the_hub_clients_own_cache_is_used(place):
+    """As in a hospital into which somebody carried a Hugging Face cache."""
+    script = f"from huggingface_hub import hf_hub_download; hf_hub_download({REPO!r}, 'tiny.pt')"
+    subprocess.run([sys.executable, "-c", script], env=place.environment(), check=True, capture_output=True)
+    asked = len(place.hub.requests)
+    done = place.run("weights", "pull", "tiny", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert len(place.hub.requests) == asked
+    assert json.loads((place.home / "lock.json").read_text())["tiny"]["commit"] == COMMIT
+    shutil.rmtree(place.home)
+    blob = next((place.root / "hf").rglob("tiny.pt")).resolve()
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+    refused(place.run("weights", "pull", "tiny", HF_HUB_OFFLINE="1"), "sha256")
+
+
 def test_a_missing_network_ends_with_the_lines_to_type(place, make_study):
     folder = make_study()
     before = tree(folder)

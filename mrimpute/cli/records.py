@@ -40,24 +40,12 @@ class JobRecord(_Record):
 
 
 class IntensityRecord(_Record):
-    """Which grey values 0 and 1 of the network became (null where the image was skipped)."""
+    """Which grey values 0 and 1 of the network became (high is null where the image was skipped)."""
 
     scale: Literal["study", "unit"]
-    zero: float
-    one: float | None
-
-
-class OutputRecord(_Record):
-    """One synthetic image."""
-
-    path: str
-    kind: Literal["volume"]
-    modality: str
-    synthetic: Literal[True]
-    skipped: bool
-    grid_of: str | None
-    sha256: str
-    intensity: IntensityRecord
+    low: float
+    high: float | None
+    derived_from: str = Field(alias="from")
 
 
 class RecipeRecord(_Record):
@@ -72,11 +60,26 @@ class RecipeRecord(_Record):
     sources: dict[str, str]
     sampler: str
     steps: int
+    samples: Literal[1]
     seed: int
     precision: str
     device: str
     intensity: str
     version: str
+
+
+class OutputRecord(_Record):
+    """One synthetic image."""
+
+    path: str
+    kind: Literal["volume"]
+    modality: str
+    synthetic: Literal[True]
+    skipped: bool
+    grid_of: str | None
+    sha256: str
+    intensity: IntensityRecord
+    recipe: RecipeRecord
 
 
 class CostRecord(_Record):
@@ -113,7 +116,7 @@ class ErrorRecord(_Record):
 
 
 class FillRecord(_Record):
-    """One study of `mrimpute fill`."""
+    """One study of `mrimpute fill`; `recipe` is that of the first output, each output has its own."""
 
     schema_name: Literal["mrimpute.fill/1"] = Field(default="mrimpute.fill/1", alias="schema")
     version: str
@@ -127,7 +130,7 @@ class FillRecord(_Record):
     plan: list[JobRecord]
     outputs: list[OutputRecord]
     copies: list[str]
-    recipe: list[RecipeRecord]
+    recipe: RecipeRecord | None
     cost: CostRecord
     checks: list[CheckRecord]
     warnings: list[WarningRecord]

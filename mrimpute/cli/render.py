@@ -35,6 +35,7 @@ from mrimpute.study import Series, Study
 
 Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
 
+_SCALE_FROM = {"study": "median of the sources' in-brain 99.9 percentiles", "unit": "the network"}
 _SHOWN_PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "pydicom", "huggingface-hub", "safetensors")
 
 SCAN_SCHEMA = "mrimpute.scan/1"
@@ -129,7 +130,7 @@ def fill_record(
         plan=[JobRecord.model_validate(_job_record(job)) for job in (plan.jobs if plan else ())],
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
-        recipe=[_recipe_record(output) for output in outputs],
+        recipe=_recipe_record(outputs[0]) if outputs else None,
         cost=_cost(seconds),
         checks=[
             CheckRecord(name=check.name, value=check.value, limit=check.limit, ok=check.ok)
@@ -265,7 +266,10 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
         skipped=output.skipped,
         grid_of=output.reference,
         sha256=output.sha256,
-        intensity=IntensityRecord(scale=options.intensity, zero=0.0, one=output.one),
+        intensity=IntensityRecord.model_validate(
+            {"scale": options.intensity, "low": 0.0, "high": output.one, "from": _SCALE_FROM[options.intensity]}
+        ),
+        recipe=_recipe_record(output),
     )
 
 
@@ -277,6 +281,7 @@ def _recipe_record(output: Output) -> RecipeRecord:
         revision=read_lock().get(output.checkpoint.name, {}).get("commit"),
         sha256=made.pop("checkpoint_sha256"),
         licence=record.about.licence,
+        samples=1,
         **made,
     )
 
