@@ -151,7 +151,9 @@ def _check_overlap(volumes: Mapping[Contrast, Volume], grid: Grid, supports: Map
     moved = [contrast for contrast, volume in volumes.items() if not volume.grid.same_as(grid)]
     advice = "bring the series onto one grid (co-register and skull-strip them) first"
     if moved and full:
-        raise StudyRefused(f"{', '.join(moved)} lies on another grid and the heads are not skull-stripped", advice)
+        raise StudyRefused(
+            f"the series lie on different grids ({', '.join(moved)} off the others') and are not skull-stripped", advice
+        )
     whole = np.logical_or.reduce(list(supports.values()))
     for contrast in moved:
         dice = _dice(supports[contrast], whole)
