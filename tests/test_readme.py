@@ -24,6 +24,7 @@ COMMANDS = (
     "scan",
     "example",
     "doctor",
+    "evaluate",
     "weights list",
     "weights pull",
     "weights import",
@@ -41,7 +42,8 @@ def test_every_command_is_described_and_exists(cli, command):
 
 def test_every_option_named_exists(cli):
     helps = "".join(
-        cli(*words, "--help", env={"COLUMNS": "300"}).stdout for words in (["fill"], ["scan"], ["train", "cwdm"])
+        cli(*words, "--help", env={"COLUMNS": "300"}).stdout
+        for words in (["fill"], ["scan"], ["evaluate"], ["train", "cwdm"])
     )
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README)):
         assert option in helps, option

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mrimpute import __version__
-from mrimpute.cli import common, doctor, example, fill, scan, train, weights
+from mrimpute.cli import common, doctor, evaluate, example, fill, scan, train, weights
 from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
@@ -48,6 +48,7 @@ app.command("fill", epilog=fill.EPILOG)(fill.fill)
 app.command("scan", epilog=scan.EPILOG)(scan.scan)
 app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
+app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("example", epilog=example.EPILOG)(example.example)
 

@@ -28,6 +28,7 @@ from mrimpute.cli.records import (
 )
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ExitCode, MrimputeError, NoRoute
+from mrimpute.evaluate import Evaluation
 from mrimpute.fill import Options, Outcome, Output
 from mrimpute.plan import BUILT, Job, Plan, route
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
@@ -40,6 +41,7 @@ _SHOWN_PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "pydicom", "hugging
 
 SCAN_SCHEMA = "mrimpute.scan/1"
 WEIGHTS_SCHEMA = "mrimpute.weights/1"
+EVALUATE_SCHEMA = "mrimpute.evaluate/1"
 
 
 def scan_text(study: Study) -> str:
@@ -173,6 +175,34 @@ def doctor_record() -> dict[str, Any]:
     }
 
 
+def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Return one evaluation as a JSON object."""
+    return {
+        "schema": EVALUATE_SCHEMA,
+        "version": __version__,
+        "study": evaluation.study,
+        "target": evaluation.target,
+        "checkpoint": evaluation.checkpoint,
+        "made": str(evaluation.made) if not evaluation.checkpoint else None,
+        "acquired": str(evaluation.acquired),
+        "scale": evaluation.scale,
+        "brain": evaluation.brain,
+        "scores": {name: asdict(score) for name, score in evaluation.scores.items()},
+    }
+
+
+def evaluation_text(evaluations: Sequence[Evaluation]) -> str:
+    """Return the table of `evaluate`."""
+    rows = [("STUDY", "TARGET", "REGION", "PSNR dB", "SSIM", "NMSE", "NETWORK")]
+    for item in evaluations:
+        for region, score in item.scores.items():
+            figures = (f"{score.psnr:.2f}", f"{score.ssim:.4f}", f"{score.nmse:.4f}")
+            rows.append((item.study, item.target, region, *figures, item.checkpoint))
+    lines = _table(rows)
+    scales = dict.fromkeys(f"synthetic scaled by: {item.scale}; brain: {item.brain}" for item in evaluations)
+    return "\n".join([*lines, *scales])
+
+
 def error_record(error: MrimputeError) -> dict[str, str]:
     """Return an error as a JSON object."""
     return {"code": error.kind, "text": error.text, "hint": error.hint}
@@ -209,9 +239,14 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
         rows.append(
             (name, record.target, sources, record.origin, "yes" if here else "no", size, about.licence, about.quality)
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = _table(rows)
     return "\n".join([*lines, "* first choice of --weights auto"])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines with aligned columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _status(outcome: Outcome, error: MrimputeError | None, dry_run: bool) -> Status:

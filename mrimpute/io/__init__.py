@@ -7,7 +7,7 @@ import numpy as np
 
 from mrimpute.errors import ImageDamaged
 from mrimpute.io.nifti import ImageInfo
-from mrimpute.volume import Volume
+from mrimpute.volume import BoolArray, Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 OTHER_SUFFIXES = (".mha", ".nrrd")
@@ -60,6 +60,16 @@ def read_volume(path: Path) -> Volume:
     if values.size == 2:
         raise ImageDamaged(f"{path} holds two values only: a mask, not an image", "rename it or leave it out")
     return volume
+
+
+def read_mask(path: Path) -> BoolArray:
+    """Return where a mask is not zero.
+
+    Raises:
+        ImageDamaged: unreadable or damaged.
+    """
+    volume: Volume = _format(path).read(path)
+    return np.asarray(volume.voxels != 0)
 
 
 def _format(path: Path) -> Any:

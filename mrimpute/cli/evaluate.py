@@ -1,0 +1,70 @@
+"""`mrimpute evaluate`: how near synthetic images come to acquired ones."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrimpute.cli import common
+
+EPILOG = "Example: mrimpute evaluate --leave-one-out data/* --missing flair --weights builtin"
+
+
+def evaluate(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="MADE ACQUIRED | STUDY…", readable=False, help="Two files; or studies.")
+    ],
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="Leave each sequence of each STUDY out and make it from the others.")
+    ] = False,
+    missing: Annotated[
+        list[str] | None, typer.Option("--missing", "-m", metavar="CONTRAST", help="Only these; repeatable.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Lesion mask for two files; a study's own is its one segmentation.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(envvar="MRIMPUTE_WEIGHTS", metavar="WORD", help="As in `mrimpute fill`.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, envvar="MRIMPUTE_STEPS", help="As in `mrimpute fill`.")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Acquired, synthetic, difference.")] = None,
+    device: common.Device = "auto",
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    debug: common.Debug = False,
+) -> None:
+    """Measure PSNR, SSIM and NMSE in the whole volume, in the brain, and in a lesion."""
+    import json
+
+    from mrimpute import evaluate as library
+    from mrimpute.cli import render
+    from mrimpute.contrasts import parse_contrast
+    from mrimpute.errors import MrimputeError, UsageError
+    from mrimpute.fill import Engine, Options
+    from mrimpute.picture import write_picture
+
+    evaluations: list[library.Evaluation] = []
+    codes: list[int] = []
+    if leave_one_out:
+        targets = [parse_contrast(word) for word in missing or []]
+        options = Options(weights=tuple(weights or ["auto"]), steps=steps, device=device, threads=threads)
+        engine = Engine(library.unit_options(options), say=common.say)
+        for folder in paths:
+            try:
+                evaluations += library.leave_one_out(folder, targets, options, engine)
+                codes.append(0)
+            except MrimputeError as error:
+                common.say(str(error))
+                codes.append(int(error.exit_code))
+    elif len(paths) == 2:
+        evaluations.append(library.evaluate_files(paths[0], paths[1], mask))
+    else:
+        raise UsageError(f"{len(paths)} files are given", "give MADE and ACQUIRED, or --leave-one-out with studies")
+    if as_json:
+        for item in evaluations:
+            typer.echo(json.dumps(render.evaluation_record(item)))
+    elif evaluations:
+        typer.echo(render.evaluation_text(evaluations))
+    if picture and evaluations:
+        write_picture(evaluations, picture)
+    raise typer.Exit(common.exit_code(codes))

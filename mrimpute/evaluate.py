@@ -1,0 +1,190 @@
+"""Synthetic against acquired: one pair of files, or every sequence of a study left out in turn."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mrimpute import io
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.discover import read_json_sidecar
+from mrimpute.errors import NoRoute, StudyRefused, UsageError
+from mrimpute.fill import Engine, Options
+from mrimpute.intensity import quantile_range
+from mrimpute.metrics import Score, score
+from mrimpute.naming import SCHEMES
+from mrimpute.plan import BUILT, route
+from mrimpute.provenance import is_synthetic
+from mrimpute.study import Study, find_series
+from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
+
+QUANTILES = (0.001, 0.999)
+"""Acquired images are clipped to these quantiles of the whole volume and mapped to [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How near one synthetic image comes to the acquired one.
+
+    Attributes:
+        study, target: what was evaluated.
+        made, acquired: the files.
+        scale: how the synthetic image was brought to [0, 1].
+        brain: how the brain was told from the background.
+        scores: region ('whole', 'brain', 'lesion') → metrics.
+        checkpoint: name of the network; '' where files were compared.
+        images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
+        grid: where they lie.
+    """
+
+    study: str
+    target: str
+    made: Path
+    acquired: Path
+    scale: str
+    brain: str
+    scores: dict[str, Score]
+    checkpoint: str
+    images: tuple[FloatArray, FloatArray]
+    grid: Grid
+
+
+def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Evaluation:
+    """Compare a synthetic file with the acquired one.
+
+    Args:
+        made: ours is mapped back to [0, 1] by its sidecar, any other by its own quantiles.
+        acquired: clipped at max(0, 0.1 %) and 99.9 % of the whole volume and mapped to [0, 1].
+        mask: lesion mask on the same grid, not zero in the lesion.
+
+    Raises:
+        ImageDamaged: a file cannot be used.
+        UsageError: the files lie on different grids, or the mask is empty.
+    """
+    truth = io.read_volume(acquired)
+    volume = io.read_volume(made)
+    _check_grid(volume, truth)
+    unit, scale = _unit(volume)
+    brain = truth.voxels != 0
+    regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
+    target = normalised(truth)
+    how = "where the acquired image is not zero"
+    return Evaluation(
+        study=acquired.parent.name,
+        target="",
+        made=made,
+        acquired=acquired,
+        scale=scale,
+        brain=how,
+        scores=score(unit, target, regions),
+        checkpoint="",
+        images=(unit, target),
+        grid=truth.grid,
+    )
+
+
+def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine) -> Iterator[Evaluation]:
+    """Leave each sequence of a study out in turn, make it from the others, and compare.
+
+    Args:
+        folder: a study that holds the targets and their sources.
+        targets: empty for all of t1, t1c, t2, flair that are present and can be made.
+        options: of the fill; names of series, weights, sampling, device.
+        engine: fills; made from the same options with intensity 'unit'.
+
+    Yields:
+        One evaluation per target.
+
+    Raises:
+        MrimputeError: the study cannot be used, or a target cannot be made.
+    """
+    study = find_series(folder, options.overrides)
+    wanted = targets or [contrast for contrast in BRATS_FOUR if _makeable(study, contrast)]
+    if not wanted:
+        raise StudyRefused(f"{folder} holds no sequence that could be made from its others", "see `mrimpute scan`")
+    for target in wanted:
+        if target not in study.present:
+            raise StudyRefused(f"{folder} has no acquired {target} to compare with", "leave it out of --missing")
+    volumes = {contrast: io.read_volume(study.get(contrast).path) for contrast in study.present}
+    masks = [item.path for item in study.set_aside if item.reason.startswith("a segmentation")]
+    for target in wanted:
+        yield _left_out(study, target, volumes, masks[0] if len(masks) == 1 else None, engine)
+
+
+def _left_out(
+    study: Study, target: Contrast, volumes: dict[Contrast, Volume], mask: Path | None, engine: Engine
+) -> Evaluation:
+    truth = volumes[target]
+    with tempfile.TemporaryDirectory() as scratch:
+        words = SCHEMES[0].words
+        for series in study.series:
+            if series.contrast is not target and series.contrast in words:
+                suffix = io.split_suffix(series.path.name)[1]
+                link = Path(scratch) / f"study-{words[series.contrast]}{suffix}"
+                link.symlink_to(series.path.resolve())
+        output = engine.fill(Path(scratch), [target]).outputs[0]
+        made = io.read_volume(output.path)
+    _check_grid(made, truth)
+    brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
+    regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
+    unit = np.asarray(made.voxels, np.float64)
+    images = (unit, normalised(truth))
+    return Evaluation(
+        study=study.name,
+        target=target,
+        made=output.path,
+        acquired=truth.path,
+        scale="as the network made it",
+        brain="where any sequence is not zero",
+        scores=score(*images, regions),
+        checkpoint=output.checkpoint.name,
+        images=images,
+        grid=truth.grid,
+    )
+
+
+def unit_options(options: Options) -> Options:
+    """Return the options under which an engine makes images in [0, 1]."""
+    return replace(options, intensity="unit", out=None, layout=None, overrides={})
+
+
+def normalised(volume: Volume) -> FloatArray:
+    """Return an acquired image in [0, 1], float64."""
+    return np.asarray(quantile_range(volume, QUANTILES, 0.0).normalise(volume.voxels), np.float64)
+
+
+def _unit(volume: Volume) -> tuple[FloatArray, str]:
+    """Return a synthetic image in [0, 1], and how it got there."""
+    sidecar = read_json_sidecar(volume.path)
+    one = sidecar.get("intensity", {}).get("one") if is_synthetic(volume.path, sidecar) else None
+    if one:
+        return np.clip(np.asarray(volume.voxels, np.float64) / one, 0, 1), f"its sidecar: {one:.6g} is 1"
+    return normalised(volume), "its own 0.1 and 99.9 percentiles"
+
+
+def _lesion(mask: Path | None, truth: Volume) -> dict[str, BoolArray]:
+    """Return the lesion as a region; {} without a mask."""
+    if mask is None:
+        return {}
+    info, voxels = io.read_info(mask), io.read_mask(mask)
+    if not info.grid.same_as(truth.grid):
+        raise UsageError(f"{mask} does not lie on the grid of {truth.path}", "resample the mask")
+    return {"lesion": voxels} if voxels.any() else {}
+
+
+def _check_grid(one: Volume, other: Volume) -> None:
+    if not one.grid.same_as(other.grid):
+        raise UsageError(f"{one.path} and {other.path} lie on different grids", "resample one onto the other")
+
+
+def _makeable(study: Study, target: Contrast) -> bool:
+    """Tell whether the other sequences have a route to this one that this version holds."""
+    if target not in study.present:
+        return False
+    others = [contrast for contrast in study.present if contrast is not target]
+    try:
+        return all(job.generator in BUILT for job in route(others, [target]))
+    except NoRoute:
+        return False

@@ -1,0 +1,95 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
+
+FLAIR = Contrast.FLAIR
+
+
+@pytest.fixture
+def full(make_study):
+    folder = make_study("full", contrasts=BRATS_FOUR)
+    lesion = np.zeros((40, 48, 36), np.uint8)
+    lesion[18:22, 20:26, 16:20] = 1
+    write_nifti(folder / "full-seg.nii.gz", lesion, OBLIQUE)
+    return folder
+
+
+def psnr(one, other, region):
+    return -10 * np.log10(np.mean((one - other)[region] ** 2))
+
+
+def test_each_sequence_is_left_out_and_compared(cli, full, tiny_weights):
+    before = tree(full)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    done = cli("evaluate", "--leave-one-out", full, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    (record,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert record["schema"] == "mrimpute.evaluate/1"
+    assert (record["study"], record["target"], record["checkpoint"]) == ("full", "flair", "tiny-flair")
+    assert set(record["scores"]) == {"whole", "brain", "lesion"}
+    assert record["scores"]["whole"]["psnr"] > record["scores"]["brain"]["psnr"]  # background is right for free
+    assert record["scores"]["lesion"]["voxels"] == 4 * 6 * 4
+    assert tree(full) == before
+    table = cli("evaluate", "--leave-one-out", full, *words).stdout
+    assert f"{record['scores']['brain']['psnr']:.2f}" in table
+    assert "where any sequence is not zero" in table
+
+
+def test_our_own_file_is_mapped_back_by_its_sidecar(cli, full, make_study, tiny_weights, tmp_path):
+    part = make_study("full2")
+    assert cli("fill", part, "--weights", tiny_weights[FLAIR], "--device", "cpu").returncode == 0
+    made, acquired = part / "full2-t2f.nii.gz", full / "full-t2f.nii.gz"
+    done = cli(
+        "evaluate", made, acquired, "--mask", full / "full-seg.nii.gz", "--json", "--picture", tmp_path / "p.png"
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert "its sidecar" in record["scale"]
+    one = json.loads((part / "full2-t2f.json").read_text())["intensity"]["one"]
+    truth = nib.load(acquired).get_fdata()
+    low, high = max(0, np.quantile(truth, 0.001)), np.quantile(truth, 0.999)
+    unit = (np.clip(truth, low, high) - low) / (high - low)
+    expected = psnr(np.clip(nib.load(made).get_fdata() / one, 0, 1), unit, truth != 0)
+    assert record["scores"]["brain"]["psnr"] == pytest.approx(expected, abs=1e-3)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_tools_file_is_scaled_by_its_percentiles_and_says_so(cli, full, tmp_path):
+    other = write_nifti(tmp_path / "other.nii.gz", head_voxels(FLAIR, seed=0) * 3, OBLIQUE)
+    done = cli("evaluate", other, full / "full-t2f.nii.gz")
+    assert done.returncode == 0, done.stderr
+    assert "its own 0.1 and 99.9 percentiles" in done.stdout
+    assert "inf" in done.stdout  # three times the same image
+
+
+def test_one_bad_study_does_not_stop_the_rest(cli, full, tiny_weights, tmp_path):
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
+    done = cli("evaluate", "--leave-one-out", tmp_path / "absent", full, *words)
+    assert done.returncode == 8
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["{full}/full-t1n.nii.gz"], 2, "give MADE and ACQUIRED"),
+        (["{full}/absent.nii.gz", "{full}/full-t1n.nii.gz"], 3, "cannot read"),
+        (["{full}/full-t1n.nii.gz", "{full}/full-t2w.nii.gz", "--mask", "{other}/m.nii.gz"], 2, "does not lie on"),
+        (["{other}/o.nii.gz", "{full}/full-t2w.nii.gz"], 2, "different grids"),
+        (["--leave-one-out", "{full}", "--missing", "pd", "--weights", "builtin"], 3, "no acquired pd"),
+        (["{full}/full-t1n.nii.gz", "{full}/full-t2w.nii.gz", "--picture", "/nowhere/p.png"], 6, "cannot write"),
+    ],
+)
+def test_what_cannot_be_evaluated_ends_with_one_line(cli, full, tmp_path, words, code, message):
+    other = tmp_path / "other"
+    write_nifti(other / "o.nii.gz", head_voxels(FLAIR, (20, 24, 18)), OBLIQUE)
+    write_nifti(other / "m.nii.gz", (head_voxels(FLAIR, (20, 24, 18)) > 0).astype(np.uint8), OBLIQUE)
+    done = cli("evaluate", *[word.format(full=full, other=other) for word in words])
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
