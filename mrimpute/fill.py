@@ -19,6 +19,7 @@ from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
 from mrimpute.prepare import Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
+from mrimpute.settings import SETTINGS_FILE, Settings, read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.volume import FloatArray, Volume
 
@@ -45,7 +46,7 @@ class Options:
         layout: with `out`, assemble complete cases under these names.
         intensity: grey values on the study's scale, or left in [0, 1].
         weights: 'auto', 'builtin', a name, a folder or hf://owner/repo; `GENERATOR=…` for one
-            generator only.
+            generator only. Empty for what the study's mrimpute.toml says, else 'auto'.
         sampler, steps: None for the checkpoint's own.
         seed: of the noise.
         device: auto, cpu, cuda or cuda:N.
@@ -59,7 +60,7 @@ class Options:
     out: Path | None = None
     layout: Layout | None = None
     intensity: Literal["study", "unit"] = "study"
-    weights: tuple[str, ...] = ("auto",)
+    weights: tuple[str, ...] = ()
     sampler: Literal["ddim", "ddpm"] = "ddim"
     steps: int | None = None
     seed: int = 0
@@ -68,14 +69,14 @@ class Options:
     threads: int | None = None
     overwrite: bool = False
 
-    def weights_for(self, generator: str) -> str:
-        """Return the word on weights that holds for one generator.
+    def weights_for(self, generator: str, settings: Settings | None = None) -> str:
+        """Return the word on weights that holds for one generator: the user's, else the study's.
 
         Raises:
             UsageError: two words for it, or an unknown generator before '='.
         """
         general, special = [], []
-        for word in self.weights:
+        for word in self.weights or (settings or Settings()).weights:
             name, equals, rest = word.partition("=")
             if equals and name not in GENERATOR_NAMES:
                 raise UsageError(
@@ -138,7 +139,7 @@ class Outcome:
 
     Attributes:
         folder: the study, as given.
-        study, plan: once known.
+        study, settings, plan: once known.
         volumes: digest of each source read, by contrast.
         outputs: images written or found.
         copies: acquired files of a complete case (with a layout).
@@ -147,6 +148,7 @@ class Outcome:
 
     folder: Path
     study: Study | None = None
+    settings: Settings = field(default_factory=Settings)
     plan: Plan | None = None
     volumes: dict[Contrast, str] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
@@ -188,6 +190,7 @@ class Engine:
         """Identify the series and plan the targets; nothing is read but headers."""
         outcome = outcome or Outcome(folder)
         outcome.study = find_series(folder, self.options.overrides)
+        outcome.settings = read_settings(folder)
         outcome.warnings += [warning for series in outcome.study.series for warning in series.warnings]
         outcome.plan = make_plan(outcome.study, missing, self.options.generator)
         return outcome.plan
@@ -266,7 +269,7 @@ class Engine:
         """Make one target."""
         options = self.options
         place = write.place_for(study, job.target, options.out, options.layout)
-        checkpoint = self._checkpoint(job)
+        checkpoint = self._checkpoint(job, outcome)
         volumes = {contrast: sources[contrast] for contrast in checkpoint.record.sources}
         fingerprint = self._fingerprint(job, checkpoint, volumes)
         if write.already_made(place, fingerprint, options.overwrite):
@@ -293,9 +296,11 @@ class Engine:
             place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks
         )
 
-    def _checkpoint(self, job: Job) -> Checkpoint:
+    def _checkpoint(self, job: Job, outcome: Outcome) -> Checkpoint:
         """Return the checkpoint for a job, fetched from the Hub where that is its origin."""
-        word = self.options.weights_for(job.generator)
+        word = self.options.weights_for(job.generator, outcome.settings)
+        if outcome.settings.weights and not self.options.weights:
+            self.say(f"{outcome.folder / SETTINGS_FILE} chooses --weights {word}")
         if word.startswith(HUB_WORD):
             hub.pull(word, self.say)
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)

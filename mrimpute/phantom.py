@@ -16,6 +16,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused
 from mrimpute.io import nifti
 from mrimpute.naming import SCHEMES
+from mrimpute.settings import SETTINGS_FILE
 from mrimpute.volume import BoolArray, FloatArray, Grid
 
 SHAPE = (240, 240, 155)
@@ -71,7 +72,7 @@ def signal(tissue: Tissue, contrast: Contrast) -> float:
 
 
 def write_example(folder: Path, contrasts: Sequence[Contrast], seed: int = 0) -> list[Path]:
-    """Write a computed head as NIfTI files under BraTS names.
+    """Write a computed head as NIfTI files under BraTS names, and settings that fill it offline.
 
     Args:
         folder: made where it does not exist.
@@ -95,6 +96,9 @@ def write_example(folder: Path, contrasts: Sequence[Contrast], seed: int = 0) ->
         folder.mkdir(parents=True, exist_ok=True)
         for path, contrast in zip(paths, contrasts, strict=True):
             path.write_bytes(nifti.encode(images[contrast], grid, None, "computed phantom (mrimpute example)"))
+        (folder / SETTINGS_FILE).write_text(
+            '# so that this example can be filled without a network\nweights = "builtin"\n'
+        )
     except OSError as error:
         raise OutputRefused(f"cannot write in {folder} ({error.strerror})", "choose another folder") from error
     return paths

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "mrimpute"
 LAYERS = [
     {"errors", "__init__"},
-    {"contrasts"},
+    {"contrasts", "settings"},
     {"volume", "diffusion.ladder", "diffusion.noise", "diffusion.step", "diffusion.__init__"},
     {"io.nifti", "evidence"},
     {"io.metaimage", "io.__init__", "naming"},

@@ -47,7 +47,7 @@ def evaluate(
     codes: list[int] = []
     if leave_one_out:
         targets = [parse_contrast(word) for word in missing or []]
-        options = Options(weights=tuple(weights or ["auto"]), steps=steps, device=device, threads=threads)
+        options = Options(weights=tuple(weights or ()), steps=steps, device=device, threads=threads)
         engine = Engine(library.unit_options(options), say=common.say)
         for folder in paths:
             try:

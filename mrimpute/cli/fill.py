@@ -172,7 +172,7 @@ def fill(
         out=out,
         layout=parse_layout(layout),
         intensity=intensity,
-        weights=tuple(weights or ["auto"]),
+        weights=tuple(weights or ()),
         sampler=sampler,
         steps=steps,
         seed=seed,

@@ -300,9 +300,31 @@ def test_example_then_fill_works_offline(cli, tmp_path):
     filled = cli("fill", tmp_path / "demo", "--missing", "flair", "--weights", "builtin")
     assert filled.returncode == 0, filled.stderr
     assert filled.stdout.strip().endswith("example-t2f.nii.gz")
+    plain = cli("fill", tmp_path / "demo")  # without a word on weights: the example's own settings hold
+    assert plain.returncode == 0, plain.stderr
+    assert "mrimpute.toml chooses --weights builtin" in plain.stderr
+    assert "skipped" in plain.stderr
     again = cli("example", tmp_path / "demo")
     assert again.returncode == 6
     assert "exists already" in one_line(again)
+
+
+@pytest.mark.parametrize("text", ["colour = 1", "weights = 3", "weights = [1]", "weights ="])
+def test_settings_that_cannot_be_used_are_refused(cli, make_study, text):
+    folder = make_study()
+    (folder / "mrimpute.toml").write_text(text)
+    done = cli("fill", folder)
+    assert done.returncode == 3
+    assert "mrimpute.toml" in one_line(done)
+
+
+def test_the_users_word_on_weights_wins_over_the_studys(cli, make_study, tiny_weights):
+    folder = make_study()
+    (folder / "mrimpute.toml").write_text('weights = "nonsense"')
+    assert cli("fill", folder).returncode == 4
+    done = cli("fill", folder, "--weights", tiny_weights[FLAIR], "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "mrimpute.toml" not in done.stderr
 
 
 def test_version_and_help(cli):

@@ -1,0 +1,43 @@
+"""mrimpute.toml in a study folder: what a study decides for itself where the user says nothing.
+
+One key: `weights`, a word or a list of words as for `--weights`. Options and environment win.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrimpute.errors import StudyRefused
+
+SETTINGS_FILE = "mrimpute.toml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one study.
+
+    Attributes:
+        weights: words on weights; empty where the study says nothing.
+    """
+
+    weights: tuple[str, ...] = ()
+
+
+def read_settings(folder: Path) -> Settings:
+    """Return the settings in a study folder; defaults where there is no file.
+
+    Raises:
+        StudyRefused: the file cannot be read, or has another key or type.
+    """
+    file = folder / SETTINGS_FILE
+    if not file.is_file():
+        return Settings()
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyRefused(f"cannot read {file}: {error}", "repair or remove it") from error
+    words = table.pop("weights", [])
+    words = [words] if isinstance(words, str) else words
+    if table or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise StudyRefused(f"{file} may hold 'weights' only, a word or a list of words", "correct or remove it")
+    return Settings(tuple(words))
