@@ -1,5 +1,6 @@
 """The `mrimpute` command: its parts, and the one place where errors become lines and codes."""
 
+import errno
 import io
 import os
 import signal
@@ -90,6 +91,12 @@ def _run(words: list[str], debug: bool) -> int:
         if message:  # empty where the help itself was the answer
             common.say(f"{message}; see mrimpute --help")
         return ExitCode.USAGE
+    except OSError as error:
+        if debug:
+            traceback.print_exception(error)
+        place = f"{error.filename}: " if error.filename else ""
+        common.say(f"{place}{error.strerror or error}; check the path, its permissions and the free space")
+        return ExitCode.RESOURCES if error.errno in (errno.ENOSPC, errno.EDQUOT) else ExitCode.OUTPUT
     except MemoryError:
         common.say("memory ran out; close other programs")
         return ExitCode.RESOURCES

@@ -383,3 +383,18 @@ def test_on_a_terminal_a_bar_is_drawn_and_stdout_still_holds_results_only(make_s
     assert "step 2/2" in shown
     assert shown.index("step 2/2") < shown.index("not for diagnosis")
     assert "\x1b[2Kmrimpute: " in shown.replace("\r", "").replace("\x1b[1A", "")  # the bar's line is cleared first
+
+
+def test_a_path_the_system_refuses_ends_with_one_line(cli, tmp_path):
+    done = cli("example", tmp_path / ("x" * 300))
+    assert done.returncode == 6
+    assert "File name too long" in one_line(done)
+
+
+def test_a_full_stdout_ends_with_one_line(cli, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "mrimpute", "weights", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 5
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
