@@ -213,7 +213,10 @@ def _identify(
             evidence.append(Evidence(reading.contrast, f"'{reading.word}' in its name", 0.9))
         elif path.parent != folder and (above := read_name(path.parent.name)).contrast and not above.conflict:
             evidence.append(Evidence(above.contrast, f"in a folder called '{path.parent.name}'", 0.8))
-        evidence += _sidecar_items(sidecar, agent)
+        if physics := sidecar_evidence(sidecar):
+            evidence.append(replace(physics, reason=f"sidecar: {physics.reason}"))
+        if agent and any(item.contrast is Contrast.T1 for item in evidence):
+            evidence.append(Evidence(Contrast.T1C, "sidecar: names a contrast agent", 0.9))
         if len(evidence) == 1 and evidence[0].contrast is None:
             return NotUsed(path, evidence[0].reason)
     if not evidence:
@@ -221,14 +224,6 @@ def _identify(
     contrast = _agreed(path, evidence)
     info = io.read_info(path)
     return Series(contrast, path, tuple(evidence), info.grid, info.warnings, reading)
-
-
-def _sidecar_items(sidecar: Mapping[str, Any], agent: bool) -> list[Evidence]:
-    physics = sidecar_evidence(sidecar)
-    items = [replace(physics, reason=f"sidecar: {physics.reason}")] if physics else []
-    if agent and physics and physics.contrast is Contrast.T1:
-        items.append(Evidence(Contrast.T1C, "sidecar: names a contrast agent", 0.9))
-    return items
 
 
 def _agreed(path: Path, evidence: list[Evidence]) -> Contrast:

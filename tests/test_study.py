@@ -99,6 +99,10 @@ def test_an_agent_in_every_sidecar_is_no_evidence(make_study):
     for name in ("case-t1n", "case-t2w"):
         (folder / f"{name}.json").write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
     assert find_series(folder).present == (T1, T2)
+    (folder / "case-t2w.json").write_text(json.dumps({"EchoTime": 0.1}))
+    study = find_series(folder)  # now it tells the two apart
+    assert study.present == (T1C, T2)
+    assert "names a contrast agent" in study.get(T1C).evidence[1].reason
 
 
 def nnunet(tmp_path, names):
