@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
@@ -98,7 +98,7 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
     with torch.device("meta"):
         network = WaveletUNet(network_config(checkpoint))
     load_strictly(network, state, checkpoint.name)
-    save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, target)
+    target.write_bytes(save({key: tensor.contiguous() for key, tensor in network.state_dict().items()}))
 
 
 def record_table(config: NetworkConfig) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mrimpute import io
@@ -161,7 +161,9 @@ def train(
             report(step + 1, mean)
     weights = average if plan.ema else network.state_dict()
     with _replacing(folder / MODEL_FILE) as temporary:
-        save_file({key: tensor.to("cpu", torch.float16).contiguous() for key, tensor in weights.items()}, temporary)
+        temporary.write_bytes(
+            save({key: tensor.to("cpu", torch.float16).contiguous() for key, tensor in weights.items()})
+        )
     with _replacing(folder / CHECKPOINT_TOML) as temporary:
         temporary.write_text(checkpoint_toml(plan, cases), "utf-8")
 
@@ -265,7 +267,7 @@ def _save_state(
         tensors |= {f"first.{key}": state["exp_avg"], f"second.{key}": state["exp_avg_sq"]}
     with _replacing(file) as temporary:
         cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(cpu, temporary, {"step": str(step), "plan": _fingerprint(plan)})
+        temporary.write_bytes(save(cpu, {"step": str(step), "plan": _fingerprint(plan)}))
 
 
 def _resume(
@@ -306,7 +308,8 @@ def _log(file: Path, entry: dict[str, Any]) -> None:
 def _replacing(file: Path) -> Iterator[Path]:
     """Give a temporary path beside a file; on success it replaces the file in one step.
 
-    The name is always the same, so that what a killed run left is written over by the next.
+    The name is always the same, so that what a killed run left is written over by the next;
+    safetensors' own save_file would leave a file of a random name.
     """
     temporary = file.with_name(f".{file.name}.part")
     try:
