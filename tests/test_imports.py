@@ -21,7 +21,7 @@ LAYERS = [
     {"discover"},
     {"study"},
     {"plan", "layout", "generators.contract", "generators.__init__"},
-    {"write"},
+    {"write", "training.cases", "training.augment", "training.state", "training.world", "training.__init__"},
     {"generators.cwdm.*"},
     {"hub"},
     {"fill"},

@@ -11,7 +11,7 @@ from mrimpute.errors import UsageError
 
 app = typer.Typer(help="Train a generator on your own studies.", no_args_is_help=True)
 
-EPILOG = "Example: mrimpute train cwdm data/* --target flair --out flair-net --crop 64 --steps 1000 --channels 24"
+EPILOG = "Example: mrimpute train cwdm data/* --target flair --out flair-net --crop 64 --brain-window --steps 1000"
 
 
 @app.command("cwdm", epilog=EPILOG)
@@ -21,7 +21,9 @@ def cwdm(
     out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint folder; a killed run goes on there.")],
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1_200_000,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-5,
-    cosine: Annotated[bool, typer.Option("--cosine", help="Let the learning rate fall to zero.")] = False,
+    schedule: Annotated[str, typer.Option(help="Of the learning rate: constant, or cosine down to 0.")] = "constant",
+    warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises.")] = 0,
+    batch: Annotated[int, typer.Option(help="Examples per step, over all processes.")] = 1,
     channels: Annotated[int, typer.Option(help="Width of the finest level.")] = 64,
     levels: Annotated[str, typer.Option(help="Width of each level as a multiple of --channels.")] = "1,2,2,4,4",
     res_blocks: Annotated[int, typer.Option(help="Residual blocks per level.")] = 2,
@@ -31,7 +33,15 @@ def cwdm(
         bool, typer.Option("--brain-window", help="Frame: the box around the head instead of 224x224x160.")
     ] = False,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.0,
-    augment: Annotated[bool, typer.Option("--augment", help="Mirror, and bend grey values of the sources.")] = False,
+    augment: Annotated[
+        str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
+    ] = "",
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Learn the correction of a voxelwise regression.")
+    ] = False,
+    validate: Annotated[
+        list[Path] | None, typer.Option(metavar="STUDY", help="Measured at every save; repeatable.")
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: faster, not bit-exact when resumed.")
     ] = "float32",
@@ -41,10 +51,16 @@ def cwdm(
     threads: common.Threads = None,
     debug: common.Debug = False,
 ) -> None:
-    """Train cWDM: three sources to one target. Defaults are the paper's (weeks on a GPU)."""
+    """Train cWDM: three sources to one target. Defaults are the paper's (weeks on a GPU).
+
+    With several GPUs: torchrun --nproc-per-node N -m mrimpute train cwdm …
+    """
     from mrimpute.device import choose_device, configure
     from mrimpute.generators.cwdm import training
     from mrimpute.generators.cwdm.network import NetworkConfig
+    from mrimpute.training.augment import Augmentation
+    from mrimpute.training.cases import load_cases
+    from mrimpute.training.world import join_world
 
     made = parse_contrast(target)
     if made not in BRATS_FOUR:
@@ -64,20 +80,26 @@ def cwdm(
         network=network,
         steps=steps,
         learning_rate=learning_rate,
-        cosine=cosine,
+        schedule=schedule,  # type: ignore[arg-type]
+        warmup=warmup,
+        batch=batch,
         crop=crop,
         window=None if brain_window else (224, 224, 160),
         ema=ema,
-        augment=augment,
+        augment=Augmentation.parse(augment),
+        regression=regression,
         half_precision=precision == "bfloat16",
         seed=seed,
     )
-    where = choose_device(device)
     configure(threads)
-    cases = training.load_cases(studies, plan)
-    training.train(plan, cases, out, where, _report, save_every)
-    typer.echo(out)
+    with join_world(choose_device(device)) as (world, where):
+        cases = load_cases(studies, plan.contrasts, plan.inputs)
+        held_out = load_cases(validate or [], plan.contrasts, plan.inputs) if world.leads else []
+        training.train(plan, cases, out, where, _report, save_every, held_out, world)
+    if world.leads:
+        typer.echo(out)
 
 
-def _report(step: int, loss: float) -> None:
-    common.say(f"step {step}: loss {loss:.5f}")
+def _report(step: int, loss: float, quality: float | None) -> None:
+    measured = "" if quality is None else f", validation {quality:.2f} dB in the brain"
+    common.say(f"step {step}: loss {loss:.5f}{measured}")

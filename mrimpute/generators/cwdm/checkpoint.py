@@ -10,8 +10,13 @@ from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.cwdm._wavelet import BANDS
-from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+from mrimpute.generators.cwdm.denoiser import Denoiser
+from mrimpute.generators.cwdm.network import NetworkConfig
+from mrimpute.generators.cwdm.regression import COEFFICIENTS, term_count
 from mrimpute.registry import Checkpoint
+
+REGRESSION = "regression"
+"""Key of a record's `network` table: whether the network corrects a regression."""
 
 
 def network_config(checkpoint: Checkpoint) -> NetworkConfig:
@@ -23,7 +28,8 @@ def network_config(checkpoint: Checkpoint) -> NetworkConfig:
     table = dict(checkpoint.record.network)
     try:
         table["channel_mult"] = tuple(table.get("channel_mult", NetworkConfig.channel_mult))
-        config = NetworkConfig(**table, in_channels=BANDS * (1 + len(checkpoint.record.sources)))
+        images = len(checkpoint.record.sources) + bool(table.pop(REGRESSION, False))
+        config = NetworkConfig(**table, in_channels=BANDS * (1 + images))
     except (TypeError, ValueError) as error:
         raise WeightsUnavailable(f"checkpoint {checkpoint.name}: network: {error}", "correct its record") from error
     if checkpoint.record.inputs.multiple % config.image_multiple:
@@ -34,7 +40,7 @@ def network_config(checkpoint: Checkpoint) -> NetworkConfig:
     return config
 
 
-def load_network(checkpoint: Checkpoint) -> WaveletUNet:
+def load_network(checkpoint: Checkpoint) -> Denoiser:
     """Return the network with the checkpoint's weights, float32, on the CPU, ready to run.
 
     Raises:
@@ -48,24 +54,30 @@ def load_network(checkpoint: Checkpoint) -> WaveletUNet:
         raise WeightsUnavailable(
             f"checkpoint {checkpoint.name}: {checkpoint.path} is not a readable safetensors file", "get it again"
         ) from error
+    coefficients = None
+    if checkpoint.record.network.get(REGRESSION):
+        coefficients = torch.empty(term_count(len(checkpoint.record.sources)))
     with torch.device("meta"):
-        network = WaveletUNet(config)
+        network = Denoiser(config)
+    network.coefficients = coefficients
     load_strictly(network, tensors, checkpoint.name)
     return network.eval().requires_grad_(False)
 
 
-def load_strictly(network: WaveletUNet, tensors: dict[str, Tensor], name: str) -> None:
+def load_strictly(network: Denoiser, tensors: dict[str, Tensor], name: str) -> None:
     """Assign tensors to a network, key by key, as float32.
 
     Raises:
         WeightsUnavailable: a missing or unknown key, a wrong shape, a value that is not finite.
     """
-    expected = network.state_dict()
+    expected = network.tensors()
     for key in expected.keys() | tensors.keys():
         problem = _problem(expected.get(key), tensors.get(key))
         if problem:
             raise WeightsUnavailable(f"checkpoint {name}: tensor {key} {problem}", "it belongs to another network")
-    network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
+    if network.coefficients is not None:
+        network.coefficients = tensors.pop(COEFFICIENTS).float()
+    network.unet.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
 
 
 def _problem(expected: Tensor | None, given: Tensor | None) -> str:
@@ -96,14 +108,15 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsUnavailable(f"{source} is not a plain state dict", "give the authors' file as it is")
     with torch.device("meta"):
-        network = WaveletUNet(network_config(checkpoint))
+        network = Denoiser(network_config(checkpoint))
     load_strictly(network, state, checkpoint.name)
-    target.write_bytes(save({key: tensor.contiguous() for key, tensor in network.state_dict().items()}))
+    target.write_bytes(save({key: tensor.contiguous() for key, tensor in network.tensors().items()}))
 
 
-def record_table(config: NetworkConfig) -> dict[str, Any]:
+def record_table(config: NetworkConfig, corrects_regression: bool) -> dict[str, Any]:
     """Return the `network` table that describes a configuration."""
-    return {
+    extra = {REGRESSION: True} if corrects_regression else {}
+    return extra | {
         "base_channels": config.base_channels,
         "channel_mult": list(config.channel_mult),
         "res_blocks": config.res_blocks,

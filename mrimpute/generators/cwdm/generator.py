@@ -14,7 +14,8 @@ from mrimpute.errors import UsageError
 from mrimpute.generators.contract import Progress, Synthetic
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import load_network
-from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+from mrimpute.generators.cwdm.denoiser import Denoiser
+from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
 
@@ -32,7 +33,7 @@ class CwdmGenerator:
         device, dtype: where it runs, and the type of the convolutions.
     """
 
-    network: WaveletUNet
+    network: Denoiser
     sources: tuple[Contrast, ...]
     target: Contrast
     ladder: Ladder
@@ -80,7 +81,7 @@ class CwdmGenerator:
         if targets != (self.target,):
             raise ValueError(f"this network makes {self.target}, not {targets}")
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
-            condition = self._condition(prepared)  # (1, 24, X/2, Y/2, Z/2)
+            condition = self._condition(prepared)  # (1, 24 or 32, X/2, Y/2, Z/2)
             shape = (1, _wavelet.BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
@@ -94,9 +95,8 @@ class CwdmGenerator:
         return [Synthetic(self.target, image.float().cpu().numpy())]
 
     def _condition(self, prepared: Prepared) -> Tensor:
-        """Return the packed sub-bands of the sources, side by side."""
         images = [torch.from_numpy(prepared.images[contrast]) for contrast in self.sources]
-        return torch.cat([_wavelet.pack(image[None, None].to(self.device)) for image in images], dim=1)
+        return self.network.condition(torch.stack(images).to(self.device))
 
     def _noise(self, seed: int, prepared: Prepared, shape: tuple[int, ...]) -> Iterator[Tensor]:
         for tensor in noise_stream(seed, (*prepared.content, self.target), shape):
@@ -105,7 +105,7 @@ class CwdmGenerator:
     def _predict(self, state: Tensor, condition: Tensor, timestep: int) -> Tensor:
         """Predict clean sub-bands, clipped to [0, 1] in image space (SPEC section 4, step 2)."""
         timesteps = torch.tensor([timestep], device=self.device)
-        bands = self.network(torch.cat([state, condition], dim=1), timesteps).float()
+        bands = self.network(state, condition, timesteps)
         return _wavelet.pack(_wavelet.unpack(bands).clamp_(0.0, 1.0))
 
 

@@ -1,41 +1,39 @@
 """cWDM training (SPEC section 8): clean sub-bands from noisy ones, squared error, all bands equal.
 
-Every random choice of a step follows from (seed, step number), so a run that was killed goes on
-exactly as if it had not been (in float32; PyTorch's bfloat16 convolutions on the CPU differ in
-the last bit from run to run). Options that depart from the paper are off by default.
+Every random choice of an example follows from (seed, step, its place in the step), so a run that
+was killed goes on exactly as if it had not been (in float32; PyTorch's bfloat16 convolutions on the
+CPU differ in the last bit from run to run), and two processes of one example each learn what one
+process of two learns. Options that depart from the paper are off by default.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder
-from mrimpute.errors import OutputRefused, StudyRefused, UsageError
-from mrimpute.generators.cwdm import _wavelet
+from mrimpute.errors import UsageError
+from mrimpute.generators.cwdm import _wavelet, regression
 from mrimpute.generators.cwdm.checkpoint import record_table
-from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
-from mrimpute.prepare import prepare
+from mrimpute.generators.cwdm.denoiser import Denoiser
+from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
-from mrimpute.study import find_series
-from mrimpute.volume import FloatArray
+from mrimpute.training.augment import Augmentation, changed, mirrored
+from mrimpute.training.cases import TrainingCase, random_box
+from mrimpute.training.state import TrainingState, average_in, log, replacing, save_half, weights_of
+from mrimpute.training.world import World
 
-RESUME_FILE = "resume.safetensors"
-LOG_FILE = "log.jsonl"
 LADDER_STEPS = 1000
 DEFAULT_DDIM_STEPS = 2
-LEFT_RIGHT_AXIS = 0
+
+Report = Callable[[int, float, float | None], None]
+"""Called with (step, mean loss since the last call, brain PSNR in dB of the validation studies)."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,17 @@ class TrainingPlan:
 
     Attributes:
         sources, target: the task.
-        network: sizes.
+        network: sizes; in_channels follows from the task.
         steps: optimiser steps (paper: 1,200,000).
         learning_rate: of AdamW without weight decay (paper: 1e-5).
-        cosine: let the learning rate fall to zero along a half cosine, after a warm-up of 2 %.
+        schedule: 'constant' (paper), or 'cosine': down to zero along half a cosine.
+        warmup: steps over which the learning rate rises to its value.
+        batch: examples per step, over all processes (paper: 1).
         crop: edge in voxels of the random cubes that are trained on; 0 for the whole window.
         window: voxels of the network's window; None for the box around the head.
         ema: decay of the averaged weights that are saved; 0 saves the raw ones (paper).
-        augment: mirror left and right, and bend each source's grey values a little.
+        augment: random changes to the examples.
+        regression: learn the correction of a voxelwise regression, fitted on the same studies.
         half_precision: run convolutions in bfloat16, about twice as fast.
         seed: of every random choice.
     """
@@ -61,19 +62,32 @@ class TrainingPlan:
     network: NetworkConfig
     steps: int = 1_200_000
     learning_rate: float = 1e-5
-    cosine: bool = False
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = 0
+    batch: int = 1
     crop: int = 0
     window: tuple[int, int, int] | None = (224, 224, 160)
     ema: float = 0.0
-    augment: bool = False
+    augment: Augmentation = field(default_factory=Augmentation)
+    regression: bool = False
     half_precision: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
-        if self.steps < 1 or self.learning_rate <= 0 or not 0 <= self.ema < 1:
-            raise UsageError("steps and learning rate must be positive, EMA between 0 and 1", "correct the option")
+        if self.steps < 1 or self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.warmup < 0 or self.batch < 1:
+            raise UsageError(
+                "steps, batch and learning rate must be positive, warm-up at least 0, EMA from 0 to below 1",
+                "correct the option",
+            )
+        if self.schedule not in ("constant", "cosine"):
+            raise UsageError(f"unknown schedule {self.schedule!r}", "use constant or cosine")
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Sources, then target: the order of a case's images."""
+        return (*self.sources, self.target)
 
     @property
     def inputs(self) -> InputSpec:
@@ -87,85 +101,87 @@ class TrainingPlan:
         )
 
 
-@dataclass(frozen=True)
-class TrainingCase:
-    """One study in the network's frame: (C, X, Y, Z) float32, sources then target."""
-
-    name: str
-    images: FloatArray
-
-
-def load_cases(folders: Sequence[Path], plan: TrainingPlan) -> list[TrainingCase]:
-    """Read and prepare the studies that hold all sources and the target.
-
-    Raises:
-        StudyRefused: a study lacks a contrast, or cannot be read.
-    """
-    wanted = (*plan.sources, plan.target)
-    cases = []
-    for folder in folders:
-        study = find_series(folder)
-        absent = [contrast for contrast in wanted if contrast not in study.present]
-        if absent:
-            raise StudyRefused(f"{folder} lacks {', '.join(absent)}", "train on studies that have every contrast")
-        prepared = prepare({c: io.read_volume(study.get(c).path) for c in wanted}, plan.inputs)
-        cases.append(TrainingCase(study.name, np.stack([prepared.images[c] for c in wanted])))
-    return cases
-
-
 def train(
     plan: TrainingPlan,
     cases: Sequence[TrainingCase],
     folder: Path,
     device: torch.device,
-    report: Callable[[int, float], None],
+    report: Report,
     save_every: int = 200,
+    validation: Sequence[TrainingCase] = (),
+    world: World | None = None,
 ) -> None:
     """Train, or go on where a killed run of the same plan stopped, and write a checkpoint folder.
 
     Args:
         plan: the task and its options.
-        cases: prepared studies, at least one.
+        cases: prepared studies (images in the plan's order), at least one.
         folder: gets checkpoint weights, log and resume state.
         device: CPU or CUDA.
-        report: called with (step, loss) at every save.
+        report: called at every save.
         save_every: steps between two saves of the resume state.
+        validation: prepared studies that are not trained on; measured at every save.
+        world: this process among several; None for alone.
 
     Raises:
         OutputRefused: the folder holds a run of another plan.
+        UsageError: the batch cannot be shared evenly by the processes.
     """
+    world = world or World()
+    share, uneven = divmod(plan.batch, world.size)
+    if uneven:
+        raise UsageError(
+            f"--batch {plan.batch} cannot be shared by {world.size} processes", "use a multiple of their number"
+        )
     torch.manual_seed(plan.seed)
-    network = WaveletUNet(plan.network).to(device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=0.0)
-    average = {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
-    start = _resume(folder / RESUME_FILE, plan, network, optimiser, average)
+    denoiser = _denoiser(plan, cases).to(device)
+    optimiser = torch.optim.AdamW(denoiser.parameters(), lr=plan.learning_rate, weight_decay=0.0)
+    average = weights_of(denoiser)
+    state = TrainingState(_fingerprint(plan, cases), {"unet": denoiser}, {"unet": optimiser}, {"unet": average})
+    start = state.resume(folder)
+    shared = world.share(denoiser)
     levels = torch.from_numpy(linear_beta_ladder(LADDER_STEPS).alphas_cumprod).float()
     losses = []
     for step in range(start, plan.steps):
         for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(plan, step)
-        loss = _loss(network, *_draw(plan, cases, levels, step, device), plan.half_precision)
+            group["lr"] = learning_rate(plan, step)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        for turn in range(share):
+            place = turn * world.size + world.rank
+            with world.hold_back(shared, turn + 1 < share):
+                loss = _loss(plan, denoiser, shared, draw_example(plan, cases, levels, step, place), device)
+                (loss / share).backward()
+            losses.append(float(loss.detach()))
         optimiser.step()
-        losses.append(float(loss.detach()))
         if plan.ema:
-            decay = min(plan.ema, (1 + step) / (10 + step))
-            for key, tensor in network.state_dict().items():
-                average[key].lerp_(tensor, 1 - decay)
-        if (step + 1) % save_every == 0 or step + 1 == plan.steps:
+            average_in(average, denoiser, plan.ema, step)
+        if ((step + 1) % save_every == 0 or step + 1 == plan.steps) and world.leads:
             mean = float(np.mean(losses))
             losses.clear()
-            _log(folder / LOG_FILE, {"step": step + 1, "loss": mean, "learning_rate": _learning_rate(plan, step)})
-            _save_state(folder / RESUME_FILE, plan, step + 1, network, optimiser, average)
-            report(step + 1, mean)
-    weights = average if plan.ema else network.state_dict()
-    with _replacing(folder / MODEL_FILE) as temporary:
-        temporary.write_bytes(
-            save({key: tensor.to("cpu", torch.float16).contiguous() for key, tensor in weights.items()})
-        )
-    with _replacing(folder / CHECKPOINT_TOML) as temporary:
+            quality = _validated(plan, denoiser, average, validation, device)
+            entry = {"step": step + 1, "loss": mean, "learning_rate": learning_rate(plan, step)}
+            log(folder, entry | ({} if quality is None else {"validation_psnr_db": quality}))
+            state.save(folder, step + 1)
+            report(step + 1, mean, quality)
+    if not world.leads:
+        return
+    if plan.ema:
+        denoiser.load_state_dict(average)
+    tensors = denoiser.tensors()
+    exact = {regression.COEFFICIENTS} & tensors.keys()
+    save_half(folder / MODEL_FILE, tensors, exact)
+    with replacing(folder / CHECKPOINT_TOML) as temporary:
         temporary.write_text(checkpoint_toml(plan, cases), "utf-8")
+
+
+def _denoiser(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> Denoiser:
+    """Return an untrained network for the plan, with its regression fitted."""
+    coefficients = None
+    if plan.regression:
+        pairs = ((torch.from_numpy(case.images[:-1]), torch.from_numpy(case.images[-1])) for case in cases)
+        coefficients = regression.fit(pairs)
+    images = 1 + len(plan.sources) + plan.regression
+    return Denoiser(replace(plan.network, in_channels=_wavelet.BANDS * images), coefficients)
 
 
 def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
@@ -178,7 +194,7 @@ def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
         "origin": "trained",
     }
     tables: dict[str, dict[str, Any]] = {
-        "network": record_table(plan.network),
+        "network": record_table(plan.network, plan.regression),
         "inputs": {key: value for key, value in plan.inputs.model_dump().items() if value is not None},
         "sampling": {
             "ladder": "linear-beta",
@@ -199,121 +215,86 @@ def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _draw(
-    plan: TrainingPlan, cases: Sequence[TrainingCase], levels: Tensor, step: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw one training example: network input (1, 32, …), timestep (1,), clean bands (1, 8, …)."""
-    draw = np.random.default_rng([plan.seed, step])
+@dataclass(frozen=True)
+class Example:
+    """One training example.
+
+    Attributes:
+        sources: (S, X, Y, Z) in [0, 1].
+        clean: the target's packed sub-bands, (1, 8, X/2, Y/2, Z/2).
+        noisy: their mixture with noise, of the same shape.
+        timestep: how much noise, 0 to 999.
+    """
+
+    sources: Tensor
+    clean: Tensor
+    noisy: Tensor
+    timestep: int
+
+
+def draw_example(
+    plan: TrainingPlan, cases: Sequence[TrainingCase], levels: Tensor, step: int, place: int = 0
+) -> Example:
+    """Draw the example at one place of a step: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise."""
+    draw = np.random.default_rng([plan.seed, step, place])
     case = cases[int(draw.integers(len(cases)))]
-    images = case.images[(slice(None), *_crop(case.images.shape[1:], plan.crop, draw))]
-    if plan.augment:
-        images = _augment(images, draw)
-    packed = [_wavelet.pack(torch.from_numpy(image.copy())[None, None].to(device)) for image in images]
-    clean = packed[-1]
+    images = case.images[(slice(None), *random_box(case.images.shape[1:], plan.crop, draw))]
+    images = mirrored(images, plan.augment.mirror, draw)
+    *sources, target = (torch.from_numpy(image.copy()) for image in images)
+    clean = _wavelet.pack(target[None, None])
     timestep = int(draw.integers(LADDER_STEPS))
-    level = levels[timestep]
-    noise = torch.from_numpy(draw.standard_normal(clean.shape, dtype=np.float32)).to(device)
-    noisy = level.sqrt() * clean + (1 - level).sqrt() * noise
-    return torch.cat([noisy, *packed[:-1]], dim=1), torch.tensor([timestep], device=device), clean
+    noise = torch.from_numpy(draw.standard_normal(clean.shape, dtype=np.float32))
+    noisy = levels[timestep].sqrt() * clean + (1 - levels[timestep]).sqrt() * noise
+    return Example(torch.stack([changed(source, plan.augment, draw) for source in sources]), clean, noisy, timestep)
 
 
-def _crop(shape: tuple[int, ...], edge: int, draw: np.random.Generator) -> tuple[slice, ...]:
-    """Return a random box of at most `edge` voxels per axis."""
-    sizes = [min(edge or length, length) for length in shape]
-    starts = [int(draw.integers(length - size + 1)) for length, size in zip(shape, sizes, strict=True)]
-    return tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
-
-
-def _augment(images: FloatArray, draw: np.random.Generator) -> FloatArray:
-    """Mirror all images alike; raise each source, not the target, to a power near 1."""
-    if draw.random() < 0.5:
-        images = np.flip(images, axis=1 + LEFT_RIGHT_AXIS)
-    powers = np.exp(draw.normal(0, 0.15, len(images) - 1))
-    bent = [image ** np.float32(power) for image, power in zip(images[:-1], powers, strict=True)]
-    return np.stack([*bent, images[-1]])
-
-
-def _loss(network: WaveletUNet, inputs: Tensor, timestep: Tensor, clean: Tensor, half: bool) -> Tensor:
+def _loss(plan: TrainingPlan, denoiser: Denoiser, shared: nn.Module, example: Example, device: torch.device) -> Tensor:
     """Squared error of the predicted bands, mean over space and then over bands."""
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
-        predicted = network(inputs, timestep)
-    error: Tensor = (predicted.float() - clean).square().mean()
+    timestep = torch.tensor([example.timestep], device=device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
+        condition = denoiser.condition(example.sources.to(device))
+        predicted = shared(example.noisy.to(device), condition, timestep)
+    error: Tensor = (predicted - example.clean.to(device)).square().mean()
     return error
 
 
-def _learning_rate(plan: TrainingPlan, step: int) -> float:
-    if not plan.cosine:
-        return plan.learning_rate
-    warm = min(1.0, (step + 1) / max(1, plan.steps // 50))
-    return float(plan.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * step / plan.steps)))
-
-
-def _fingerprint(plan: TrainingPlan) -> str:
-    return json.dumps(asdict(plan), sort_keys=True)
-
-
-def _save_state(
-    file: Path,
+def _validated(
     plan: TrainingPlan,
-    step: int,
-    network: WaveletUNet,
-    optimiser: torch.optim.Optimizer,
+    denoiser: Denoiser,
     average: dict[str, Tensor],
-) -> None:
-    tensors = {f"raw.{key}": tensor for key, tensor in network.state_dict().items()}
-    tensors |= {f"average.{key}": tensor for key, tensor in average.items()}
-    for key, parameter in network.named_parameters():
-        state = optimiser.state[parameter]
-        tensors |= {f"first.{key}": state["exp_avg"], f"second.{key}": state["exp_avg_sq"]}
-    with _replacing(file) as temporary:
-        cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        temporary.write_bytes(save(cpu, {"step": str(step), "plan": _fingerprint(plan)}))
-
-
-def _resume(
-    file: Path, plan: TrainingPlan, network: WaveletUNet, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]
-) -> int:
-    """Load a saved state into network, optimiser and average; return the step to go on with."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputRefused(f"cannot write in {file.parent} ({error.strerror})", "choose another --out") from error
-    if not file.is_file():
-        return 0
-    with safe_open(file, "pt", device="cpu") as saved:
-        metadata = saved.metadata()
-        if metadata["plan"] != _fingerprint(plan):
-            raise OutputRefused(
-                f"{file.parent} holds a run with other options", "give the same options, or another --out"
+    validation: Sequence[TrainingCase],
+    device: torch.device,
+) -> float | None:
+    """Return the mean brain PSNR in dB of one step from pure noise, with the weights that would be
+    saved; None without validation studies."""
+    if not validation:
+        return None
+    raw = weights_of(denoiser)
+    if plan.ema:
+        denoiser.load_state_dict(average)
+    found = []
+    for case in validation:
+        truth, sources = case.images[-1], torch.from_numpy(case.images[:-1]).to(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
+            condition = denoiser.condition(sources)
+            noise = np.random.default_rng(plan.seed).standard_normal(
+                (1, _wavelet.BANDS, *condition.shape[2:]), dtype=np.float32
             )
-        step = int(metadata["step"])
-        network.load_state_dict({key: saved.get_tensor(f"raw.{key}") for key in network.state_dict()})
-        for key, tensor in average.items():
-            tensor.copy_(saved.get_tensor(f"average.{key}"))
-        for key, parameter in network.named_parameters():
-            optimiser.state[parameter] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": saved.get_tensor(f"first.{key}").to(parameter.device),
-                "exp_avg_sq": saved.get_tensor(f"second.{key}").to(parameter.device),
-            }
-    return step
+            last = torch.tensor([LADDER_STEPS - 1], device=device)
+            bands = denoiser(torch.from_numpy(noise).to(device), condition, last)
+            made = _wavelet.unpack(bands)[0, 0].clamp(0.0, 1.0).cpu().numpy()
+        brain = (case.images > 0).any(0)
+        found.append(-10 * float(np.log10(np.square(made - truth)[brain].mean())))
+    denoiser.load_state_dict(raw)
+    return float(np.mean(found))
 
 
-def _log(file: Path, entry: dict[str, Any]) -> None:
-    with file.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(entry) + "\n")
+def learning_rate(plan: TrainingPlan, step: int) -> float:
+    """Return the learning rate of a step, counted from 0."""
+    warm = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
+    fall = 0.5 * (1 + np.cos(np.pi * step / plan.steps)) if plan.schedule == "cosine" else 1.0
+    return float(plan.learning_rate * warm * fall)
 
 
-@contextmanager
-def _replacing(file: Path) -> Iterator[Path]:
-    """Give a temporary path beside a file; on success it replaces the file in one step.
-
-    The name is always the same, so that what a killed run left is written over by the next;
-    safetensors' own save_file would leave a file of a random name.
-    """
-    temporary = file.with_name(f".{file.name}.part")
-    try:
-        yield temporary
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _fingerprint(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
+    return json.dumps(asdict(plan) | {"cases": [case.name for case in cases]}, sort_keys=True)

@@ -10,8 +10,9 @@ from mrimpute.diffusion.ladder import linear_beta_ladder, official_timesteps
 from mrimpute.diffusion.step import Sampler, implied_noise, reverse
 from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.cwdm import _wavelet
+from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.generator import CwdmGenerator, memory_needed, sampling_ladder
-from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
 
@@ -23,9 +24,9 @@ LIMIT = 1e-4
 @pytest.fixture(scope="module")
 def official(reference: Path) -> CwdmGenerator:
     """The small golden network on the authors' 5-step ladder."""
-    network = WaveletUNet(NetworkConfig(32, (1, 2, 2), 2, 32))
+    network = Denoiser(NetworkConfig(32, (1, 2, 2), 2, 32))
     state = load_file(reference / "unet_small_state_f16.safetensors")
-    network.load_state_dict({key: tensor.float() for key, tensor in state.items()})
+    network.unet.load_state_dict({key: tensor.float() for key, tensor in state.items()})
     ladder = linear_beta_ladder().respaced(official_timesteps(1000, "5"))
     network.eval().requires_grad_(False)
     return CwdmGenerator(network, SOURCES, Contrast.FLAIR, ladder, Sampler.DDPM, 0.04, CPU, torch.float32)

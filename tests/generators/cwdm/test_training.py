@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ import torch
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
-from mrimpute.generators.cwdm import _wavelet
+from mrimpute.generators.cwdm import _wavelet, regression
 from mrimpute.generators.cwdm.checkpoint import load_network
+from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig
-from mrimpute.generators.cwdm.training import TrainingCase, TrainingPlan, _draw, load_cases, train
+from mrimpute.generators.cwdm.training import TrainingPlan, draw_example, learning_rate, train
 from mrimpute.registry import read_checkpoint_folder
+from mrimpute.training.augment import Augmentation, changed
+from mrimpute.training.cases import TrainingCase, load_cases
+from mrimpute.training.world import World
 
 SOURCES = (Contrast.T1, Contrast.T1C, Contrast.T2)
 CPU = torch.device("cpu")
@@ -32,7 +37,7 @@ def cases():
     return [TrainingCase(name, draw.random((4, 16, 24, 16), dtype=np.float32)) for name in ("a", "b")]
 
 
-def quiet(_step, _loss):
+def quiet(_step, _loss, _quality):
     pass
 
 
@@ -56,13 +61,26 @@ def test_training_lowers_the_loss(tmp_path):
         [TrainingCase("a", images.astype(np.float32))],
         tmp_path,
         CPU,
-        lambda _step, loss: losses.append(loss),
+        lambda _step, loss, _quality: losses.append(loss),
         save_every=30,
     )
     assert losses[-1] < 0.3 * losses[0]
 
 
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "cosine": True, "augment": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {
+            "ema": 0.9,
+            "schedule": "cosine",
+            "warmup": 3,
+            "batch": 2,
+            "augment": Augmentation.parse("all"),
+            "regression": True,
+        },
+    ],
+)
 def test_a_stopped_run_goes_on_exactly(cases, tmp_path, options):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     train(plan(**options), cases, straight, CPU, quiet, save_every=2)
@@ -70,7 +88,7 @@ def test_a_stopped_run_goes_on_exactly(cases, tmp_path, options):
     class Stop(Exception):
         pass
 
-    def stop(step, _loss):
+    def stop(step, _loss, _quality):
         if step == 4:
             raise Stop
 
@@ -87,15 +105,16 @@ def test_another_plan_does_not_go_on_with_this_ones_state(cases, tmp_path):
 
 
 def test_an_example_is_the_papers_mixture(cases):
-    """x_t = sqrt(abar) x0 + sqrt(1 - abar) noise, beside the packed sources (SPEC section 8)."""
+    """x_t = sqrt(abar) x0 + sqrt(1 - abar) noise, beside the sources (SPEC section 8)."""
     levels = torch.from_numpy(linear_beta_ladder().alphas_cumprod).float()
     residues = []
     for step in range(40):
-        inputs, timestep, clean = _draw(plan(), cases, levels, step, CPU)
-        assert inputs.shape == (1, 32, 4, 4, 4)
-        level = levels[int(timestep)]
-        residues.append((inputs[:, :8] - level.sqrt() * clean) / (1 - level).sqrt())
-        volume = _wavelet.unpack(clean)
+        example = draw_example(plan(), cases, levels, step)
+        assert example.sources.shape == (3, 8, 8, 8)
+        assert example.noisy.shape == example.clean.shape == (1, 8, 4, 4, 4)
+        level = levels[example.timestep]
+        residues.append((example.noisy - level.sqrt() * example.clean) / (1 - level).sqrt())
+        volume = _wavelet.unpack(example.clean)
         assert float(volume.min()) > -1e-6
         assert float(volume.max()) < 1 + 1e-6
     noise = torch.cat(residues)
@@ -105,18 +124,17 @@ def test_an_example_is_the_papers_mixture(cases):
 
 def test_the_paper_is_the_default():
     default = TrainingPlan(SOURCES, Contrast.FLAIR, NetworkConfig())
-    assert (default.steps, default.learning_rate, default.ema, default.augment, default.crop) == (
-        1_200_000,
-        1e-5,
-        0.0,
-        False,
-        0,
-    )
+    assert (default.steps, default.learning_rate, default.schedule, default.batch) == (1_200_000, 1e-5, "constant", 1)
+    assert (default.ema, default.crop, default.warmup) == (0.0, 0, 0)
+    assert not default.augment
+    assert not default.regression
     assert default.inputs.window == (224, 224, 160)
     assert default.network.base_channels == 64
 
 
-@pytest.mark.parametrize("changes", [{"crop": 9}, {"steps": 0}, {"learning_rate": 0}, {"ema": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{"crop": 9}, {"steps": 0}, {"learning_rate": 0}, {"ema": 1.0}, {"batch": 0}, {"schedule": "stairs"}]
+)
 def test_impossible_plans_are_usage_errors(changes):
     with pytest.raises(UsageError):
         plan(**changes)
@@ -124,45 +142,108 @@ def test_impossible_plans_are_usage_errors(changes):
 
 def test_studies_are_prepared_and_incomplete_ones_refused(make_study):
     full = make_study("full", contrasts=BRATS_FOUR)
-    (case,) = load_cases([full], plan())
+    (case,) = load_cases([full], plan().contrasts, plan().inputs)
     assert case.images.shape[0] == 4
     assert 0.9 < case.images.max() <= 1
     with pytest.raises(StudyRefused, match="lacks flair"):
-        load_cases([make_study("part")], plan())
+        load_cases([make_study("part")], plan().contrasts, plan().inputs)
+
+
+def test_the_learning_rate_rises_and_falls():
+    rising = plan(schedule="cosine", warmup=4, steps=100, learning_rate=1e-3)
+    rates = [learning_rate(rising, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.25e-3)
+    assert max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert rates[50] == pytest.approx(0.5e-3)
+    assert rates[99] < 1e-6
+    assert [learning_rate(plan(), step) for step in (0, 5)] == [1e-3, 1e-3]
+
+
+def test_validation_studies_are_measured_and_logged(cases, tmp_path):
+    said = []
+    train(plan(), cases[:1], tmp_path, CPU, lambda *words: said.append(words), 2, validation=cases[1:])
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(entry["step"], entry["validation_psnr_db"]) for entry in log] == [(step, db) for step, _, db in said]
+    assert all(0 < db < 40 for _, _, db in said)
+
+
+def test_an_untrained_correction_is_the_regression_itself(cases, tmp_path):
+    """The output layer starts at zero, so step 0 measures the fitted regression alone."""
+    x = np.linspace(0.1, 0.9, 16 * 16 * 16, dtype=np.float32).reshape(16, 16, 16)
+    smooth = np.stack([x, x[::-1], x.transpose(2, 0, 1), np.zeros_like(x)])
+    smooth[3] = 0.2 + 0.5 * smooth[0] * smooth[2] + 0.1 * smooth[1]
+    sources, target = torch.from_numpy(smooth[:3]), torch.from_numpy(smooth[3])
+    coefficients = regression.fit([(sources, target)])
+    assert len(coefficients) == regression.term_count(3) == 28
+    torch.testing.assert_close(regression.estimate(sources, coefficients), target, atol=2e-3, rtol=0)
+    denoiser = Denoiser(NetworkConfig(4, (1, 2), 1, 2, in_channels=40), coefficients)
+    condition = denoiser.condition(sources)
+    assert condition.shape == (1, 32, 8, 8, 8)
+    made = _wavelet.unpack(denoiser(torch.randn(1, 8, 8, 8, 8), condition, torch.tensor([999])))[0, 0]
+    torch.testing.assert_close(made, target, atol=2e-3, rtol=0)
+
+
+def test_a_correcting_network_survives_its_checkpoint(cases, tmp_path):
+    train(plan(regression=True, steps=3), cases, tmp_path, CPU, quiet)
+    checkpoint = read_checkpoint_folder(tmp_path)
+    assert checkpoint.record.network["regression"] is True
+    network = load_network(checkpoint)
+    pairs = [(torch.from_numpy(case.images[:3]), torch.from_numpy(case.images[3])) for case in cases]
+    assert torch.equal(network.coefficients, regression.fit(pairs))
+
+
+@pytest.mark.parametrize("words", ["stripes", "gamma=-1", "mirror=much", "all=2"])
+def test_augmentations_that_are_not_understood_are_named(words):
+    with pytest.raises(UsageError, match="not understood"):
+        Augmentation.parse(words)
+
+
+def test_augmentation_changes_sources_within_0_and_1_and_leaves_the_background(cases):
+    strengths = Augmentation.parse("all,gamma=0.5")
+    assert strengths.gamma == 0.5
+    assert strengths.mirror == 0.5
+    image = torch.from_numpy(cases[0].images[0]).clone()
+    image[:4] = 0
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        made = changed(image, replace(strengths, thick=0.0), draw)
+        assert made.shape == image.shape
+        assert 0 <= float(made.min()) <= float(made.max()) <= 1
+        assert not made[:4].any()
+        assert not torch.equal(made, image)
+    assert torch.equal(changed(image, Augmentation(), draw), image)
+    flat = changed(image, Augmentation(thick=1.0), draw)
+    assert float(flat.std()) < 0.9 * float(image.std())
+
+
+SIZES = ["--channels", "4", "--levels", "1,2", "--groups", "2", "--res-blocks", "1", "--crop", "16", "--brain-window"]
+OPTIONS = ["--target", "flair", *SIZES, "--learning-rate", "1e-3", "--threads", "1"]
+
+
+def test_two_processes_learn_what_one_learns_of_two_examples(make_study, tmp_path):
+    study = make_study(contrasts=BRATS_FOUR)
+    line = ["-m", "mrimpute", "train", "cwdm", str(study), *OPTIONS, "--steps", "4", "--save-every", "1", "--batch"]
+    alone = [sys.executable, *line, "2", "--out", str(tmp_path / "alone")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run(alone, check=True, capture_output=True)
+    both = subprocess.run(
+        [*torchrun, *line, "2", "--out", str(tmp_path / "both")], check=True, capture_output=True, text=True
+    )
+    assert both.stdout.split() == [str(tmp_path / "both")]  # one process speaks
+    one, two = (load_network(read_checkpoint_folder(tmp_path / name)).tensors() for name in ("alone", "both"))
+    for key, tensor in one.items():
+        torch.testing.assert_close(two[key], tensor, atol=2e-3, rtol=2e-3)
+
+
+def test_a_batch_that_processes_cannot_share_is_a_usage_error(cases, tmp_path):
+    with pytest.raises(UsageError, match="cannot be shared by 2 processes"):
+        train(plan(batch=3), cases, tmp_path, CPU, quiet, world=World(0, 2))
 
 
 def test_kill_9_and_the_same_line_again_gives_the_same_weights(make_study, tmp_path):
     study = make_study(contrasts=BRATS_FOUR)
-    line = [
-        sys.executable,
-        "-m",
-        "mrimpute",
-        "train",
-        "cwdm",
-        str(study),
-        "--target",
-        "flair",
-        "--steps",
-        "40",
-        "--channels",
-        "4",
-        "--levels",
-        "1,2",
-        "--groups",
-        "2",
-        "--res-blocks",
-        "1",
-        "--crop",
-        "16",
-        "--brain-window",
-        "--learning-rate",
-        "1e-3",
-        "--save-every",
-        "1",
-        "--threads",
-        "1",
-        "--out",
-    ]
+    line = [sys.executable, "-m", "mrimpute", "train", "cwdm", str(study), *OPTIONS]
+    line += ["--steps", "40", "--save-every", "1", "--out"]
     subprocess.run([*line, str(tmp_path / "straight")], check=True, capture_output=True)
     process = subprocess.Popen([*line, str(tmp_path / "killed")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     state = tmp_path / "killed" / "resume.safetensors"

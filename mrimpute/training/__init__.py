@@ -1,0 +1,1 @@
+"""What the trainings of all generators share: cases, augmentation, resume state, processes."""

@@ -1,0 +1,126 @@
+"""The state of a training run on disk: saved in one step, resumed exactly, logged as JSON lines."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from mrimpute.errors import OutputRefused
+
+RESUME_FILE = "resume.safetensors"
+LOG_FILE = "log.jsonl"
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a run must remember between two steps.
+
+    Attributes:
+        plan: what decides the run, as text; a state of another plan is refused.
+        networks: name → network.
+        optimisers: name → the Adam of the network of that name.
+        averages: name → averaged weights by key, of the networks that have them.
+    """
+
+    plan: str
+    networks: Mapping[str, nn.Module]
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    averages: Mapping[str, dict[str, Tensor]] = field(default_factory=dict)
+
+    def save(self, folder: Path, step: int) -> None:
+        """Write the state after `step` steps; a killed save leaves the one before."""
+        tensors: dict[str, Tensor] = {}
+        for name, network in self.networks.items():
+            tensors |= {f"{name}/raw/{key}": tensor for key, tensor in network.state_dict().items()}
+            for key, parameter in network.named_parameters():
+                moments = self.optimisers[name].state.get(parameter, {})
+                tensors |= {f"{name}/{moment}/{key}": tensor for moment, tensor in moments.items()}
+        for name, average in self.averages.items():
+            tensors |= {f"{name}/average/{key}": tensor for key, tensor in average.items()}
+        cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        with replacing(folder / RESUME_FILE) as temporary:
+            temporary.write_bytes(save(cpu, {"step": str(step), "plan": self.plan}))
+
+    def resume(self, folder: Path) -> int:
+        """Load a saved state, if there is one; return the step to go on with.
+
+        Raises:
+            OutputRefused: the folder cannot be written, or holds a run of another plan.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputRefused(f"cannot write in {folder} ({error.strerror})", "choose another --out") from error
+        file = folder / RESUME_FILE
+        if not file.is_file():
+            return 0
+        with safe_open(file, "pt", device="cpu") as saved:
+            metadata, keys = saved.metadata(), set(saved.keys())
+            if metadata["plan"] != self.plan:
+                raise OutputRefused(
+                    f"{folder} holds a run with other options", "give the same options, or another --out"
+                )
+            for name, network in self.networks.items():
+                network.load_state_dict({key: saved.get_tensor(f"{name}/raw/{key}") for key in network.state_dict()})
+                for key, parameter in network.named_parameters():
+                    self.optimisers[name].state[parameter] = {
+                        moment: saved.get_tensor(f"{name}/{moment}/{key}").to(
+                            "cpu" if moment == "step" else parameter.device
+                        )
+                        for moment in _MOMENTS
+                        if f"{name}/{moment}/{key}" in keys
+                    }
+            for name, average in self.averages.items():
+                for key, tensor in average.items():
+                    tensor.copy_(saved.get_tensor(f"{name}/average/{key}"))
+        return int(metadata["step"])
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a network's weights by key, the start of an average."""
+    return {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
+
+
+def average_in(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
+    """Move averaged weights towards a network's after step `step` (from 0); early steps count more."""
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    for key, tensor in network.state_dict().items():
+        average[key].lerp_(tensor, share)
+
+
+def log(folder: Path, entry: dict[str, Any]) -> None:
+    """Append one line to the run's log."""
+    with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def save_half(file: Path, weights: Mapping[str, Tensor], exact: Set[str] = frozenset()) -> None:
+    """Write weights as float16 safetensors, those named in `exact` as they are, in one step."""
+    tensors = {k: w.to("cpu", w.dtype if k in exact else torch.float16).contiguous() for k, w in weights.items()}
+    with replacing(file) as temporary:
+        temporary.write_bytes(save(tensors))
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a temporary path beside a file; on success it replaces the file in one step.
+
+    The name is always the same, so that what a killed run left is written over by the next;
+    safetensors' own save_file would leave a file of a random name.
+    """
+    temporary = file.with_name(f".{file.name}.part")
+    try:
+        yield temporary
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
