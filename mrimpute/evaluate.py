@@ -1,6 +1,7 @@
 """Synthetic against acquired: one pair of files, or every sequence of a study left out in turn."""
 
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ class Evaluation:
         brain: how the brain was told from the background.
         scores: region ('whole', 'brain', 'lesion') → metrics.
         checkpoint: name of the network; '' where files were compared.
+        seconds: that reading, generating and writing took; 0 where files were compared.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
     """
@@ -47,6 +49,7 @@ class Evaluation:
     brain: str
     scores: dict[str, Score]
     checkpoint: str
+    seconds: float
     images: tuple[FloatArray, FloatArray]
     grid: Grid
 
@@ -80,6 +83,7 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
         brain=how,
         scores=score(unit, target, regions),
         checkpoint="",
+        seconds=0.0,
         images=(unit, target),
         grid=truth.grid,
     )
@@ -124,7 +128,9 @@ def _left_out(
                 suffix = io.split_suffix(series.path.name)[1]
                 link = Path(scratch) / f"study-{words[series.contrast]}{suffix}"
                 link.symlink_to(series.path.resolve())
+        began = time.perf_counter()
         output = engine.fill(Path(scratch), [target]).outputs[0]
+        seconds = time.perf_counter() - began
         made = io.read_volume(output.path)
     _check_grid(made, truth)
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
@@ -140,6 +146,7 @@ def _left_out(
         brain="where any sequence is not zero",
         scores=score(*images, regions),
         checkpoint=output.checkpoint.name,
+        seconds=seconds,
         images=images,
         grid=truth.grid,
     )

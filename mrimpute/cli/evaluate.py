@@ -1,7 +1,7 @@
 """`mrimpute evaluate`: how near synthetic images come to acquired ones."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,7 +26,11 @@ def evaluate(
     weights: Annotated[
         list[str] | None, typer.Option(envvar="MRIMPUTE_WEIGHTS", metavar="WORD", help="As in `mrimpute fill`.")
     ] = None,
+    sampler: Annotated[
+        Literal["ddim", "ddpm"], typer.Option(envvar="MRIMPUTE_SAMPLER", help="As in `mrimpute fill`.")
+    ] = "ddim",
     steps: Annotated[int | None, typer.Option(min=1, envvar="MRIMPUTE_STEPS", help="As in `mrimpute fill`.")] = None,
+    seed: Annotated[int, typer.Option(envvar="MRIMPUTE_SEED", help="As in `mrimpute fill`.")] = 0,
     picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Acquired, synthetic, difference.")] = None,
     device: common.Device = "auto",
     threads: common.Threads = None,
@@ -47,7 +51,14 @@ def evaluate(
     codes: list[int] = []
     if leave_one_out:
         targets = [parse_contrast(word) for word in missing or []]
-        options = Options(weights=tuple(weights or ()), steps=steps, device=device, threads=threads)
+        options = Options(
+            weights=tuple(weights or ()),
+            sampler=sampler,
+            steps=steps,
+            seed=seed,
+            device=device,
+            threads=threads,
+        )
         engine = Engine(library.unit_options(options), say=common.say)
         for folder in paths:
             try:

@@ -185,6 +185,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "checkpoint": evaluation.checkpoint,
         "made": str(evaluation.made) if not evaluation.checkpoint else None,
         "acquired": str(evaluation.acquired),
+        "seconds": round(evaluation.seconds, 3),
         "scale": evaluation.scale,
         "brain": evaluation.brain,
         "scores": {name: asdict(score) for name, score in evaluation.scores.items()},

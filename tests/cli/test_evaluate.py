@@ -35,6 +35,12 @@ def test_each_sequence_is_left_out_and_compared(cli, full, tiny_weights):
     assert record["scores"]["whole"]["psnr"] > record["scores"]["brain"]["psnr"]  # background is right for free
     assert record["scores"]["lesion"]["voxels"] == 4 * 6 * 4
     assert tree(full) == before
+    assert record["seconds"] > 0
+    again = cli("evaluate", "--leave-one-out", full, *words, "--json", "--seed", 1, "--steps", 3)
+    assert json.loads(again.stdout)["scores"] != record["scores"]  # other noise, other image
+    refused = cli("evaluate", "--leave-one-out", full, *words, "--sampler", "ddpm", "--steps", 3)
+    assert refused.returncode == 2
+    assert "--sampler ddpm takes all 1000 steps" in refused.stderr
     table = cli("evaluate", "--leave-one-out", full, *words).stdout
     assert f"{record['scores']['brain']['psnr']:.2f}" in table
     assert "where any sequence is not zero" in table
