@@ -85,6 +85,20 @@ def linear_beta_ladder(count: int = 1000, first: float = 1e-4, last: float = 0.0
     return Ladder(tuple(range(count)), np.linspace(first, last, count, dtype=np.float64))
 
 
+def variance_preserving_ladder(count: int, beta_min: float = 0.1, beta_max: float = 20.0) -> Ladder:
+    """Return the ladder of a few large steps that SynDiff takes (SPEC section 5; the variance
+    preserving process of Song et al. 2021 at `count` + 1 times).
+
+    Betas are rounded to float32, from which the authors' tables follow.
+    """
+    first = 1e-3
+    times = np.arange(count + 1) / count * (1.0 - first) + first
+    log_mean = -0.25 * times**2 * (beta_max - beta_min) - 0.5 * times * beta_min
+    level = np.exp(2.0 * log_mean)
+    betas = (1.0 - level[1:] / level[:-1]).astype(np.float32)
+    return Ladder(tuple(range(count)), betas.astype(np.float64))
+
+
 def trailing_timesteps(total: int, steps: int) -> tuple[int, ...]:
     """Return `steps` evenly spaced timesteps, ascending, that always include the noisiest one.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mrimpute.diffusion.ladder import Ladder
@@ -30,6 +31,21 @@ def ddpm_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder, noise: T
         return mean
     log_variance = _f32(np.log(ladder.fixed_large_variance[index]))
     return mean + float(np.exp(np.float32(0.5 * log_variance))) * noise
+
+
+def posterior_step(clean: Tensor, state: Tensor, index: Tensor, ladder: Ladder, noise: Tensor) -> Tensor:
+    """Sample q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 6-7; SynDiff SPEC section 5).
+
+    Args:
+        clean, state, noise: x_0, x_t and standard normal noise, (B, 1, H, W) each.
+        index: (B,) rung of each item; at rung 0 the result is x_0.
+        ladder: the steps.
+    """
+    deviation = np.sqrt(np.maximum(ladder.posterior_variance, 0.0))
+    tables = (ladder.posterior_mean_clean, ladder.posterior_mean_noisy, deviation)
+    weights = (torch.from_numpy(table.astype(np.float32)).to(state.device)[index] for table in tables)
+    c, s, d = (weight[:, None, None, None] for weight in weights)
+    return c * clean + s * state + d * noise
 
 
 def ddim_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder) -> Tensor:

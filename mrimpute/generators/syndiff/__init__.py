@@ -1,0 +1,1 @@
+"""SynDiff: adversarial diffusion in four large steps, one source to one target, slice by slice."""

@@ -1,0 +1,152 @@
+"""Building blocks of the SynDiff networks (reference/syndiff/SPEC.md sections 2 and 4).
+
+Parameter names are those of the authors' checkpoints.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mrimpute.generators.syndiff import resampling
+
+NORM_EPS = 1e-6
+HALF_POWER = 1 / math.sqrt(2)
+"""Keeps the variance of a sum of two."""
+
+
+def groups_of(channels: int) -> int:
+    """Return how many groups a group norm of this width has."""
+    return min(channels // 4, 32)
+
+
+def uniform(weight: Tensor, fan: float, scale: float = 1.0) -> None:
+    """Fill with uniform numbers of variance scale / fan."""
+    bound = math.sqrt(3 * max(scale, 1e-10) / fan)
+    nn.init.uniform_(weight, -bound, bound)
+
+
+def convolution(inputs: int, outputs: int, size: int = 3, scale: float = 1.0) -> nn.Conv2d:
+    """Return a same-size convolution with the authors' initial weights (section 11)."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    uniform(layer.weight, (inputs + outputs) / 2 * size * size, scale)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+def linear(inputs: int, outputs: int, fan: float) -> nn.Linear:
+    """Return a linear layer with uniform initial weights of variance 1 / fan."""
+    layer = nn.Linear(inputs, outputs)
+    uniform(layer.weight, fan)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def sinusoids(times: Tensor, width: int) -> Tensor:
+    """Return [sin, cos] of t times geometric frequencies, (B,) → (B, width)."""
+    half = width // 2
+    frequencies = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=times.device) * (-math.log(10000) / (half - 1))
+    )
+    angles = times.float()[:, None] * frequencies
+    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))
+
+
+class PixelNorm(nn.Module):
+    """Bring each latent to a root mean square of 1, (B, N) → (B, N)."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalise."""
+        normal: Tensor = z / torch.sqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        return normal
+
+
+class AdaptiveNorm(nn.Module):
+    """Group norm whose gain and offset come from the latent: AdaGN."""
+
+    def __init__(self, channels: int, latent: int) -> None:
+        super().__init__()
+        self.groups = groups_of(channels)
+        self.style = linear(latent, 2 * channels, fan=2 * channels)
+        nn.init.ones_(self.style.bias[:channels])
+
+    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
+        """(B, C, H, W), (B, latent) → (B, C, H, W)."""
+        gain, offset = self.style(latent)[:, :, None, None].chunk(2, dim=1)
+        normal = F.group_norm(x.float(), self.groups, eps=NORM_EPS)
+        styled: Tensor = (gain * normal + offset).to(x.dtype)
+        return styled
+
+
+class PixelLinear(nn.Module):
+    """The same linear map at every pixel (NIN); its weight is stored (in, out)."""
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.empty(channels, channels))
+        self.b = nn.Parameter(torch.zeros(channels))
+        uniform(self.W, channels, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        return F.conv2d(x, self.W.T[:, :, None, None], self.b)
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels of a plane, one head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.GroupNorm_0 = nn.GroupNorm(groups_of(channels), channels, eps=NORM_EPS)
+        self.NIN_0 = PixelLinear(channels, 0.1)
+        self.NIN_1 = PixelLinear(channels, 0.1)
+        self.NIN_2 = PixelLinear(channels, 0.1)
+        self.NIN_3 = PixelLinear(channels, 1e-10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        h = self.GroupNorm_0(x.float()).to(x.dtype)
+        queries, keys, values = (layer(h).flatten(2).transpose(1, 2) for layer in (self.NIN_0, self.NIN_1, self.NIN_2))
+        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        result: Tensor = (x + self.NIN_3(mixed.transpose(1, 2).reshape(x.shape))) * HALF_POWER
+        return result
+
+
+class ResBlock(nn.Module):
+    """Residual block with two adaptive norms, optionally between two resolutions (BigGAN's)."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, latent: int, resample: str = "") -> None:
+        super().__init__()
+        self.resample = {"": None, "down": resampling.halve, "up": resampling.double}[resample]
+        self.GroupNorm_0 = AdaptiveNorm(inputs, latent)
+        self.Conv_0 = convolution(inputs, outputs)
+        self.Dense_0 = linear(embedding, outputs, fan=(embedding + outputs) / 2)
+        self.GroupNorm_1 = AdaptiveNorm(outputs, latent)
+        self.Conv_1 = convolution(outputs, outputs, scale=1e-10)
+        self.Conv_2 = convolution(inputs, outputs, size=1) if inputs != outputs or resample else None
+
+    def forward(self, x: Tensor, embedding: Tensor, latent: Tensor) -> Tensor:
+        """(B, in, H, W), time embedding (B, E), latent (B, L) → (B, out, H', W')."""
+        h = F.silu(self.GroupNorm_0(x, latent))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = self.Conv_0(h) + self.Dense_0(F.silu(embedding))[:, :, None, None]
+        h = self.Conv_1(F.silu(self.GroupNorm_1(h, latent)))
+        if self.Conv_2 is not None:
+            x = self.Conv_2(x)
+        result: Tensor = (x + h) * HALF_POWER
+        return result
+
+
+class PyramidDown(nn.Module):
+    """Carries the input image to the next resolution beside the features."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.Conv2d_0 = convolution(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) → (B, out, H/2, W/2)."""
+        assert self.Conv2d_0.bias is not None
+        return resampling.halve_by_convolution(x, self.Conv2d_0.weight, self.Conv2d_0.bias)

@@ -1,0 +1,58 @@
+"""Resampling by a factor of two with the filter [1, 3, 3, 1] (reference/syndiff/SPEC.md section 3).
+
+Borders are padded with zeros: values fall off at the edge, as in the published networks.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def upfirdn(x: Tensor, kernel: Tensor, up: int, down: int, padding: tuple[int, int]) -> Tensor:
+    """Insert zeros, pad, convolve, keep every `down`-th sample; each channel by itself.
+
+    Args:
+        x: (B, C, H, W).
+        kernel: (K, K), applied as a true convolution.
+        up, down: integer factors of both axes; up - 1 zeros follow every sample.
+        padding: zeros before and after each axis; a negative number crops.
+
+    Returns:
+        (B, C, H', W') with H' = (H up + before + after - K) // down + 1.
+    """
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch * channels, 1, height, 1, width, 1)
+    x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(batch * channels, 1, height * up, width * up)
+    x = F.pad(x, (*padding, *padding))
+    x = F.conv2d(x, kernel.flip(0, 1)[None, None].to(x.dtype), stride=down)
+    return x.reshape(batch, channels, *x.shape[2:])
+
+
+def double(x: Tensor) -> Tensor:
+    """Return x at twice the size: (B, C, H, W) → (B, C, 2H, 2W)."""
+    return F.conv_transpose2d(x, 4 * _depthwise(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def halve(x: Tensor) -> Tensor:
+    """Return x at half the size: (B, C, H, W) → (B, C, H/2, W/2)."""
+    return F.conv2d(x, _depthwise(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def halve_by_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Filter, then convolve with (out, in, 3, 3) and stride 2: (B, C, H, W) → (B, out, H/2, W/2)."""
+    filtered = F.conv2d(x, _depthwise(x), padding=2, groups=x.shape[1])
+    return F.conv2d(filtered, weight, bias, stride=2)
+
+
+def plane_kernel() -> Tensor:
+    """Return the (4, 4) filter, of sum 1."""
+    taps = torch.tensor(TAPS)
+    return torch.outer(taps, taps) / taps.sum() ** 2
+
+
+def _depthwise(x: Tensor) -> Tensor:
+    """Return the filter once per channel of x, (C, 1, 4, 4)."""
+    kernel = plane_kernel().to(x.device, x.dtype)
+    return kernel.expand(x.shape[1], 1, *kernel.shape)
