@@ -22,7 +22,7 @@ LAYERS = [
     {"study"},
     {"plan", "layout", "generators.contract", "generators.__init__"},
     {"write", "training.cases", "training.augment", "training.state", "training.world", "training.__init__"},
-    {"generators.cwdm.*"},
+    {"generators.cwdm.*", "generators.syndiff.*"},
     {"hub"},
     {"fill"},
     {"batch", "evaluate"},

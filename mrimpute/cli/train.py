@@ -37,7 +37,7 @@ def cwdm(
         str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
     ] = "",
     regression: Annotated[
-        bool, typer.Option("--regression", help="Learn the correction of a voxelwise regression.")
+        bool, typer.Option("--regression", help="Fit a voxelwise regression that steadies the network.")
     ] = False,
     validate: Annotated[
         list[Path] | None, typer.Option(metavar="STUDY", help="Measured at every save; repeatable.")

@@ -16,7 +16,7 @@ from mrimpute.generators.cwdm.regression import COEFFICIENTS, term_count
 from mrimpute.registry import Checkpoint
 
 REGRESSION = "regression"
-"""Key of a record's `network` table: whether the network corrects a regression."""
+"""Key of a record's `network` table: whether a regression steadies the network."""
 
 
 def network_config(checkpoint: Checkpoint) -> NetworkConfig:
@@ -28,8 +28,8 @@ def network_config(checkpoint: Checkpoint) -> NetworkConfig:
     table = dict(checkpoint.record.network)
     try:
         table["channel_mult"] = tuple(table.get("channel_mult", NetworkConfig.channel_mult))
-        images = len(checkpoint.record.sources) + bool(table.pop(REGRESSION, False))
-        config = NetworkConfig(**table, in_channels=BANDS * (1 + images))
+        table.pop(REGRESSION, None)
+        config = NetworkConfig(**table, in_channels=BANDS * (1 + len(checkpoint.record.sources)))
     except (TypeError, ValueError) as error:
         raise WeightsUnavailable(f"checkpoint {checkpoint.name}: network: {error}", "correct its record") from error
     if checkpoint.record.inputs.multiple % config.image_multiple:
@@ -113,9 +113,9 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
     target.write_bytes(save({key: tensor.contiguous() for key, tensor in network.tensors().items()}))
 
 
-def record_table(config: NetworkConfig, corrects_regression: bool) -> dict[str, Any]:
+def record_table(config: NetworkConfig, steadied: bool) -> dict[str, Any]:
     """Return the `network` table that describes a configuration."""
-    extra = {REGRESSION: True} if corrects_regression else {}
+    extra = {REGRESSION: True} if steadied else {}
     return extra | {
         "base_channels": config.base_channels,
         "channel_mult": list(config.channel_mult),

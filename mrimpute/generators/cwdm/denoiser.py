@@ -1,4 +1,4 @@
-"""The network with its conditions: noisy sub-bands and sources → clean sub-bands."""
+"""The network with its conditions: noisy sub-bands and sources → the clean image."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 
 
 class Denoiser(nn.Module):
-    """Predicts a target's clean sub-bands, by itself (the paper) or as a correction of a regression.
+    """Predicts a target's clean sub-bands.
 
     Attributes:
         unet: the network.
-        coefficients: of the regression that it corrects; None for the paper's network.
+        coefficients: of the regression that steadies it; None for the paper's network.
     """
 
     def __init__(self, config: NetworkConfig, coefficients: Tensor | None = None) -> None:
@@ -22,18 +22,28 @@ class Denoiser(nn.Module):
         self.register_buffer("coefficients", coefficients)
 
     def condition(self, sources: Tensor) -> Tensor:
-        """Return what the network sees of sources (S, X, Y, Z) in [0, 1]: their packed sub-bands
-        side by side, and those of the regression's estimate after them: (1, 8 per image, X/2, Y/2, Z/2).
-        """
-        images = list(sources)
-        if self.coefficients is not None:
-            images.append(regression.estimate(sources, self.coefficients))
-        return torch.cat([_wavelet.pack(image[None, None]) for image in images], dim=1)
+        """Return the packed sub-bands of sources (S, X, Y, Z) in [0, 1], side by side:
+        (1, 8S, X/2, Y/2, Z/2)."""
+        return torch.cat([_wavelet.pack(source[None, None]) for source in sources], dim=1)
 
     def forward(self, state: Tensor, condition: Tensor, timesteps: Tensor) -> Tensor:
-        """Predict clean sub-bands (B, 8, X, Y, Z), float32, from noisy ones and the condition."""
+        """Predict clean packed sub-bands (B, 8, X, Y, Z), float32, from noisy ones and the condition."""
         bands: Tensor = self.unet(torch.cat([state, condition], dim=1), timesteps).float()
-        return bands if self.coefficients is None else bands + condition[:, -_wavelet.BANDS :]
+        return bands
+
+    def estimate(self, sources: Tensor) -> Tensor | None:
+        """Return the regression's target (X, Y, Z) for sources (S, X, Y, Z), where there is one."""
+        return None if self.coefficients is None else regression.estimate(sources, self.coefficients)
+
+    def image(self, state: Tensor, condition: Tensor, timesteps: Tensor, estimate: Tensor | None) -> Tensor:
+        """Predict the clean image, (1, 1, X, Y, Z) in [0, 1], for a batch of one.
+
+        Args:
+            state, condition, timesteps: as for `forward`.
+            estimate: from `estimate`, for the same sources.
+        """
+        made = _wavelet.unpack(self(state, condition, timesteps)).clamp_(0.0, 1.0)
+        return made if estimate is None else regression.steadied(made[0, 0], estimate)[None, None]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint file holds."""

@@ -81,11 +81,15 @@ class CwdmGenerator:
         if targets != (self.target,):
             raise ValueError(f"this network makes {self.target}, not {targets}")
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
-            condition = self._condition(prepared)  # (1, 24 or 32, X/2, Y/2, Z/2)
+            sources = self._sources(prepared)  # (3, X, Y, Z)
+            condition = self.network.condition(sources)  # (1, 24, X/2, Y/2, Z/2)
+            estimate = self.network.estimate(sources)
             shape = (1, _wavelet.BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
-            steps = reverse(lambda x, t: self._predict(x, condition, t), state, self.ladder, self.sampler, noise)
+            steps = reverse(
+                lambda x, t: self._predict(x, condition, t, estimate), state, self.ladder, self.sampler, noise
+            )
             progress(0, len(self.ladder))
             for done, reached in enumerate(steps, 1):
                 state = reached
@@ -94,19 +98,17 @@ class CwdmGenerator:
             image = torch.where(image <= self.output_floor, 0.0, image).clamp_(0.0, 1.0)
         return [Synthetic(self.target, image.float().cpu().numpy())]
 
-    def _condition(self, prepared: Prepared) -> Tensor:
-        images = [torch.from_numpy(prepared.images[contrast]) for contrast in self.sources]
-        return self.network.condition(torch.stack(images).to(self.device))
+    def _sources(self, prepared: Prepared) -> Tensor:
+        return torch.stack([torch.from_numpy(prepared.images[contrast]) for contrast in self.sources]).to(self.device)
 
     def _noise(self, seed: int, prepared: Prepared, shape: tuple[int, ...]) -> Iterator[Tensor]:
         for tensor in noise_stream(seed, (*prepared.content, self.target), shape):
             yield tensor.to(self.device)
 
-    def _predict(self, state: Tensor, condition: Tensor, timestep: int) -> Tensor:
+    def _predict(self, state: Tensor, condition: Tensor, timestep: int, estimate: Tensor | None = None) -> Tensor:
         """Predict clean sub-bands, clipped to [0, 1] in image space (SPEC section 4, step 2)."""
         timesteps = torch.tensor([timestep], device=self.device)
-        bands = self.network(state, condition, timesteps)
-        return _wavelet.pack(_wavelet.unpack(bands).clamp_(0.0, 1.0))
+        return _wavelet.pack(self.network.image(state, condition, timesteps, estimate))
 
 
 def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:

@@ -1,8 +1,9 @@
-"""A voxelwise regression of the target on its sources, which a network may be trained to correct.
+"""A voxelwise regression of the target on its sources, which steadies a network's predictions.
 
 All terms up to second order of six features, the sources and their means over 3x3x3 voxels: 28
-coefficients, fitted by least squares in the head. Few numbers carry to another scanner better
-than many, so a network that learns only what they leave over starts from what is sure.
+coefficients, fitted by least squares in the head. So few numbers carry brightness to another
+scanner better than a network does; the network knows structure. Their errors are nearly independent,
+so half of each is nearer to the truth than either (measured on patients left out: examples/).
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,9 @@ from torch.nn import functional as F
 
 COEFFICIENTS = "regression.coefficients"
 """Key of the coefficients beside a network's tensors; shape (terms,)."""
+
+SHARE = 0.5
+"""Share of the network's structure in a steadied prediction."""
 
 RIDGE = 3e-4
 """Penalty on each coefficient relative to its term's power: measured on patients left out, it costs
@@ -68,3 +72,19 @@ def estimate(sources: Tensor, coefficients: Tensor) -> Tensor:
         value.addcmul_(one, inner)
     head = (sources > 0).any(0)
     return value.clamp_(0.0, 1.0).mul_(head)
+
+
+def steadied(image: Tensor, estimate: Tensor) -> Tensor:
+    """Give a network's prediction the regression's mean over the head, and part of its structure.
+
+    Args:
+        image, estimate: the network's and the regression's target, (X, Y, Z) in [0, 1]; the
+            estimate is 0 outside the head.
+
+    Returns:
+        estimate + SHARE (d - mean of d over the head) in the head, where d = image - estimate.
+    """
+    head = estimate > 0
+    difference = torch.where(head, image - estimate, 0.0)
+    mean = difference.sum() / head.sum().clamp(min=1)
+    return torch.where(head, estimate + SHARE * (difference - mean), 0.0).clamp(0.0, 1.0)

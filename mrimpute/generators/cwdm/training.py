@@ -8,7 +8,7 @@ process of two learns. Options that depart from the paper are off by default.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ class TrainingPlan:
 
     Attributes:
         sources, target: the task.
-        network: sizes; in_channels follows from the task.
+        network: sizes.
         steps: optimiser steps (paper: 1,200,000).
         learning_rate: of AdamW without weight decay (paper: 1e-5).
         schedule: 'constant' (paper), or 'cosine': down to zero along half a cosine.
@@ -52,7 +52,7 @@ class TrainingPlan:
         window: voxels of the network's window; None for the box around the head.
         ema: decay of the averaged weights that are saved; 0 saves the raw ones (paper).
         augment: random changes to the examples.
-        regression: learn the correction of a voxelwise regression, fitted on the same studies.
+        regression: fit a voxelwise regression on the same studies, which will steady the network.
         half_precision: run convolutions in bfloat16, about twice as fast.
         seed: of every random choice.
     """
@@ -180,8 +180,7 @@ def _denoiser(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> Denoiser:
     if plan.regression:
         pairs = ((torch.from_numpy(case.images[:-1]), torch.from_numpy(case.images[-1])) for case in cases)
         coefficients = regression.fit(pairs)
-    images = 1 + len(plan.sources) + plan.regression
-    return Denoiser(replace(plan.network, in_channels=_wavelet.BANDS * images), coefficients)
+    return Denoiser(plan.network, coefficients)
 
 
 def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
@@ -281,8 +280,8 @@ def _validated(
                 (1, _wavelet.BANDS, *condition.shape[2:]), dtype=np.float32
             )
             last = torch.tensor([LADDER_STEPS - 1], device=device)
-            bands = denoiser(torch.from_numpy(noise).to(device), condition, last)
-            made = _wavelet.unpack(bands)[0, 0].clamp(0.0, 1.0).cpu().numpy()
+            estimate = denoiser.estimate(sources)
+            made = denoiser.image(torch.from_numpy(noise).to(device), condition, last, estimate)[0, 0].cpu().numpy()
         brain = (case.images > 0).any(0)
         found.append(-10 * float(np.log10(np.square(made - truth)[brain].mean())))
     denoiser.load_state_dict(raw)

@@ -39,7 +39,7 @@ def prepared_from(images: torch.Tensor) -> Prepared:
 
 def test_condition_equals_the_authors(official, reference):
     golden = load_file(reference / "trajectory_ddpm.safetensors")
-    condition = official._condition(prepared_from(golden["cond_images"]))
+    condition = official.network.condition(official._sources(prepared_from(golden["cond_images"])))
     assert (condition - golden["cond"]).abs().max() < 2e-6
 
 

@@ -14,7 +14,6 @@ from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
 from mrimpute.generators.cwdm import _wavelet, regression
 from mrimpute.generators.cwdm.checkpoint import load_network
-from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.generators.cwdm.training import TrainingPlan, draw_example, learning_rate, train
 from mrimpute.registry import read_checkpoint_folder
@@ -167,8 +166,7 @@ def test_validation_studies_are_measured_and_logged(cases, tmp_path):
     assert all(0 < db < 40 for _, _, db in said)
 
 
-def test_an_untrained_correction_is_the_regression_itself():
-    """The output layer starts at zero, so step 0 measures the fitted regression alone."""
+def test_the_regression_finds_a_quadratic_mixture():
     x = np.linspace(0.1, 0.9, 16 * 16 * 16, dtype=np.float32).reshape(16, 16, 16)
     smooth = np.stack([x, x[::-1], x.transpose(2, 0, 1), np.zeros_like(x)])
     smooth[3] = 0.2 + 0.5 * smooth[0] * smooth[2] + 0.1 * smooth[1]
@@ -176,14 +174,23 @@ def test_an_untrained_correction_is_the_regression_itself():
     coefficients = regression.fit([(sources, target)])
     assert len(coefficients) == regression.term_count(3) == 28
     torch.testing.assert_close(regression.estimate(sources, coefficients), target, atol=0.01, rtol=0)
-    denoiser = Denoiser(NetworkConfig(4, (1, 2), 1, 2, in_channels=40), coefficients)
-    condition = denoiser.condition(sources)
-    assert condition.shape == (1, 32, 8, 8, 8)
-    made = _wavelet.unpack(denoiser(torch.randn(1, 8, 8, 8, 8), condition, torch.tensor([999])))[0, 0]
-    torch.testing.assert_close(made, target, atol=0.01, rtol=0)
+    cut = sources.clone()
+    cut[:, :4] = 0
+    assert not regression.estimate(cut, coefficients)[:4].any()
 
 
-def test_a_correcting_network_survives_its_checkpoint(cases, tmp_path):
+def test_a_steadied_image_has_the_regressions_mean_and_half_of_the_networks_structure():
+    estimate = torch.full((4, 4, 4), 0.5)
+    estimate[0] = 0.0  # outside the head
+    image = estimate + 0.2
+    image[1, 0, 0] += 0.1
+    made = regression.steadied(image, estimate)
+    assert not made[0].any()
+    assert float(made[1:].mean()) == pytest.approx(0.5, abs=1e-6)
+    assert float(made[1, 0, 0] - made[1, 0, 1]) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_a_steadied_network_survives_its_checkpoint(cases, tmp_path):
     train(plan(regression=True, steps=3), cases, tmp_path, CPU, quiet)
     checkpoint = read_checkpoint_folder(tmp_path)
     assert checkpoint.record.network["regression"] is True
