@@ -91,11 +91,16 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
     return {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
 
 
-def average_in(average: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
-    """Move averaged weights towards a network's after step `step` (from 0); early steps count more."""
-    share = 1 - min(decay, (1 + step) / (10 + step))
+def average_in(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    """Move averaged weights towards a network's: average ← decay average + (1 - decay) weights."""
     for key, tensor in network.state_dict().items():
-        average[key].lerp_(tensor, share)
+        average[key].lerp_(tensor, 1 - decay)
+
+
+def rising_decay(decay: float, step: int) -> float:
+    """Return a decay for step `step` (from 0) that lets early steps count more, so that the average
+    does not remember the untrained network."""
+    return min(decay, (1 + step) / (10 + step))
 
 
 def log(folder: Path, entry: dict[str, Any]) -> None:

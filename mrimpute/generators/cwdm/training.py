@@ -26,7 +26,7 @@ from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
 from mrimpute.training.augment import Augmentation, changed, mirrored
 from mrimpute.training.cases import TrainingCase, random_box
-from mrimpute.training.state import TrainingState, average_in, log, replacing, save_half, weights_of
+from mrimpute.training.state import TrainingState, average_in, log, replacing, rising_decay, save_half, weights_of
 from mrimpute.training.world import World
 
 LADDER_STEPS = 1000
@@ -154,7 +154,7 @@ def train(
             losses.append(float(loss.detach()))
         optimiser.step()
         if plan.ema:
-            average_in(average, denoiser, plan.ema, step)
+            average_in(average, denoiser, rising_decay(plan.ema, step))
         if ((step + 1) % save_every == 0 or step + 1 == plan.steps) and world.leads:
             mean = float(np.mean(losses))
             losses.clear()
