@@ -165,9 +165,11 @@ def normalised(volume: Volume) -> FloatArray:
 def _unit(volume: Volume) -> tuple[FloatArray, str]:
     """Return a synthetic image in [0, 1], and how it got there."""
     sidecar = read_json_sidecar(volume.path)
-    one = sidecar.get("intensity", {}).get("one") if is_synthetic(volume.path, sidecar) else None
-    if one:
-        return np.clip(np.asarray(volume.voxels, np.float64) / one, 0, 1), f"its sidecar: {one:.6g} is 1"
+    grey = sidecar.get("intensity", {}) if is_synthetic(volume.path, sidecar) else {}
+    if grey.get("one") is not None:
+        zero, one = grey["zero"], grey["one"]
+        unit = np.clip((np.asarray(volume.voxels, np.float64) - zero) / (one - zero), 0, 1)
+        return unit, f"its sidecar: {zero:.6g} is 0 and {one:.6g} is 1"
     return normalised(volume), "its own 0.1 and 99.9 percentiles"
 
 

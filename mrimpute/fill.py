@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,13 +13,13 @@ import numpy as np
 from mrimpute import device, hub, io, provenance, write
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, OutputRefused, UsageError
-from mrimpute.intensity import to_study_scale
 from mrimpute.io import nifti
 from mrimpute.layout import Layout, check_complete
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
 from mrimpute.prepare import Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
+from mrimpute.sampling import choose_sampling
 from mrimpute.settings import SETTINGS_FILE, Settings, read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.volume import FloatArray, Volume
@@ -61,7 +62,7 @@ class Options:
     layout: Layout | None = None
     intensity: Literal["study", "unit"] = "study"
     weights: tuple[str, ...] = ()
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: Literal["ddim", "ddpm"] | None = None
     steps: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -281,17 +282,17 @@ class Engine:
         generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
         made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
         unit = restore(made[0].voxels, ready.recipe)
-        voxels = unit if options.intensity == "unit" else to_study_scale(unit, ready.recipe.head, ready.recipe.scale)
+        zero, one = (0.0, 1.0) if options.intensity == "unit" else _scale(job.target, checkpoint, ready.recipe)
+        voxels = np.where(ready.recipe.head, zero + unit * np.float32(one - zero), zero).astype(np.float32)
 
         image = nifti.encode(voxels, ready.recipe.grid, ready.recipe.header, provenance.description(job.target))
         digest = hashlib.sha256(image).hexdigest()
         record = provenance.sidecar(
-            place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, ready.warnings
+            place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, (zero, one), ready.warnings
         )
         write.write(place, image, voxels, record)
-        checks = _check(place.image, voxels, ready.recipe)
+        checks = _check(place.image, unit, ready.recipe)
         outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
-        one = ready.recipe.scale if options.intensity == "study" else 1.0
         return Output(
             place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks
         )
@@ -309,13 +310,12 @@ class Engine:
 
     def _fingerprint(self, job: Job, checkpoint: Checkpoint, volumes: dict[Contrast, Volume]) -> Fingerprint:
         options = self.options
-        sampling = checkpoint.record.sampling
-        steps = options.steps or (sampling.timesteps if options.sampler == "ddpm" else sampling.steps)
+        sampler, steps = choose_sampling(checkpoint, options.sampler, options.steps)
         return Fingerprint(
             target=job.target,
             checkpoint_sha256=checkpoint.sha256,
             sources={contrast: volume.sha256 for contrast, volume in volumes.items()},
-            sampler=options.sampler,
+            sampler=sampler,
             steps=steps,
             seed=options.seed,
             precision="bfloat16" if options.precision == "bfloat16" else "float32",
@@ -325,27 +325,29 @@ class Engine:
 
     def _generator(self, checkpoint: Checkpoint, fingerprint: Fingerprint, window: tuple[int, int, int]) -> "Generator":
         """Return the loaded generator, keeping it for the next study of the same kind."""
-        from mrimpute.diffusion.step import Sampler
-        from mrimpute.generators.cwdm.checkpoint import network_config
-        from mrimpute.generators.cwdm.generator import CwdmGenerator, memory_needed
-
+        room = import_module(f"mrimpute.generators.{checkpoint.record.generator}.generator")
         where = device.choose_device(self.options.device)
-        device.require_memory(memory_needed(network_config(checkpoint), window), where)
+        device.require_memory(room.memory_needed(checkpoint, window), where)
         if self._loaded is None or self._loaded[0] != checkpoint:
             device.configure(self.options.threads)
             dtype = device.choose_dtype(self.options.precision)
-            sampler = Sampler(fingerprint.sampler)
             self._loaded = None
-            loaded = CwdmGenerator.load(checkpoint, sampler, fingerprint.steps, where, dtype)
-            self._loaded = (checkpoint, loaded)
+            self._loaded = (checkpoint, room.load(checkpoint, fingerprint.sampler, fingerprint.steps, where, dtype))
         return self._loaded[1]
 
 
-def _check(image: Path, voxels: FloatArray, recipe: Recipe) -> tuple[Check, ...]:
+def _scale(target: Contrast, checkpoint: Checkpoint, recipe: Recipe) -> tuple[float, float]:
+    """Return the grey values that 0 and 1 become: of CT the checkpoint's range in Hounsfield units,
+    else the study's scale."""
+    low, high = checkpoint.record.inputs.ranges.get(target, (0.0, recipe.scale))
+    return low, high
+
+
+def _check(image: Path, unit: FloatArray, recipe: Recipe) -> tuple[Check, ...]:
     """Measure on a written image what a user would see first if it were wrong."""
     written = io.read_info(image).grid
     moved = float(np.abs(written.corners() - recipe.grid.corners()).max())
-    dark = float(np.mean(voxels[recipe.head] == 0))
+    dark = float(np.mean(unit[recipe.head] == 0))
     return (
         Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM),
         Check("share of the head that is black", dark, BLACK_LIMIT),

@@ -52,12 +52,12 @@ class Reorient:
         return np.ascontiguousarray(nib.orientations.apply_orientation(voxels, back))
 
 
-def isotropic(grid: Grid, spacing_mm: float) -> Grid:
-    """Return the grid with the same axes and field of view at an isotropic spacing.
+def respaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+    """Return the grid with the same axes and field of view at another spacing.
 
     The given grid itself comes back where its spacing is that already.
     """
-    zoom = np.asarray(grid.spacing) / spacing_mm
+    zoom = np.asarray(grid.spacing) / np.asarray(spacing_mm)
     if np.abs(zoom - 1).max() <= SPACING_TOLERANCE:
         return grid
     x, y, z = (max(1, int(np.ceil(n * f - 1e-6))) for n, f in zip(grid.shape, zoom, strict=True))
@@ -126,6 +126,28 @@ class Window:
         out = np.zeros(self.shape, voxels.dtype)
         out[grid] = voxels[box]
         return out
+
+
+def choose_slices(head: BoolArray, width: int, height: int, multiple: int) -> Window:
+    """Choose the box of whole slices that a slice network works on.
+
+    Args:
+        head: (X, Y, Z) where there is tissue; not empty; slices lie along the third axis.
+        width: voxels of the box along the first axis.
+        height: least voxels along the second axis, which grows by `multiple` for a larger head.
+
+    Raises:
+        ValueError: the head is wider than the slices.
+    """
+    bounds = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    first = [int(axis[0]) for axis in bounds]
+    across, along, slices = (int(axis[-1]) - int(axis[0]) + 1 for axis in bounds)
+    if across > width:
+        raise ValueError(f"{across} voxels of {width}")
+    size = width, max(height, -(-along // multiple) * multiple), slices
+    i, j, k = (low + (n - w) // 2 for low, n, w in zip(first, (across, along, slices), size, strict=True))
+    a, b, c = head.shape
+    return Window((i, j, k), size, (a, b, c))
 
 
 def choose_window(head: BoolArray, size: tuple[int, int, int] | None, multiple: int) -> Window:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -293,9 +294,8 @@ def _timeout() -> float:
 
 def _convert(checkpoint: Checkpoint, source: Path, origin: dict[str, str]) -> Path:
     """Convert the authors' file into the store, strictly, and record it."""
-    from mrimpute.generators.cwdm.checkpoint import convert
-
-    _place(checkpoint.path, lambda part: convert(checkpoint, source, part))
+    room = import_module(f"mrimpute.generators.{checkpoint.record.generator}.checkpoint")
+    _place(checkpoint.path, lambda part: room.convert(checkpoint, source, part))
     digest = _sha256(checkpoint.path)
     _record_lock(checkpoint.name, {**origin, "source_sha256": _sha256(source), "model_sha256": digest})
     return checkpoint.path

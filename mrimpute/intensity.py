@@ -7,7 +7,7 @@ import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.volume import BoolArray, FloatArray, Volume
+from mrimpute.volume import FloatArray, Volume
 
 MAX_BELOW_FLOOR = 0.05
 """Share of the tissue that may lie below the floor: interpolation leaves a few negative voxels."""
@@ -58,13 +58,21 @@ def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float 
     return GreyRange(low, high)
 
 
+def mean_range(volume: Volume, mean_to: float) -> GreyRange:
+    """Return the range from 0 that brings the mean of the whole volume to `mean_to` (SynDiff SPEC
+    section 7: each volume divided by its mean, then by one number for all).
+
+    Raises:
+        StudyRefused: the volume's mean is not positive.
+    """
+    mean = float(np.mean(volume.voxels, dtype=np.float64))
+    if not mean > 0:
+        raise StudyRefused(f"the mean of {volume.path} is not positive", "give the image as it was scanned")
+    return GreyRange(0.0, mean / mean_to)
+
+
 def study_scale(volumes: Mapping[Contrast, Volume]) -> float:
     """Return the grey value that 1 stands for: the median over sources of their in-brain
     99.9 percentile (brain: where the source is not zero)."""
     tops = [float(np.percentile(volume.voxels[volume.voxels != 0], STUDY_PERCENTILE)) for volume in volumes.values()]
     return float(np.median(tops))
-
-
-def to_study_scale(unit: FloatArray, head: BoolArray, scale: float) -> FloatArray:
-    """Map [0, 1] linearly to grey values; exactly 0 outside the head. (X, Y, Z) float32."""
-    return np.where(head, unit * np.float32(scale), np.float32(0)).astype(np.float32)

@@ -13,7 +13,7 @@ from mrimpute.study import Study
 
 GeneratorName = Literal["cwdm", "aldm", "syndiff"]
 GENERATOR_NAMES: tuple[GeneratorName, ...] = ("cwdm", "aldm", "syndiff")
-BUILT: frozenset[GeneratorName] = frozenset({"cwdm"})
+BUILT: frozenset[GeneratorName] = frozenset({"cwdm", "syndiff"})
 """Generators that this version holds; the others' routes are known and refused."""
 
 ALDM_PSNR_DB: dict[Contrast, dict[Contrast, float]] = {

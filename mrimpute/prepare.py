@@ -8,8 +8,8 @@ import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.geometry import Reorient, Window, choose_window, isotropic, resample
-from mrimpute.intensity import GreyRange, quantile_range, study_scale, to_study_scale
+from mrimpute.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
+from mrimpute.intensity import GreyRange, mean_range, quantile_range, study_scale
 from mrimpute.registry import InputSpec
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
@@ -77,12 +77,13 @@ def prepare(volumes: Mapping[Contrast, Volume], inputs: InputSpec) -> Prepared:
     grid = volumes[reference].grid
     reorient = Reorient(grid, inputs.orientation)
     oriented = reorient.grid
-    working = isotropic(oriented, inputs.spacing_mm)
-    ranges = {c: quantile_range(v, inputs.clip_quantiles, inputs.clip_floor) for c, v in volumes.items()}
+    working = respaced(oriented, inputs.spacing)
+    ranges = {contrast: _range(contrast, volume, inputs) for contrast, volume in volumes.items()}
 
     images, supports = {}, {}
     for contrast, volume in volumes.items():
-        unit, support = ranges[contrast].normalise(volume.voxels), volume.voxels != 0
+        unit = ranges[contrast].normalise(volume.voxels)
+        support = unit > 0 if contrast in inputs.ranges else volume.voxels != 0  # air in CT is not 0
         if volume.grid.same_as(grid) and working is oriented:
             images[contrast], supports[contrast] = reorient.apply(unit), reorient.apply(support)
         else:
@@ -93,7 +94,7 @@ def prepare(volumes: Mapping[Contrast, Volume], inputs: InputSpec) -> Prepared:
     head = np.logical_or.reduce(list(supports.values()))
     if not head.any():
         raise StudyRefused(f"the sources of {reference} do not overlap", "check their headers")
-    window = choose_window(head, inputs.window, inputs.multiple)
+    window = _window(head, inputs, reference)
     if inputs.window and window.size != inputs.window:
         warnings.append(f"the head is larger than the network's window; it was widened to {window.size} voxels")
     recipe = Recipe(
@@ -111,6 +112,25 @@ def prepare(volumes: Mapping[Contrast, Volume], inputs: InputSpec) -> Prepared:
     return Prepared({c: window.apply(image) for c, image in images.items()}, recipe, content, tuple(warnings))
 
 
+def _range(contrast: Contrast, volume: Volume, inputs: InputSpec) -> GreyRange:
+    if contrast in inputs.ranges:
+        return GreyRange(*inputs.ranges[contrast])
+    if inputs.clip_quantiles:
+        return quantile_range(volume, inputs.clip_quantiles, inputs.clip_floor)
+    return mean_range(volume, inputs.mean_to[contrast])
+
+
+def _window(head: BoolArray, inputs: InputSpec, reference: Contrast) -> Window:
+    if not inputs.slices:
+        return choose_window(head, inputs.window, inputs.multiple)
+    try:
+        return choose_slices(head, *inputs.slices, inputs.multiple)
+    except ValueError as error:
+        raise StudyRefused(
+            f"the head in {reference} is wider than the network's slices ({error})", "crop or skull-strip the study"
+        ) from error
+
+
 def restore(unit: FloatArray, recipe: Recipe) -> FloatArray:
     """Bring a result back onto the reference source's grid.
 
@@ -126,7 +146,7 @@ def restore(unit: FloatArray, recipe: Recipe) -> FloatArray:
         on_grid = recipe.reorient.undo(whole)
     else:
         on_grid = resample(whole, recipe.resampled, recipe.grid)
-    return to_study_scale(on_grid, recipe.head, 1.0)
+    return np.where(recipe.head, on_grid, np.float32(0)).astype(np.float32)
 
 
 def _reference(volumes: Mapping[Contrast, Volume]) -> Contrast:

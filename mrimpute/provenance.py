@@ -86,15 +86,16 @@ def sidecar(
     checkpoint: Checkpoint,
     volumes: Mapping[Contrast, Volume],
     recipe: Recipe,
+    scale: tuple[float, float],
     warnings: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Return the content of the JSON file beside a synthetic image.
+    """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
 
     File names stand in it without their folders, which may name a patient.
     """
     record = checkpoint.record
     low = {contrast: asdict(grey) for contrast, grey in recipe.ranges.items()}
-    scale = recipe.scale if fingerprint.intensity == "study" else 1.0
+    zero, one = scale
     return {
         "schema": SIDECAR_SCHEMA,
         "Synthetic": True,
@@ -120,7 +121,7 @@ def sidecar(
             "window_start": recipe.window.start,
             "window_size": recipe.window.size,
         },
-        "intensity": {"scale": fingerprint.intensity, "zero": 0.0, "one": scale},
+        "intensity": {"scale": fingerprint.intensity, "zero": zero, "one": one},
         "image": {"file": image, "sha256": image_sha256},
         "warnings": list(warnings),
         "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}

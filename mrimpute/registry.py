@@ -26,6 +26,7 @@ HUB_WORD = "hf://"
 MODEL_FILE = "model.safetensors"
 BUILTIN_FOLDER = Path(__file__).parent / "weights"
 
+Spacing = Annotated[float, Field(gt=0)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -40,19 +41,42 @@ class InputSpec(_Table):
 
     Attributes:
         orientation: array axes, for instance 'LPS'.
-        spacing_mm: isotropic voxel size.
+        spacing_mm: voxel size, one number or one per axis.
         window: voxels of the box that the network sees; None for the box around the head.
-        multiple: every axis of the window is a multiple of this.
+        slices: of a network that works slice by slice along the third axis: the slices' width
+            (first axis), and their least height. Then there is no window.
+        multiple: every axis of the window (of slices: their height) is a multiple of this.
         clip_quantiles: quantiles of the whole volume that become 0 and 1.
         clip_floor: least grey value that can become 0; None for the plain quantile.
+        mean_to: instead of quantiles: 0 stays 0, and the volume's mean becomes this, by contrast.
+        ranges: contrasts whose grey values have a meaning of their own (CT: Hounsfield units):
+            the two values that become 0 and 1.
     """
 
-    orientation: Annotated[str, StringConstraints(pattern="^[LR][AP][SI]$")]
-    spacing_mm: float = Field(gt=0)
+    orientation: Annotated[str, StringConstraints(pattern="^[LRAPSI]{3}$")]
+    spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing]
     window: tuple[int, int, int] | None = None
+    slices: tuple[int, int] | None = None
     multiple: int = Field(default=32, ge=1)
-    clip_quantiles: tuple[float, float]
+    clip_quantiles: tuple[float, float] | None = None
     clip_floor: float | None = 0.0
+    mean_to: dict[Contrast, float] = {}
+    ranges: dict[Contrast, tuple[float, float]] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> "InputSpec":
+        if any(sum(letter in pair for letter in self.orientation) != 1 for pair in ("LR", "AP", "SI")):
+            raise ValueError(f"orientation {self.orientation} names an axis twice")
+        if self.window and self.slices:
+            raise ValueError("window and slices exclude each other")
+        if bool(self.clip_quantiles) == bool(self.mean_to):
+            raise ValueError("either clip_quantiles or mean_to must be given")
+        return self
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size along each axis in mm."""
+        return (self.spacing_mm,) * 3 if isinstance(self.spacing_mm, float) else self.spacing_mm
 
 
 class SamplingSpec(_Table):
@@ -63,14 +87,16 @@ class SamplingSpec(_Table):
         timesteps: rungs of that ladder.
         predicts: what the network's output is.
         steps: steps of the default sampler.
+        shared_noise: of a network that works slice by slice: give every slice the same noise.
         output_floor: values of the result up to this become 0.
     """
 
-    ladder: Literal["linear-beta"]
+    ladder: Literal["linear-beta", "variance-preserving"]
     timesteps: int = Field(ge=2)
     predicts: Literal["clean"]
     steps: int = Field(ge=1)
     output_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
+    shared_noise: bool = False
 
 
 class About(_Table):

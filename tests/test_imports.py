@@ -22,6 +22,7 @@ LAYERS = [
     {"study"},
     {"plan", "layout", "generators.contract", "generators.__init__"},
     {"write", "training.cases", "training.augment", "training.state", "training.world", "training.__init__"},
+    {"sampling", "generators.strict"},
     {"generators.cwdm.*", "generators.syndiff.*"},
     {"hub"},
     {"fill"},

@@ -66,13 +66,13 @@ def fill(
         ),
     ] = None,
     sampler: Annotated[
-        Literal["ddim", "ddpm"],
+        Literal["ddim", "ddpm"] | None,
         typer.Option(
             envvar="MRIMPUTE_SAMPLER",
             rich_help_panel=_HOW,
-            help="ddim: few deterministic steps, near the mean. ddpm: the paper's 1000 random steps.",
+            help="Of cwdm. ddim (default): few steps, near the mean. ddpm: the paper's 1000 random steps.",
         ),
-    ] = "ddim",
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(

@@ -13,6 +13,8 @@ app = typer.Typer(help="Train a generator on your own studies.", no_args_is_help
 
 EPILOG = "Example: mrimpute train cwdm data/* --target flair --out flair-net --crop 64 --brain-window --steps 1000"
 
+SYNDIFF_EPILOG = "Example: mrimpute train syndiff data/* --source t1 --target t2 --out t1-t2-nets --steps 20000"
+
 
 @app.command("cwdm", epilog=EPILOG)
 def cwdm(
@@ -98,6 +100,100 @@ def cwdm(
         training.train(plan, cases, out, where, _report, save_every, held_out, world)
     if world.leads:
         typer.echo(out)
+
+
+@app.command("syndiff", epilog=SYNDIFF_EPILOG)
+def syndiff(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Folders that hold source or target.")],
+    source: Annotated[str, typer.Option(help="One contrast of the pair.")],
+    target: Annotated[str, typer.Option(help="The other; both directions are trained.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Gets a checkpoint folder per direction; a run resumes.")],
+    paired: Annotated[
+        bool, typer.Option("--paired", help="Learn from registered pairs; default: unpaired slices.")
+    ] = False,
+    steps: Annotated[int, typer.Option(help="Iterations.")] = 1_250_000,
+    generator_rate: Annotated[float, typer.Option(help="Learning rate of the generators.")] = 1.6e-4,
+    judge_rate: Annotated[float, typer.Option(help="Learning rate of the discriminators.")] = 1e-4,
+    pixel_weight: Annotated[float, typer.Option(help="Weight of the L1 losses (lambda).")] = 0.5,
+    penalty: Annotated[float, typer.Option(help="Gradient penalty of the discriminators (gamma of R1).")] = 1.0,
+    penalty_every: Annotated[int, typer.Option(help="Iterations between two penalties.")] = 10,
+    ema: Annotated[float, typer.Option(help="Decay of the averaged weights that are saved.")] = 0.999,
+    batch: Annotated[int, typer.Option(help="Slices per iteration.")] = 1,
+    size: Annotated[int, typer.Option(help="Width of the slices in pixels of 1 mm.")] = 256,
+    channels: Annotated[int, typer.Option(help="Width of the finest level.")] = 64,
+    levels: Annotated[str, typer.Option(help="Width of each level as a multiple of --channels.")] = "1,1,2,2,4,4",
+    res_blocks: Annotated[int, typer.Option(help="Residual blocks per level.")] = 2,
+    attention: Annotated[str, typer.Option(help="Level widths in pixels with attention, or none.")] = "16",
+    latent: Annotated[int, typer.Option(help="Width of the mapped latent.")] = 256,
+    judge_channels: Annotated[int, typer.Option(help="Width of the diffusive discriminators.")] = 64,
+    one_shot_channels: Annotated[int, typer.Option(help="Width of the one-shot networks.")] = 64,
+    crop: Annotated[int, typer.Option(help="Edge of random training squares; 0: whole slices.")] = 0,
+    augment: Annotated[
+        str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
+    ] = "",
+    ct_range: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Hounsfield units that a CT network spans.")
+    ] = (-1000.0, 2000.0),
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster, not bit-exact when resumed.")
+    ] = "float32",
+    validate: Annotated[
+        list[Path] | None, typer.Option(metavar="STUDY", help="Measured at every save; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    save_every: Annotated[int, typer.Option(min=1, help="Iterations between two saves.")] = 500,
+    device: common.Device = "auto",
+    threads: common.Threads = None,
+    debug: common.Debug = False,
+) -> None:
+    """Train SynDiff: one contrast to another and back. Defaults are the authors' (weeks on a GPU)."""
+    from mrimpute.device import choose_device, configure
+    from mrimpute.generators.syndiff import training
+    from mrimpute.generators.syndiff.network import NetworkConfig
+    from mrimpute.generators.syndiff.procedure import Weights
+    from mrimpute.training.augment import Augmentation
+    from mrimpute.training.cases import load_cases
+
+    if precision not in ("float32", "bfloat16"):
+        raise UsageError(f"unknown precision {precision!r}", "use float32 or bfloat16")
+    try:
+        widths = tuple(int(word) for word in levels.split(","))
+        attended = () if attention == "none" else tuple(int(word) for word in attention.split(","))
+        network = NetworkConfig(size, channels, widths, res_blocks, attended, latent)
+    except ValueError as error:
+        raise UsageError(
+            f"impossible network: {error}",
+            "correct its sizes: --size, --channels, --levels, …",
+        ) from error
+    plan = training.TrainingPlan(
+        first=parse_contrast(source),
+        second=parse_contrast(target),
+        network=network,
+        judge_width=judge_channels,
+        one_shot_width=one_shot_channels,
+        steps=steps,
+        generator_rate=generator_rate,
+        judge_rate=judge_rate,
+        weights=Weights(pixel_weight, penalty, penalty_every),
+        ema=ema,
+        batch=batch,
+        crop=crop,
+        paired=paired,
+        augment=Augmentation.parse(augment),
+        ct_range=ct_range,
+        half_precision=precision == "bfloat16",
+        seed=seed,
+    )
+    where = choose_device(device)
+    configure(threads)
+    data = training.load_set(studies, plan)
+    held_out = load_cases(validate or [], (plan.first, plan.second), plan.inputs)
+    for folder in training.train(plan, data, out, where, _report_losses, save_every, held_out):
+        typer.echo(folder)
+
+
+def _report_losses(step: int, figures: dict[str, float]) -> None:
+    common.say(f"iteration {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
 def _report(step: int, loss: float, quality: float | None) -> None:

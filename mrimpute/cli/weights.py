@@ -57,10 +57,14 @@ def import_(
     file: Annotated[Path, typer.Argument(help="The file its authors publish.")],
     debug: common.Debug = False,
 ) -> None:
-    """Check and convert a file that you fetched yourself."""
+    """Check and convert a file that you fetched yourself; the name says what it makes."""
     from mrimpute import hub
+    from mrimpute.registry import load_registry
 
-    typer.echo(hub.import_file(name, file))
+    path = hub.import_file(name, file)
+    record = load_registry()[name].record
+    common.say(f"{name}: taken to make {record.target} from {', '.join(record.sources)}. {record.about.note}".strip())
+    typer.echo(path)
 
 
 @app.command("verify", epilog="Example: mrimpute weights verify")

@@ -16,7 +16,12 @@ def noise_stream(seed: int, words: Sequence[str], shape: Sequence[int]) -> Itera
             its own and no other image moves it.
         shape: shape of every tensor.
     """
-    digest = hashlib.sha256("\0".join([str(seed), *words]).encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+    generator = seeded(seed, words)
     while True:
         yield torch.randn(tuple(shape), generator=generator)
+
+
+def seeded(seed: int, words: Sequence[str]) -> torch.Generator:
+    """Return a random stream on the CPU that follows from the seed and the words alone."""
+    digest = hashlib.sha256("\0".join([str(seed), *words]).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))

@@ -116,6 +116,20 @@ def save_half(file: Path, weights: Mapping[str, Tensor], exact: Set[str] = froze
         temporary.write_bytes(save(tensors))
 
 
+def checkpoint_text(top: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a checkpoint.toml: keys of the record, then its tables (mrimpute.registry.Record)."""
+    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
+    return json.dumps(value, ensure_ascii=False)
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """Give a temporary path beside a file; on success it replaces the file in one step.

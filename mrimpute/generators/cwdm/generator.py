@@ -13,7 +13,7 @@ from mrimpute.diffusion.step import Sampler, reverse
 from mrimpute.errors import UsageError
 from mrimpute.generators.contract import Progress, Synthetic
 from mrimpute.generators.cwdm import _wavelet
-from mrimpute.generators.cwdm.checkpoint import load_network
+from mrimpute.generators.cwdm.checkpoint import load_network, network_config
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
@@ -41,28 +41,6 @@ class CwdmGenerator:
     output_floor: float
     device: torch.device
     dtype: torch.dtype
-
-    @classmethod
-    def load(
-        cls, checkpoint: Checkpoint, sampler: Sampler, steps: int, device: torch.device, dtype: torch.dtype
-    ) -> "CwdmGenerator":
-        """Load a checkpoint's network.
-
-        Args:
-            checkpoint: any cWDM checkpoint.
-            sampler: DDIM with `steps` trailing steps, or DDPM with all of the ladder's.
-            steps: 1 to the ladder's length; for DDPM exactly that length.
-            device, dtype: float32, or bfloat16 for the convolutions.
-
-        Raises:
-            WeightsUnavailable: the checkpoint is not valid.
-            UsageError: step counts the sampler cannot take.
-        """
-        record = checkpoint.record
-        ladder = sampling_ladder(record.sampling.timesteps, sampler, steps)
-        network = load_network(checkpoint).to(device)
-        floor = record.sampling.output_floor
-        return cls(network, record.sources, record.target, ladder, sampler, floor, device, dtype)
 
     def __call__(
         self, prepared: Prepared, targets: tuple[Contrast, ...], seed: int, progress: Progress
@@ -111,6 +89,26 @@ class CwdmGenerator:
         return _wavelet.pack(self.network.image(state, condition, timesteps, estimate))
 
 
+def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device, dtype: torch.dtype) -> CwdmGenerator:
+    """Load a cWDM checkpoint.
+
+    Args:
+        checkpoint: any cWDM checkpoint.
+        sampler: 'ddim' with `steps` trailing steps, or 'ddpm' with all of the ladder's.
+        steps: 1 to the ladder's length; for DDPM exactly that length.
+        device, dtype: float32, or bfloat16 for the convolutions.
+
+    Raises:
+        WeightsUnavailable: the checkpoint is not valid.
+        UsageError: step counts the sampler cannot take.
+    """
+    record = checkpoint.record
+    ladder = sampling_ladder(record.sampling.timesteps, Sampler(sampler), steps)
+    network = load_network(checkpoint).to(device)
+    floor = record.sampling.output_floor
+    return CwdmGenerator(network, record.sources, record.target, ladder, Sampler(sampler), floor, device, dtype)
+
+
 def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:
     """Return the rungs that a sampler visits.
 
@@ -131,9 +129,10 @@ def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:
     return ladder.respaced(trailing_timesteps(timesteps, steps))
 
 
-def memory_needed(config: NetworkConfig, window: tuple[int, int, int]) -> int:
+def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int]) -> int:
     """Estimate the peak bytes of one run in float32: weights, and about 13 maps of the finest
     level (measured: 12 for the authors' network), the input and its copies."""
+    config = network_config(checkpoint)
     coarse = window[0] * window[1] * window[2] // _wavelet.BANDS
     parameters = sum(width * width * 27 * 8 for width in _widths(config))
     return 4 * (parameters + coarse * (13 * config.base_channels + 3 * config.in_channels))

@@ -26,7 +26,16 @@ from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
 from mrimpute.training.augment import Augmentation, changed, mirrored
 from mrimpute.training.cases import TrainingCase, random_box
-from mrimpute.training.state import TrainingState, average_in, log, replacing, rising_decay, save_half, weights_of
+from mrimpute.training.state import (
+    TrainingState,
+    average_in,
+    checkpoint_text,
+    log,
+    replacing,
+    rising_decay,
+    save_half,
+    weights_of,
+)
 from mrimpute.training.world import World
 
 LADDER_STEPS = 1000
@@ -194,7 +203,7 @@ def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
     }
     tables: dict[str, dict[str, Any]] = {
         "network": record_table(plan.network, plan.regression),
-        "inputs": {key: value for key, value in plan.inputs.model_dump().items() if value is not None},
+        "inputs": plan.inputs.model_dump(exclude_none=True),
         "sampling": {
             "ladder": "linear-beta",
             "timesteps": LADDER_STEPS,
@@ -208,10 +217,7 @@ def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
             "cite": "Friedrich et al., cWDM, 2024, arXiv 2411.17203",
         },
     }
-    lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
+    return checkpoint_text(top, tables)
 
 
 @dataclass(frozen=True)

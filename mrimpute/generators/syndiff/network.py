@@ -37,7 +37,8 @@ class NetworkConfig:
         base_channels: width of the finest level.
         channel_mult: width of each level as a multiple of base_channels, finest first.
         res_blocks: residual blocks per level on the way down (one more on the way up).
-        attention_at: slice widths with attention; the coarsest level always has it.
+        attention_at: widths of a level with attention, for slices of image_size; the coarsest
+            level always has it.
         latent_width: of the latent after its mapping.
         latent_size: of the normal latent z.
         latent_layers: linear layers of the mapping after the first.
@@ -135,8 +136,9 @@ class DiffusiveGenerator(nn.Module):
         """Estimate the clean target.
 
         Args:
-            x: (B, 2, H, W) noisy target and source, in [-1, 1] where clean; W is the
-                configuration's image_size, H a multiple of its image_multiple.
+            x: (B, 2, H, W) noisy target and source, in [-1, 1] where clean; H and W are multiples
+                of the configuration's image_multiple, and W is its image_size, unless no level
+                but the coarsest has attention.
             timestep: (B,) index of the step, 0 to timesteps - 1.
             z: (B, latent_size) standard normal.
 
@@ -144,7 +146,7 @@ class DiffusiveGenerator(nn.Module):
             (B, 2, H, W) in [-1, 1]; channel 0 is the estimate, channel 1 means nothing.
         """
         config = self.config
-        if x.shape[3] != config.image_size:
+        if config.attention_at and x.shape[3] != config.image_size:
             raise ValueError(f"slices must be {config.image_size} pixels wide, not {x.shape[3]}")
         modules = iter(self.all_modules)
         latent = self.z_transform(z)

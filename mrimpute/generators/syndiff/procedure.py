@@ -63,8 +63,6 @@ class Procedure:
         optimisers: one per network.
         ladder: the large steps.
         weights: of the losses.
-        paired: take the registered slice of the other contrast as source, instead of one that a
-            one-shot network makes.
         half_precision: run the networks in bfloat16.
     """
 
@@ -72,24 +70,37 @@ class Procedure:
     optimisers: Mapping[str, torch.optim.Optimizer]
     ladder: Ladder
     weights: Weights
-    paired: bool = False
     half_precision: bool = False
 
-    def iterate(self, slices: tuple[Tensor, Tensor], judging: Draws, making: Draws, step: int) -> dict[str, float]:
+    @property
+    def paired(self) -> bool:
+        """Whether sources come from registered slices, so that there are no one-shot networks."""
+        return ONE_SHOT[0] not in self.networks
+
+    def iterate(
+        self,
+        slices: tuple[Tensor, Tensor],
+        judging: Draws,
+        making: Draws,
+        step: int,
+        sources: tuple[Tensor, Tensor] | None = None,
+    ) -> dict[str, float]:
         """Take one step with every network.
 
         Args:
             slices: contrast 1 and contrast 2, (B, 1, H, W) in [-1, 1].
+            sources: in paired training, what the networks see of contrast 2 and of contrast 1, in
+                this order.
             judging, making: the draws of the two phases.
             step: iterations done before.
 
         Returns:
             Every loss by name.
         """
-        losses = self._judge_diffusive(slices, judging, step)
+        losses = self._judge_diffusive(slices, judging, step, sources)
         if not self.paired:
             losses |= self._judge_one_shot(slices)
-        return losses | self._make(slices, making)
+        return losses | self._make(slices, making, sources)
 
     def _run(self, name: str, *inputs: Tensor) -> Tensor:
         with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.half_precision):
@@ -110,18 +121,16 @@ class Procedure:
         return pairs
 
     def _others(self, slices: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the source for contrast 1 (a contrast 2) and for contrast 2 (a contrast 1)."""
+        """Make the source for contrast 1 (a contrast 2) and for contrast 2 (a contrast 1)."""
         first, second = slices
-        if self.paired:
-            return second, first
         return self._run("gen_non_diffusive_1to2", first), self._run("gen_non_diffusive_2to1", second)
 
     def _diffusive(
-        self, slices: tuple[Tensor, Tensor], draws: Draws
+        self, slices: tuple[Tensor, Tensor], draws: Draws, sources: tuple[Tensor, Tensor] | None
     ) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor], list[Tensor], tuple[Tensor, Tensor]]:
         """Return the noisy pairs, the clean estimates, sampled x_t, and the sources they came from."""
         states = self._states(slices, draws)
-        sources = self._others(slices)
+        sources = sources or self._others(slices)
         estimates, sampled = [], []
         for number, ((_, noisier), source) in enumerate(zip(states, sources, strict=True)):
             index, latent = draws.timesteps[number], draws.latents[number]
@@ -132,11 +141,13 @@ class Procedure:
             sampled.append(posterior_step(estimate, noisier, index, self.ladder, noise))
         return states, estimates, sampled, sources
 
-    def _judge_diffusive(self, slices: tuple[Tensor, Tensor], draws: Draws, step: int) -> dict[str, float]:
+    def _judge_diffusive(
+        self, slices: tuple[Tensor, Tensor], draws: Draws, step: int, sources: tuple[Tensor, Tensor] | None
+    ) -> dict[str, float]:
         names = JUDGES[:2]
         penalised = step % self.weights.penalty_every == 0
         with torch.no_grad():
-            states, _, sampled, _ = self._diffusive(slices, draws)
+            states, _, sampled, _ = self._diffusive(slices, draws, sources)
         real, penalty, fake = [], [], []
         for number, name in enumerate(names):
             state, noisier = states[number]
@@ -165,12 +176,14 @@ class Procedure:
         self._step(torch.stack(list(losses.values())).sum(), names)
         return _numbers(losses)
 
-    def _make(self, slices: tuple[Tensor, Tensor], draws: Draws) -> dict[str, float]:
+    def _make(
+        self, slices: tuple[Tensor, Tensor], draws: Draws, sources: tuple[Tensor, Tensor] | None
+    ) -> dict[str, float]:
         names = [name for name in GENERATORS if name in self.networks]
         for name in JUDGES:
             if name in self.networks:
                 self.networks[name].requires_grad_(False)
-        states, estimates, sampled, (second, first) = self._diffusive(slices, draws)
+        states, estimates, sampled, (second, first) = self._diffusive(slices, draws, sources)
         losses = {}
         for number, (state, estimate) in enumerate(zip(states, estimates, strict=True)):
             verdict = self._run(JUDGES[number], sampled[number], draws.timesteps[number], state[1])

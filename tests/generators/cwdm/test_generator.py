@@ -11,10 +11,10 @@ from mrimpute.diffusion.step import Sampler, implied_noise, reverse
 from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.denoiser import Denoiser
-from mrimpute.generators.cwdm.generator import CwdmGenerator, memory_needed, sampling_ladder
+from mrimpute.generators.cwdm.generator import CwdmGenerator, load, memory_needed, sampling_ladder
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
-from mrimpute.registry import read_checkpoint_folder
+from mrimpute.registry import load_registry, read_checkpoint_folder
 
 SOURCES = (Contrast.T1, Contrast.T1C, Contrast.T2)
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def test_a_whole_call_equals_the_authors_thresholded_image(official, reference, 
 
 
 def tiny(weights, sampler=Sampler.DDIM, steps=2):
-    return CwdmGenerator.load(read_checkpoint_folder(weights[Contrast.FLAIR]), sampler, steps, CPU, torch.float32)
+    return load(read_checkpoint_folder(weights[Contrast.FLAIR]), sampler, steps, CPU, torch.float32)
 
 
 def random_sources(content=("x", "y", "z")):
@@ -122,8 +122,8 @@ def test_ddpm_takes_all_steps_only():
 
 def test_bfloat16_stays_near_float32(tiny_weights):
     checkpoint = read_checkpoint_folder(tiny_weights[Contrast.FLAIR])
-    half = CwdmGenerator.load(checkpoint, Sampler.DDIM, 1, CPU, torch.bfloat16)
-    whole = CwdmGenerator.load(checkpoint, Sampler.DDIM, 1, CPU, torch.float32)
+    half = load(checkpoint, Sampler.DDIM, 1, CPU, torch.bfloat16)
+    whole = load(checkpoint, Sampler.DDIM, 1, CPU, torch.float32)
     images = [g(random_sources(), (Contrast.FLAIR,), 0, silent)[0].voxels for g in (half, whole)]
     assert np.abs(images[0] - images[1]).mean() < 0.05
 
@@ -133,14 +133,14 @@ def test_cuda_equals_cpu(tiny_weights):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     checkpoint = read_checkpoint_folder(tiny_weights[Contrast.FLAIR])
-    there = CwdmGenerator.load(checkpoint, Sampler.DDIM, 2, torch.device("cuda"), torch.float32)
+    there = load(checkpoint, Sampler.DDIM, 2, torch.device("cuda"), torch.float32)
     images = [g(random_sources(), (Contrast.FLAIR,), 0, silent)[0].voxels for g in (there, tiny(tiny_weights))]
     assert np.abs(images[0] - images[1]).max() < 1e-3
 
 
 def test_memory_estimate_for_the_authors_network_is_near_the_measured_peak():
     """reference/cwdm/BASELINE.md: 4.35 GB peak of the process, 0.72 GB of it before the forward."""
-    needed = memory_needed(NetworkConfig(), (224, 224, 160))
+    needed = memory_needed(load_registry()["cwdm-flair"], (224, 224, 160))
     assert 3.0e9 < needed < 5.0e9
 
 
@@ -151,4 +151,4 @@ def test_a_checkpoint_with_another_networks_tensors_is_refused(tiny_weights, tmp
     record = (tiny_weights[Contrast.FLAIR] / "checkpoint.toml").read_text()
     (folder / "checkpoint.toml").write_text(record.replace("base_channels = 4", "base_channels = 8"))
     with pytest.raises(WeightsUnavailable, match="belongs to another network"):
-        CwdmGenerator.load(read_checkpoint_folder(folder), Sampler.DDIM, 1, CPU, torch.float32)
+        load(read_checkpoint_folder(folder), Sampler.DDIM, 1, CPU, torch.float32)

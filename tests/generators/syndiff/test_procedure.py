@@ -100,7 +100,7 @@ def test_paired_training_needs_no_one_shot_networks():
         "disc_diffusive_2": DiffusiveDiscriminator(4, 16),
     }
     optimisers = {n: torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.9)) for n, net in nets.items()}
-    procedure = Procedure(nets, optimisers, variance_preserving_ladder(4), Weights(), paired=True)
+    procedure = Procedure(nets, optimisers, variance_preserving_ladder(4), Weights())
     torch.manual_seed(0)
 
     def drawn():
@@ -111,11 +111,11 @@ def test_paired_training_needs_no_one_shot_networks():
         return Draws(times, both(1, 1, 64, 64), both(1, 1, 64, 64), both(1, 100), both(1, 1, 64, 64))
 
     slices = torch.full((1, 1, 64, 64), -0.7), torch.full((1, 1, 64, 64), 0.6)
-    first = procedure.iterate(slices, drawn(), drawn(), 0)
+    first = procedure.iterate(slices, drawn(), drawn(), 0, slices[::-1])
     assert set(first) == {
         *("errD1_real", "errD2_real", "grad1_penalty", "grad2_penalty", "errD_fake"),
         *("errG1", "errG2", "errG1_L1", "errG2_L1", "errG"),
     }
     for step in range(1, 12):
-        last = procedure.iterate(slices, drawn(), drawn(), step)
+        last = procedure.iterate(slices, drawn(), drawn(), step, slices[::-1])
     assert last["errG1_L1"] < 0.9 * first["errG1_L1"]
