@@ -14,7 +14,7 @@ from mrimpute.discover import read_json_sidecar
 from mrimpute.errors import NoRoute, StudyRefused, UsageError
 from mrimpute.fill import Engine, Options
 from mrimpute.intensity import quantile_range
-from mrimpute.metrics import Score, score
+from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.naming import SCHEMES
 from mrimpute.plan import BUILT, route
 from mrimpute.provenance import is_synthetic
@@ -35,6 +35,7 @@ class Evaluation:
         scale: how the synthetic image was brought to [0, 1].
         brain: how the brain was told from the background.
         scores: region ('whole', 'brain', 'lesion') → metrics.
+        texture: sharpness and fit of neighbouring slices, beside the acquired image's.
         checkpoint: name of the network; '' where files were compared.
         seconds: that reading, generating and writing took; 0 where files were compared.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
@@ -48,6 +49,7 @@ class Evaluation:
     scale: str
     brain: str
     scores: dict[str, Score]
+    texture: Texture
     checkpoint: str
     seconds: float
     images: tuple[FloatArray, FloatArray]
@@ -82,6 +84,7 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
         scale=scale,
         brain=how,
         scores=score(unit, target, regions),
+        texture=texture(unit, target, brain, _through(truth.grid)),
         checkpoint="",
         seconds=0.0,
         images=(unit, target),
@@ -145,6 +148,7 @@ def _left_out(
         scale="as the network made it",
         brain="where any sequence is not zero",
         scores=score(*images, regions),
+        texture=texture(*images, brain, _through(truth.grid)),
         checkpoint=output.checkpoint.name,
         seconds=seconds,
         images=images,
@@ -181,6 +185,11 @@ def _lesion(mask: Path | None, truth: Volume) -> dict[str, BoolArray]:
     if not info.grid.same_as(truth.grid):
         raise UsageError(f"{mask} does not lie on the grid of {truth.path}", "resample the mask")
     return {"lesion": voxels} if voxels.any() else {}
+
+
+def _through(grid: Grid) -> int:
+    """Return the array axis along which axial slices follow each other."""
+    return next(axis for axis, code in enumerate(grid.orientation) if code in "SI")
 
 
 def _check_grid(one: Volume, other: Volume) -> None:

@@ -25,6 +25,46 @@ class Score:
     voxels: int
 
 
+@dataclass(frozen=True)
+class Texture:
+    """How lively an image is in the brain, as ratios of the synthetic to the acquired image; 1 is alike.
+
+    Attributes:
+        between_slices: mean absolute difference of neighbouring axial slices: above 1, slices that
+            were made one by one do not fit together; below 1, the image is smooth.
+        sharpness: gradient energy (mean squared difference of neighbouring voxels, all axes).
+    """
+
+    between_slices: float
+    sharpness: float
+
+
+def texture(made: FloatArray, truth: FloatArray, brain: BoolArray, through: int) -> Texture:
+    """Compare differences of neighbouring voxels that both lie in the brain.
+
+    Args:
+        made, truth: (X, Y, Z) in [0, 1].
+        brain: (X, Y, Z).
+        through: the array axis along which axial slices follow each other.
+    """
+    steps = [(_steps(made, brain, axis), _steps(truth, brain, axis)) for axis in range(3)]
+    across = steps[through]
+    energy = [sum(float(np.square(pair[which]).sum()) for pair in steps) for which in (0, 1)]
+    return Texture(_ratio(float(np.abs(across[0]).sum()), float(np.abs(across[1]).sum())), _ratio(energy[0], energy[1]))
+
+
+def _steps(image: FloatArray, brain: BoolArray, axis: int) -> FloatArray:
+    """Return the differences of neighbours along an axis that both lie in the brain, (N,)."""
+    both = np.moveaxis(brain, axis, 0)
+    moved = np.moveaxis(np.asarray(image, np.float64), axis, 0)
+    differences: FloatArray = (moved[1:] - moved[:-1])[both[1:] & both[:-1]]
+    return differences
+
+
+def _ratio(one: float, other: float) -> float:
+    return one / other if other else float("nan")
+
+
 def score(made: FloatArray, truth: FloatArray, regions: dict[str, BoolArray]) -> dict[str, Score]:
     """Return the metrics of each region.
 

@@ -286,7 +286,7 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
     else:
         raise WeightsUnavailable(f"no checkpoint and no folder is called {word!r}", _LIST)
     if not chosen:
-        raise WeightsUnavailable(f"no {word} checkpoint makes {job}", "train one with `mrimpute train`, or " + _LIST)
+        raise WeightsUnavailable(f"no {word} checkpoint makes {job}", _way_out(generator, sources, target))
     checkpoint = chosen[0]
     if not _fits(checkpoint.record, generator, sources, target):
         record = checkpoint.record
@@ -296,6 +296,15 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
             _LIST,
         )
     return checkpoint
+
+
+def _way_out(generator: str, sources: tuple[Contrast, ...], target: Contrast) -> str:
+    """Return what to do where no checkpoint is known for a job."""
+    if generator != "syndiff" or any(_fits(c.record, generator, sources, target) for c in load_registry().values()):
+        return "train one with `mrimpute train`, or " + _LIST
+    (source,) = sources
+    line = f"mrimpute train syndiff STUDY… --source {source} --target {target} --out NET"
+    return f"no public weights exist for it; train with `{line}`, then add --weights NET/{source}-to-{target}"
 
 
 def _is_folder(path: Path) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mrimpute.errors import UsageError
-from mrimpute.metrics import score, ssim_map
+from mrimpute.metrics import score, ssim_map, texture
 
 
 def slow_ssim(x, y, at):
@@ -61,3 +61,21 @@ def test_equal_images_score_perfectly():
 def test_what_cannot_be_scored_is_refused(made, truth, region, message):
     with pytest.raises(UsageError, match=message):
         score(made, truth, {"region": region})
+
+
+def test_texture_of_a_sharper_and_of_a_smoother_image():
+    draw = np.random.default_rng(0)
+    truth = draw.random((12, 12, 12))
+    brain = np.ones(truth.shape, bool)
+    same = texture(truth, truth, brain, 2)
+    assert (same.between_slices, same.sharpness) == (1.0, 1.0)
+    half = texture(truth / 2, truth, brain, 2)
+    assert half.between_slices == pytest.approx(0.5)
+    assert half.sharpness == pytest.approx(0.25)
+    constant_along_z = np.repeat(truth[:, :, :1], 12, axis=2)
+    assert texture(constant_along_z, truth, brain, 2).between_slices == 0
+    assert texture(constant_along_z, truth, brain, 0).between_slices > 0.5
+    outside = truth.copy()
+    outside[:, :, 6:] = 100
+    brain[:, :, 6:] = False
+    assert texture(outside, truth, brain, 2).sharpness == pytest.approx(1)

@@ -189,6 +189,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "scale": evaluation.scale,
         "brain": evaluation.brain,
         "scores": {name: asdict(score) for name, score in evaluation.scores.items()},
+        "texture": asdict(evaluation.texture),
     }
 
 
@@ -200,8 +201,13 @@ def evaluation_text(evaluations: Sequence[Evaluation]) -> str:
             figures = (f"{score.psnr:.2f}", f"{score.ssim:.4f}", f"{score.nmse:.4f}")
             rows.append((item.study, item.target, region, *figures, item.checkpoint))
     lines = _table(rows)
+    lively = [
+        f"{item.study} {item.target}: synthetic to acquired, between axial slices {item.texture.between_slices:.2f}, "
+        f"sharpness {item.texture.sharpness:.2f}"
+        for item in evaluations
+    ]
     scales = dict.fromkeys(f"synthetic scaled by: {item.scale}; brain: {item.brain}" for item in evaluations)
-    return "\n".join([*lines, *scales])
+    return "\n".join([*lines, *lively, *scales])
 
 
 def error_record(error: MrimputeError) -> dict[str, str]:
