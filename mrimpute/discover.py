@@ -2,7 +2,6 @@
 
 import json
 import os
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +52,6 @@ def _may_be_source(path: Path) -> bool:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def dicom_hint(folder: Path) -> str:
-    """Return what to do about a folder without images; DICOM is not read yet."""
-    for path in islice(folder.rglob("*"), 50):
-        try:
-            with path.open("rb") as file:
-                if path.is_file() and file.read(132)[128:] == b"DICM":
-                    return "it holds DICOM files, which this version does not read: convert them with dcm2niix"
-        except OSError:
-            continue
-    return "give the folder of one study"
 
 
 def read_json_sidecar(path: Path) -> dict[str, Any]:

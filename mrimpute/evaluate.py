@@ -114,7 +114,7 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     for target in wanted:
         if target not in study.present:
             raise StudyRefused(f"{folder} has no acquired {target} to compare with", "leave it out of --missing")
-    volumes = {contrast: io.read_volume(study.get(contrast).path) for contrast in study.present}
+    volumes = {contrast: study.get(contrast).read() for contrast in study.present}
     masks = [item.path for item in study.set_aside if item.reason.startswith("a segmentation")]
     for target in wanted:
         yield _left_out(study, target, volumes, masks[0] if len(masks) == 1 else None, engine)

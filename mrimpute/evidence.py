@@ -1,4 +1,4 @@
-"""Evidence for a contrast from what the scanner recorded (JSON sidecars now, DICOM later).
+"""Evidence for a contrast from what the scanner recorded, in JSON sidecars or DICOM.
 
 Rules and figures: research/usability.md section 3.2, steps 2 and 5. Times are milliseconds.
 """
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mrimpute.contrasts import Contrast
+
+AGENT_DENIED = ("no", "none", "nil", "pre", "without")
+"""What stands in an agent's field where none was given."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def sidecar_evidence(sidecar: Mapping[str, Any]) -> Evidence | None:
 def names_agent(sidecar: Mapping[str, Any]) -> bool:
     """Tell whether a sidecar names a contrast agent that was given."""
     agent = str(sidecar.get("ContrastBolusIngredient") or sidecar.get("ContrastBolusAgent") or "").strip()
-    return bool(agent) and agent.lower() not in ("no", "none", "nil", "pre", "without")
+    return bool(agent) and agent.lower() not in AGENT_DENIED
 
 
 def compatible(one: Contrast, other: Contrast) -> bool:

@@ -213,7 +213,7 @@ class Engine:
             write.check_room(place, max(prod(plan.study.get(contrast).grid.shape) for contrast in job.sources))
         needed = dict.fromkeys(contrast for job in plan.jobs for contrast in job.sources)
         with device.memory_errors():
-            volumes = {contrast: io.read_volume(plan.study.get(contrast).path) for contrast in needed}
+            volumes = {contrast: plan.study.get(contrast).read() for contrast in needed}
         outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
         return volumes
 

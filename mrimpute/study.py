@@ -1,109 +1,37 @@
 """Folder → Study: which series is which contrast, and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mrimpute import io
-from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.discover import dicom_hint, image_files, nnunet_channels, read_json_sidecar
+from mrimpute.contrasts import Contrast
+from mrimpute.dicom.find import find_dicom
+from mrimpute.dicom.headers import holds_dicom, lies_beside_dicom
+from mrimpute.discover import image_files, nnunet_channels, read_json_sidecar
 from mrimpute.errors import ImageDamaged, SeveralVolumes, StudyAmbiguous, StudyRefused, UsageError
 from mrimpute.evidence import Evidence, compatible, names_agent, sidecar_evidence
 from mrimpute.naming import NameReading, Naming, bids_naming, case_of, make_naming, nnunet_channel, read_name
 from mrimpute.provenance import is_synthetic
-from mrimpute.volume import Grid
+from mrimpute.series import NotUsed, Series, Study, agreed
 
+__all__ = ["NotUsed", "Series", "Study", "find_series"]
+
+_MADE = "made by mrimpute, not acquired"
 _TWIN_WORDS = ("_bias", "_unstripped")
 
 
-@dataclass(frozen=True)
-class Series:
-    """One image volume of a study that was identified.
-
-    Attributes:
-        contrast: what it shows.
-        path: its file, as the user gave it.
-        evidence: why, strongest first.
-        grid: where its voxels lie.
-        warnings: what its header makes one say.
-    """
-
-    contrast: Contrast
-    path: Path
-    evidence: tuple[Evidence, ...]
-    grid: Grid
-    warnings: tuple[str, ...] = ()
-    reading: NameReading = field(default_factory=NameReading, repr=False)
-
-    @property
-    def confidence(self) -> float:
-        """Confidence of the strongest piece of evidence, 0 to 1."""
-        return max(item.confidence for item in self.evidence)
-
-
-@dataclass(frozen=True)
-class NotUsed:
-    """A file that is no source.
-
-    Attributes:
-        path: the file.
-        reason: why it is not used.
-        recognised: whether something says what it is; otherwise nothing identifies it.
-    """
-
-    path: Path
-    reason: str
-    recognised: bool = True
-
-
-@dataclass(frozen=True)
-class Study:
-    """One visit of one subject.
-
-    Attributes:
-        folder: as the user gave it.
-        name: short name for messages and output folders.
-        series: the identified series, one per contrast, in the order of `Contrast`.
-        naming: how a new image of this study is called.
-        set_aside: images that are recognised as no source (masks, maps, synthetic …).
-        unidentified: images that nothing identifies; never used.
-    """
-
-    folder: Path
-    name: str
-    series: tuple[Series, ...]
-    naming: Naming
-    set_aside: tuple[NotUsed, ...] = ()
-    unidentified: tuple[NotUsed, ...] = ()
-
-    @property
-    def present(self) -> tuple[Contrast, ...]:
-        """The contrasts that were acquired."""
-        return tuple(series.contrast for series in self.series)
-
-    @property
-    def missing(self) -> tuple[Contrast, ...]:
-        """Those of t1, t1c, t2, flair that were not acquired."""
-        return tuple(contrast for contrast in BRATS_FOUR if contrast not in self.present)
-
-    def get(self, contrast: Contrast) -> Series:
-        """Return the series of a contrast (KeyError where there is none)."""
-        for series in self.series:
-            if series.contrast is contrast:
-                return series
-        raise KeyError(contrast)
-
-
 def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) -> Study:
-    """Identify the series in a study folder by user's word, sidecar and name; never by pixels.
+    """Identify the series in a study folder by user's word, header, sidecar and name; never by pixels.
 
     Only headers are read. The folder itself is searched, or, where it holds no image, the
-    folders below it.
+    folders below it: for NIfTI and the like, and where there is none, for DICOM.
 
     Args:
         folder: the study.
-        overrides: the user's word: contrast → file. It always wins.
+        overrides: the user's word: contrast → file (of DICOM, any file of the series, or a folder
+            with one series). It always wins.
 
     Raises:
         StudyRefused: no such folder, no image in it.
@@ -120,15 +48,24 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
 
 
 def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
+    paths = image_files(folder)
+    acquired = [path for path in paths if not is_synthetic(path, read_json_sidecar(path))]
+    if not acquired and holds_dicom(folder):
+        return find_dicom(folder, overrides, [NotUsed(path, _MADE) for path in paths])
+    if acquired and not overrides and lies_beside_dicom(paths):
+        raise StudyAmbiguous(
+            f"{folder} holds both {acquired[0].name} and DICOM files",
+            "give a folder with one of them, or name the series with --t1, --t1c, --t2, --flair",
+        )
     chosen = {contrast: _existing(path, folder, contrast) for contrast, path in overrides.items()}
     by_resolved = {path.resolve(): contrast for contrast, path in chosen.items()}
     if len(by_resolved) < len(chosen):
         raise UsageError("one file was named for two contrasts", "name each file once")
-    paths = image_files(folder)
     inside = {path.resolve() for path in paths}
     paths += [path for path in chosen.values() if path.resolve() not in inside]
     if not paths:
-        raise StudyRefused(f"no image in {folder} (looked for {', '.join(io.IMAGE_SUFFIXES)})", dicom_hint(folder))
+        wanted = ", ".join(io.IMAGE_SUFFIXES)
+        raise StudyRefused(f"no image in {folder} (looked for {wanted} and DICOM)", "give the folder of one study")
     channels = nnunet_channels(folder, [path for path in paths if path.resolve() not in by_resolved], bool(chosen))
 
     found: list[Series] = []
@@ -142,7 +79,7 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
         if is_synthetic(path, sidecars[path]):
             if user:
                 raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
-            set_aside.append(NotUsed(path, "made by mrimpute, not acquired"))
+            set_aside.append(NotUsed(path, _MADE))
             continue
         outcome = _identify(path, folder, user, set(chosen), channels, sidecars[path], agent_tells and path in agents)
         if isinstance(outcome, Series):
@@ -221,30 +158,9 @@ def _identify(
             return NotUsed(path, evidence[0].reason)
     if not evidence:
         return NotUsed(path, "neither its name nor a sidecar says what it is", recognised=False)
-    contrast = _agreed(path, evidence)
+    contrast = agreed(path, evidence)
     info = io.read_info(path)
     return Series(contrast, path, tuple(evidence), info.grid, info.warnings, reading)
-
-
-def _agreed(path: Path, evidence: list[Evidence]) -> Contrast:
-    """Return the one contrast that all evidence allows.
-
-    Raises:
-        StudyAmbiguous: two pieces of evidence cannot both be true.
-    """
-    first = evidence[0].contrast
-    assert first is not None
-    agreed = first
-    for item in evidence[1:]:
-        if item.contrast is None or not compatible(agreed, item.contrast):
-            other = f" or --{item.contrast} {path}" if item.contrast else ""
-            raise StudyAmbiguous(
-                f"{path}: {evidence[0].reason} says {first}, but {item.reason} says {item.contrast or 'none of them'}",
-                f"settle it with --{first} {path}{other}",
-            )
-        if Contrast.T1C in (agreed, item.contrast):
-            agreed = Contrast.T1C
-    return agreed
 
 
 def _one_each(found: list[Series], overruled: set[Contrast]) -> tuple[tuple[Series, ...], list[NotUsed]]:

@@ -75,6 +75,8 @@ def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout |
 
 def _common_folder(study: Study) -> Path:
     """Return the one folder inside the study that its series lie in, or the study's own."""
+    if any(item.dicom for item in study.series):
+        return study.folder
     inside = study.folder.resolve()
     folders = {item.path.parent for item in study.series if item.path.parent.resolve().is_relative_to(inside)}
     return folders.pop() if len(folders) == 1 else study.folder

@@ -150,7 +150,6 @@ def syndiff(
     from mrimpute.device import choose_device, configure
     from mrimpute.generators.syndiff import training
     from mrimpute.generators.syndiff.network import NetworkConfig
-    from mrimpute.generators.syndiff.procedure import Weights
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
 
@@ -174,7 +173,9 @@ def syndiff(
         steps=steps,
         generator_rate=generator_rate,
         judge_rate=judge_rate,
-        weights=Weights(pixel_weight, penalty, penalty_every),
+        pixel_weight=pixel_weight,
+        penalty=penalty,
+        penalty_every=penalty_every,
         ema=ema,
         batch=batch,
         crop=crop,

@@ -41,7 +41,16 @@ def read_volume(path: Path) -> Volume:
         ImageDamaged: unreadable, damaged, not finite, constant, empty, or a mask.
     """
     volume: Volume = _format(path).read(path)
-    voxels = volume.voxels
+    return checked(volume)
+
+
+def checked(volume: Volume) -> Volume:
+    """Return a volume whose voxels can be an acquired grey-value image.
+
+    Raises:
+        ImageDamaged: not finite, constant, empty, or a mask.
+    """
+    path, voxels = volume.path, volume.voxels
     finite = np.isfinite(voxels)
     if not finite.all():
         count = int(voxels.size - finite.sum())

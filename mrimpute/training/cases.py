@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare import prepare
@@ -35,7 +34,7 @@ def load_cases(folders: Sequence[Path], wanted: Sequence[Contrast], inputs: Inpu
         absent = [contrast for contrast in wanted if contrast not in study.present]
         if absent:
             raise StudyRefused(f"{folder} lacks {', '.join(absent)}", "train on studies that have every contrast")
-        prepared = prepare({c: io.read_volume(study.get(c).path) for c in wanted}, inputs)
+        prepared = prepare({c: study.get(c).read() for c in wanted}, inputs)
         cases.append(TrainingCase(study.name, np.stack([prepared.images[c] for c in wanted])))
     return cases
 

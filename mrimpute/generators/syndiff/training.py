@@ -61,7 +61,8 @@ class TrainingPlan:
         one_shot_width: of the one-shot generators and the patch discriminators.
         steps: iterations (authors: 500 epochs of 2,500 slices).
         generator_rate, judge_rate: of Adam (authors' command: 1.6e-4, 1e-4).
-        weights: of the losses.
+        pixel_weight: of the L1 losses (lambda).
+        penalty, penalty_every: weight of the gradient penalty (gamma of R1), and iterations between two.
         ema: decay of the averaged weights that are saved (authors: 0.999).
         batch: slices per iteration.
         crop: edge of random squares that are trained on, 0 for whole slices; only for networks
@@ -82,7 +83,9 @@ class TrainingPlan:
     steps: int = 1_250_000
     generator_rate: float = 1.6e-4
     judge_rate: float = 1e-4
-    weights: Weights = field(default_factory=Weights)
+    pixel_weight: float = 0.5
+    penalty: float = 1.0
+    penalty_every: int = 10
     ema: float = 0.999
     batch: int = 1
     crop: int = 0
@@ -99,7 +102,7 @@ class TrainingPlan:
             raise UsageError("steps, batch and widths must be positive", "correct the option")
         if min(self.generator_rate, self.judge_rate) <= 0 or not 0 <= self.ema < 1:
             raise UsageError("rates must be positive, EMA from 0 to below 1", "correct the option")
-        if min(self.weights.pixel, self.weights.penalty) < 0 or self.weights.penalty_every < 1:
+        if min(self.pixel_weight, self.penalty) < 0 or self.penalty_every < 1:
             raise UsageError("weights of losses must not be negative", "correct the option")
         if self.ct_range[0] >= self.ct_range[1]:
             raise UsageError("the range of CT must rise", "write --ct-range LOW HIGH")
@@ -109,6 +112,11 @@ class TrainingPlan:
             raise UsageError(f"the discriminators need at least {LEAST_EDGE} pixels", "raise --crop or --size")
         if self.crop and self.network.attention_at:
             raise UsageError("--crop needs a network without attention at its finer levels", "add --attention none")
+
+    @property
+    def weights(self) -> Weights:
+        """Weights of the losses."""
+        return Weights(self.pixel_weight, self.penalty, self.penalty_every)
 
     @property
     def inputs(self) -> InputSpec:

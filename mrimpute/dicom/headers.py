@@ -1,0 +1,377 @@
+"""DICOM files below a folder → one record per slice; headers only, no voxel is decoded.
+
+No text of a tag leaves this package: identification turns it into words of our own.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrimpute.errors import StudyRefused
+from mrimpute.volume import FloatArray
+
+MAX_FILES = 50_000
+DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+"""Names that promise DICOM: such a file that cannot be read is damage, not clutter."""
+PREAMBLE = 128
+BARE_STARTS = (b"\x02\x00", b"\x08\x00")
+"""First group of a file without preamble: file meta information, or the data set itself."""
+MR_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.4": "classic",
+    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced",
+    "1.2.840.10008.5.1.4.1.1.4.4": "enhanced",
+}
+"""MR image SOP classes: classic, enhanced, legacy converted enhanced."""
+
+
+class Defect(Exception):
+    """What makes a slice or a series unusable: what was seen, and the remedy."""
+
+    def __init__(self, seen: str, remedy: str = "export the series again") -> None:
+        super().__init__(seen)
+        self.seen = seen
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the scanner recorded about how a slice came to be; times in ms.
+
+    Attributes:
+        modality, family: DICOM modality; 'classic', 'enhanced', or '' for what is no MR image.
+        image_type: values of Image Type, upper case.
+        words: series description, protocol and sequence names, lower case, never shown.
+        sequence: values of Scanning Sequence and Sequence Variant.
+        echo, repetition, inversion, b_value: None where not recorded.
+        volumetric: whether it was acquired in 3-D.
+        agent: what is recorded of a contrast agent: its name, '' where the field is empty.
+        agent_given: whether volume, route or start time of an agent is recorded.
+        synthetic: whether it says that it was not acquired.
+        number: series number, 0 where there is none.
+        time: acquisition date and time, '' where not recorded.
+        grey: whether it has one grey value per pixel.
+    """
+
+    modality: str = ""
+    family: str = ""
+    image_type: tuple[str, ...] = ()
+    words: tuple[str, ...] = field(default=(), repr=False)
+    sequence: tuple[str, ...] = ()
+    echo: float | None = None
+    repetition: float | None = None
+    inversion: float | None = None
+    b_value: float | None = None
+    volumetric: bool = False
+    agent: str = field(default="", repr=False)
+    agent_given: bool = False
+    synthetic: bool = False
+    number: int = 0
+    time: str = field(default="", repr=False)
+    grey: bool = True
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice: a file, or one frame of a file.
+
+    Attributes:
+        file: where it lies.
+        frame: index in a multi-frame file, None for a single-frame one.
+        series, space, instance: UIDs of series, frame of reference and instance.
+        facts: how it came to be.
+        rows, columns: pixels.
+        geometry: position (3), row and column direction (6), spacing between rows and between
+            columns (2), all LPS and mm; a Defect where that cannot be told.
+        rescale: slope and intercept of the stored values.
+        thickness: of the slice in mm, 0 where not recorded.
+    """
+
+    file: Path
+    frame: int | None
+    series: str = field(repr=False)
+    space: str = field(repr=False)
+    instance: str = field(repr=False)
+    facts: Facts
+    rows: int
+    columns: int
+    geometry: FloatArray | Defect
+    rescale: tuple[float, float] = (1.0, 0.0)
+    thickness: float = 0.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder.
+
+    Attributes:
+        slices: of every readable DICOM image.
+        damaged: files that promise DICOM and cannot be read, with what was seen.
+        others: DICOM objects without pixels (reports, directories).
+    """
+
+    slices: tuple[Slice, ...]
+    damaged: tuple[tuple[Path, str], ...]
+    others: tuple[Path, ...]
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from telling tag values in warnings and logs."""
+    from pydicom import config
+
+    before = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.IGNORE
+    config.logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        config.settings.reading_validation_mode = before
+        config.logger.disabled = False
+
+
+def read_headers(folder: Path) -> Found:
+    """Read the headers of all DICOM files below a folder, whatever their names.
+
+    Links are followed only where they stay inside the folder; hidden names, DICOMDIR and archives
+    are left alone.
+
+    Raises:
+        StudyRefused: more than MAX_FILES files.
+    """
+    slices: list[Slice] = []
+    damaged: list[tuple[Path, str]] = []
+    others: list[Path] = []
+    with quiet_pydicom():
+        for path in _files(folder):
+            promised = path.suffix.lower() in DICOM_SUFFIXES
+            if not promised and not _looks_like_dicom(path):
+                continue
+            try:
+                found = _read(path)
+            except Defect as defect:
+                damaged.append((path, defect.seen))
+            except Exception as error:  # pydicom raises a dozen unrelated kinds on damaged files
+                damaged.append((path, f"unreadable ({type(error).__name__})"))
+            else:
+                slices += found
+                if not found:
+                    others.append(path)
+    return Found(tuple(slices), tuple(damaged), tuple(others))
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Tell whether some file below a folder is DICOM, or promises to be."""
+    return any(path.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(path) for path in _files(folder))
+
+
+def lies_beside_dicom(images: Collection[Path]) -> bool:
+    """Tell whether a folder of images holds DICOM files too."""
+    for folder in dict.fromkeys(path.parent for path in images):
+        for path in sorted(folder.iterdir()):
+            if path not in images and path.is_file() and _looks_like_dicom(path):
+                return True
+    return False
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    root = folder.resolve()
+    seen = 0
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(place) / name
+            seen += 1
+            if seen > MAX_FILES:
+                raise StudyRefused(f"{folder} holds more than {MAX_FILES} files", "give one study's folder")
+            if name.startswith(".") or name.upper() == "DICOMDIR":
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                continue
+            if path.is_file():
+                yield path
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(PREAMBLE + 4)
+    except OSError:
+        return False
+    return start[PREAMBLE:] == b"DICM" or (not path.suffix and start[:2] in BARE_STARTS and start[4:6].isalpha())
+
+
+def _read(path: Path) -> list[Slice]:
+    """Return the slices of one file; none of an object without pixels."""
+    from pydicom import dcmread
+
+    if path.stat().st_size == 0:
+        raise Defect("empty file")
+    data = dcmread(path, stop_before_pixels=True, force=True)
+    if "SOPClassUID" not in data:
+        raise Defect("no DICOM object")
+    if "Rows" not in data:
+        return []
+    family = MR_CLASSES.get(str(data.SOPClassUID), "")
+    shared = _first(data, "SharedFunctionalGroupsSequence")
+    frames = list(data.get("PerFrameFunctionalGroupsSequence") or [])
+    if not frames:
+        if int(data.get("NumberOfFrames") or 1) > 1:
+            return [_slice(path, data, None, [data], "")]
+        return [_slice(path, data, None, [data], family)]
+    return [_slice(path, data, index, [frame, shared, data], family) for index, frame in enumerate(frames)]
+
+
+def _slice(path: Path, data: Any, frame: int | None, groups: list[Any], family: str) -> Slice:
+    def find(keyword: str, *sequences: str) -> Any:
+        return _find(groups, keyword, sequences)
+
+    try:
+        geometry: FloatArray | Defect = _geometry(find)
+    except Defect as defect:
+        geometry = defect
+    slope = _number(find("RescaleSlope", "PixelValueTransformationSequence"))
+    intercept = _number(find("RescaleIntercept", "PixelValueTransformationSequence"))
+    return Slice(
+        file=path,
+        frame=frame,
+        series=str(data.get("SeriesInstanceUID", "")),
+        space=str(data.get("FrameOfReferenceUID", "")),
+        instance=str(data.get("SOPInstanceUID", "")),
+        facts=_facts(data, find, family),
+        rows=int(data.Rows),
+        columns=int(data.Columns),
+        geometry=geometry,
+        rescale=(1.0 if slope is None else slope, intercept or 0.0),
+        thickness=_number(find("SliceThickness", "PixelMeasuresSequence")) or 0.0,
+    )
+
+
+def _geometry(find: Callable[..., Any]) -> FloatArray:
+    """Return position, orientation and spacing as 11 numbers.
+
+    Raises:
+        Defect: one is absent or no number.
+    """
+    parts: list[FloatArray] = []
+    for keyword, sequence, count, name in (
+        ("ImagePositionPatient", "PlanePositionSequence", 3, "a position"),
+        ("ImageOrientationPatient", "PlaneOrientationSequence", 6, "an orientation"),
+        ("PixelSpacing", "PixelMeasuresSequence", 2, "a pixel spacing"),
+    ):
+        try:
+            value = find(keyword, sequence)
+            numbers = np.array([float(str(item)) for item in value], np.float64) if value is not None else np.zeros(0)
+        except (TypeError, ValueError, AttributeError):
+            raise Defect(f"{name} that is no number", "correct the header, or export the series again") from None
+        if len(numbers) != count or not np.isfinite(numbers).all():
+            raise Defect(f"slices without {name}", "export the original series, not a reformatted copy")
+        parts.append(numbers)
+    position, orientation, spacing = parts
+    row, column = orientation[:3], orientation[3:]
+    frame = np.array([row, column])
+    if np.abs(frame @ frame.T - np.eye(2)).max() > 1e-3:
+        raise Defect("row and column directions that are not perpendicular unit vectors", "correct the header")
+    if not (spacing > 0).all():
+        raise Defect("a pixel spacing of 0", "correct the header, or export the series again")
+    return np.concatenate([position, orientation, spacing])
+
+
+def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
+    image_type = data.get("ImageType") or find("FrameType", "MRImageFrameTypeSequence") or ()
+    return Facts(
+        modality=_text(data.get("Modality")).upper(),
+        family=family,
+        image_type=tuple(_text(item).upper() for item in _listed(image_type)),
+        words=tuple(
+            _text(data.get(keyword)).lower()
+            for keyword in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+        ),
+        sequence=tuple(
+            _text(item).upper()
+            for keyword in ("ScanningSequence", "SequenceVariant", "EchoPulseSequence", "InversionRecovery")
+            for item in _listed(data.get(keyword) if keyword in data else find(keyword, *_PULSE_GROUPS))
+        ),
+        echo=_number(find("EffectiveEchoTime", "MREchoSequence")) or _number(data.get("EchoTime")),
+        repetition=_number(find("RepetitionTime", "MRTimingAndRelatedParametersSequence")),
+        inversion=_number(find("InversionTime")) or _number(find("InversionTimes", "MRModifierSequence")),
+        b_value=_number(find("DiffusionBValue", "MRDiffusionSequence")),
+        volumetric=_text(data.get("MRAcquisitionType")).upper() == "3D",
+        agent=_agent(data),
+        agent_given=any(
+            keyword in data and _text(data.get(keyword))
+            for keyword in ("ContrastBolusVolume", "ContrastBolusRoute", "ContrastBolusStartTime")
+        ),
+        synthetic=_text(data.get("SyntheticData")).upper() == "YES"
+        or any("SYNTHETIC" in _text(item).upper() for item in _listed(image_type))
+        or any(
+            _text(_first(_first(item, "PurposeOfReferenceCodeSequence"), "CodeValue", plain=True)) == "109100"
+            for item in data.get("ContributingEquipmentSequence") or ()
+        ),
+        number=int(_number(data.get("SeriesNumber")) or 0),
+        time=_text(data.get("AcquisitionDateTime"))
+        or _text(data.get("AcquisitionDate")) + _text(data.get("AcquisitionTime")),
+        grey=int(data.get("SamplesPerPixel") or 1) == 1
+        and _text(data.get("PhotometricInterpretation")).upper() in ("MONOCHROME1", "MONOCHROME2"),
+    )
+
+
+_PULSE_GROUPS = ("MRTimingAndRelatedParametersSequence", "MRModifierSequence", "MREchoSequence")
+
+
+def _agent(data: Any) -> str:
+    name = _text(data.get("ContrastBolusAgent"))
+    for item in data.get("ContrastBolusAgentSequence") or ():
+        name = name or _text(item.get("CodeMeaning")) or "stated by code"
+    return name.lower()
+
+
+def _find(groups: list[Any], keyword: str, sequences: tuple[str, ...]) -> Any:
+    """Return an attribute from per-frame groups, shared groups or the top level, whichever has it."""
+    for group in groups:
+        if group is None:
+            continue
+        for sequence in sequences:
+            item = _first(group, sequence)
+            if item is not None and item.get(keyword) is not None:
+                return item.get(keyword)
+        if group.get(keyword) is not None:
+            return group.get(keyword)
+    return None
+
+
+def _first(data: Any, keyword: str, plain: bool = False) -> Any:
+    """Return the first item of a sequence (or a plain value), None where there is none."""
+    value = data.get(keyword) if data is not None else None
+    if plain or value is None:
+        return value
+    return value[0] if len(value) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the values of an element, however many it has."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _number(value: Any) -> float | None:
+    """Return the first number of a value; None where there is none."""
+    for item in _listed(value):
+        try:
+            number = float(str(item))
+        except ValueError:
+            return None
+        return number if np.isfinite(number) else None
+    return None
