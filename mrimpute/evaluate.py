@@ -108,6 +108,8 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
         MrimputeError: the study cannot be used, or a target cannot be made.
     """
     study = find_series(folder, options.overrides)
+    if any(series.dicom for series in study.series):
+        raise StudyRefused(f"{folder} is DICOM", "evaluate a NIfTI study; dcm2niix converts it")
     wanted = targets or [contrast for contrast in BRATS_FOUR if _makeable(study, contrast)]
     if not wanted:
         raise StudyRefused(f"{folder} holds no sequence that could be made from its others", "see `mrimpute scan`")

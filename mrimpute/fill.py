@@ -1,8 +1,10 @@
 """The straight line: study folder → plan → volumes → generated → restored → written."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -12,11 +14,13 @@ import numpy as np
 
 from mrimpute import device, hub, io, provenance, write
 from mrimpute.contrasts import Contrast
+from mrimpute.dicom import derive
+from mrimpute.dicom.pixels import reads_back
 from mrimpute.errors import MrimputeError, OutputRefused, UsageError
 from mrimpute.io import nifti
 from mrimpute.layout import Layout, check_complete
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
-from mrimpute.prepare import Recipe, prepare, restore
+from mrimpute.prepare import Prepared, Recipe, prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
 from mrimpute.sampling import choose_sampling
@@ -46,6 +50,7 @@ class Options:
         out: folder in which each study gets one; None for beside the sources.
         layout: with `out`, assemble complete cases under these names.
         intensity: grey values on the study's scale, or left in [0, 1].
+        format: 'same' (NIfTI from NIfTI, DICOM from DICOM), 'nifti' or 'dicom'.
         weights: 'auto', 'builtin', a name, a folder or hf://owner/repo; `GENERATOR=…` for one
             generator only. Empty for what the study's mrimpute.toml says, else 'auto'.
         sampler, steps: None for the checkpoint's own.
@@ -61,6 +66,7 @@ class Options:
     out: Path | None = None
     layout: Layout | None = None
     intensity: Literal["study", "unit"] = "study"
+    format: Literal["same", "nifti", "dicom"] = "same"
     weights: tuple[str, ...] = ()
     sampler: Literal["ddim", "ddpm"] | None = None
     steps: int | None = None
@@ -112,7 +118,7 @@ class Output:
     """One synthetic image.
 
     Attributes:
-        path: its NIfTI file.
+        path: its NIfTI file, or the folder of its DICOM series.
         target: its contrast.
         skipped: whether it was there already, made by the same recipe.
         sha256: digest of the file.
@@ -208,7 +214,7 @@ class Engine:
             check_complete(plan.study, options.layout, [job.target for job in plan.jobs])
             self._claim(write.plan_copies(plan.study, options.layout, options.out), plan.study)
         for job in plan.jobs:
-            place = write.place_for(plan.study, job.target, options.out, options.layout)
+            place = self._place(plan.study, job.target)
             self._claim([place.image], plan.study)
             write.check_room(place, max(prod(plan.study.get(contrast).grid.shape) for contrast in job.sources))
         needed = dict.fromkeys(contrast for job in plan.jobs for contrast in job.sources)
@@ -269,12 +275,12 @@ class Engine:
     def _make(self, study: Study, job: Job, sources: Sources, outcome: Outcome) -> Output:
         """Make one target."""
         options = self.options
-        place = write.place_for(study, job.target, options.out, options.layout)
+        place = self._place(study, job.target)
         checkpoint = self._checkpoint(job, outcome)
         volumes = {contrast: sources[contrast] for contrast in checkpoint.record.sources}
         fingerprint = self._fingerprint(job, checkpoint, volumes)
         if write.already_made(place, fingerprint, options.overwrite):
-            digest = hashlib.sha256(place.image.read_bytes()).hexdigest()
+            digest = write.content_sha256(place.image)
             return Output(place.image, job.target, True, digest, fingerprint, checkpoint)
 
         ready = prepare(volumes, checkpoint.record.inputs)
@@ -282,6 +288,9 @@ class Engine:
         generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
         made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
         unit = restore(made[0].voxels, ready.recipe)
+        reference = study.get(ready.recipe.reference)
+        if self._as_dicom(study) and reference.dicom is not None:
+            return self._write_series(study, job, place, unit, ready, checkpoint, fingerprint, volumes, outcome)
         zero, one = (0.0, 1.0) if options.intensity == "unit" else _scale(job.target, checkpoint, ready.recipe)
         voxels = np.where(ready.recipe.head, zero + unit * np.float32(one - zero), zero).astype(np.float32)
 
@@ -292,6 +301,65 @@ class Engine:
         )
         write.write(place, image, voxels, record)
         checks = _check(place.image, unit, ready.recipe)
+        outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
+        return Output(
+            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks
+        )
+
+    def _as_dicom(self, study: Study) -> bool:
+        """Tell whether results of a study are DICOM series."""
+        options = self.options
+        is_dicom = any(series.dicom for series in study.series)
+        if options.format == "dicom" and not is_dicom:
+            raise UsageError(f"{study.folder} holds no DICOM series to go by", "leave --format dicom out")
+        wanted = is_dicom and options.format != "nifti" and options.layout is None
+        if wanted and options.intensity == "unit":
+            raise UsageError("DICOM stores whole numbers, not [0, 1]", "add --format nifti, or leave --intensity out")
+        return wanted
+
+    def _place(self, study: Study, target: Contrast) -> write.Place:
+        """Return where the result of one target belongs."""
+        options = self.options
+        if self._as_dicom(study):
+            if target is Contrast.CT:
+                raise UsageError("a synthetic CT is written as NIfTI only", "add --format nifti")
+            return write.series_place(study, target, options.out)
+        return write.place_for(study, target, options.out, options.layout)
+
+    def _write_series(
+        self,
+        study: Study,
+        job: Job,
+        place: write.Place,
+        unit: FloatArray,
+        ready: Prepared,
+        checkpoint: Checkpoint,
+        fingerprint: Fingerprint,
+        volumes: Sources,
+        outcome: Outcome,
+    ) -> Output:
+        """Write one target as a derived DICOM series."""
+        sources = {contrast: study.get(contrast).dicom for contrast in volumes}
+        series = {contrast: item for contrast, item in sources.items() if item is not None}
+        reference = series[ready.recipe.reference]
+        one = derive.stored_range(ready.recipe.scale)
+        derivation = derive.Derivation(
+            job.target,
+            reference,
+            series,
+            json.dumps(asdict(fingerprint), sort_keys=True),
+            provenance.derivation(fingerprint, checkpoint, one),
+            derive.series_number(reference, study.highest_number),
+            datetime.now(),
+        )
+        files = derive.encode(derive.derive(unit, one, derivation))
+        digest = hashlib.sha256(b"".join(files)).hexdigest()
+        record = provenance.sidecar(
+            place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, (0.0, one), ready.warnings
+        )
+        expected = np.clip(np.rint(np.asarray(unit, np.float64) * one), 0, 65_535)
+        write.write_series(place, files, lambda folder: reads_back(folder, reference.grid, expected), record)
+        checks = (Check("share of the head that is black", float(np.mean(unit[ready.recipe.head] == 0)), BLACK_LIMIT),)
         outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
         return Output(
             place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks

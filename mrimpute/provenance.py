@@ -56,6 +56,17 @@ def description(target: Contrast) -> str:
     return f"{DESCRIPTION_MARK} {target} made by mrimpute {__version__}; not acquired"
 
 
+def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> str:
+    """Return the text of a DICOM Derivation Description (1024 characters at most)."""
+    text = (
+        f"{DESCRIPTION_MARK} {fingerprint.target}, computed from {', '.join(fingerprint.sources)} by mrimpute "
+        f"{__version__}, not acquired. Network {checkpoint.name} ({checkpoint.record.generator}, sha256 "
+        f"{fingerprint.checkpoint_sha256[:16]}), {fingerprint.sampler}, {fingerprint.steps} steps, seed "
+        f"{fingerprint.seed}. Stored value {one:.0f} is the network's 1. {WARNING}"
+    )
+    return text[:1024]
+
+
 def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
     """Tell whether an image was made by mrimpute: by its `descrip` field or by its sidecar.
 

@@ -78,6 +78,7 @@ class Study:
         naming: how a new image of this study is called.
         set_aside: images that are recognised as no source (masks, maps, synthetic …).
         unidentified: images that nothing identifies; never used.
+        highest_number: highest series number of a DICOM study.
     """
 
     folder: Path
@@ -86,6 +87,7 @@ class Study:
     naming: Naming
     set_aside: tuple[NotUsed, ...] = ()
     unidentified: tuple[NotUsed, ...] = ()
+    highest_number: int = 0
 
     @property
     def present(self) -> tuple[Contrast, ...]:

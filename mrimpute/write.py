@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Place:
     """Where one result belongs.
 
     Attributes:
-        image: the NIfTI file.
+        image: the NIfTI file, or the folder of a DICOM series.
         sidecar: the JSON file of the same stem.
     """
 
@@ -71,6 +71,13 @@ def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout |
     else:
         folder = _common_folder(study)
     return Place(folder / f"{stem}.nii.gz", folder / f"{stem}.json")
+
+
+def series_place(study: Study, target: Contrast, out: Path | None) -> Place:
+    """Return where the derived DICOM series of one target belongs: a folder of its own in the study,
+    or below `out`. No tag value is in its name."""
+    folder = study.folder if out is None else out / study.name
+    return Place(folder / f"mrimpute_{target}", folder / f"mrimpute_{target}.json")
 
 
 def _common_folder(study: Study) -> Path:
@@ -116,13 +123,13 @@ def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> boo
         raise OutputRefused(f"{place.sidecar} exists and was not made by mrimpute", "move it, or choose another --out")
     if not place.image.exists():
         return False
-    if not is_synthetic(place.image, {}):
+    if not _ours(place):
         raise OutputRefused(
             f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away"
         )
     if overwrite:
         return False
-    digest, image = _file_sha256(place.image), record.get("image", {})
+    digest, image = content_sha256(place.image), record.get("image", {})
     equal = record.get("fingerprint") == asdict(fingerprint)
     if equal and image.get("sha256") == digest:
         return True
@@ -200,7 +207,7 @@ def write(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_dead_parts(folder)
-        replaced = _file_sha256(place.image) if place.image.exists() else None
+        replaced = content_sha256(place.image) if place.image.exists() else None
         sidecar = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
         text = json.dumps(sidecar, indent=2) + "\n"
         try:
@@ -217,6 +224,70 @@ def write(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any
         finally:
             for part in parts:
                 part.unlink(missing_ok=True)
+
+
+def write_series(place: Place, files: list[bytes], read_back: Callable[[Path], bool], sidecar: dict[str, Any]) -> None:
+    """Place a DICOM series and its sidecar: a hidden folder, flushed, read back, then renamed.
+
+    Args:
+        place: where.
+        files: the bytes of its files, in order of the slices.
+        read_back: tells whether a folder reads back as what was meant.
+        sidecar: the content of the JSON file.
+
+    Raises:
+        OutputRefused: the folder refuses, or a foreign one appeared at the place.
+        ResourcesExhausted: the disk is full.
+    """
+    folder = place.image.parent
+    parts: list[Path] = []
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_dead_parts(folder)
+        replaced = content_sha256(place.image) if place.image.exists() else None
+        sidecar = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
+        try:
+            parts += [_part(folder), _part(folder)]
+            parts[0].mkdir()
+            for number, content in enumerate(files, 1):
+                _write_through(parts[0] / f"{number:04d}.dcm", content)
+            _write_through(parts[1], (json.dumps(sidecar, indent=2) + "\n").encode())
+            _sync_folder(parts[0])
+            if not read_back(parts[0]):
+                raise OutputRefused(f"what was written in {folder} does not read back the same", "check that disk")
+            if place.image.exists():
+                if not _ours(place):
+                    raise OutputRefused(
+                        f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away"
+                    )
+                parts.append(_part(folder))
+                os.rename(place.image, parts[-1])
+            os.replace(parts[1], place.sidecar)
+            os.rename(parts[0], place.image)
+            _sync_folder(folder)
+        finally:
+            for part in parts:
+                _remove(part)
+
+
+def content_sha256(path: Path) -> str:
+    """Return the digest of a file, or of a folder's files in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _ours(place: Place) -> bool:
+    """Tell whether what stands at a place was made by mrimpute."""
+    return bool(read_sidecar(place.sidecar)) if place.image.is_dir() else is_synthetic(place.image, {})
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def place_bytes(target: Path, content: bytes) -> None:
@@ -382,7 +453,7 @@ def _remove_dead_parts(folder: Path) -> None:
             else:
                 dead = time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
             if dead:
-                part.unlink()
+                _remove(part)
 
 
 def _alive(pid: int) -> bool:
@@ -393,8 +464,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,7 @@ LAYERS = [
     {"io.metaimage", "io.__init__", "naming"},
     {"registry", "geometry", "dicom.headers", "dicom.__init__"},
     {"intensity", "device", "phantom", "dicom.series", "dicom.identify"},
-    {"dicom.pixels"},
+    {"dicom.pixels", "dicom.derive"},
     {"series"},
     {"prepare", "metrics"},
     {"provenance"},

@@ -106,6 +106,10 @@ def fill(
             help="With --out: a complete case named as brats21, brats23, bids or nnunet:DATASET_JSON wants it.",
         ),
     ] = "same",
+    format: Annotated[
+        Literal["same", "nifti", "dicom"],
+        typer.Option(envvar="MRIMPUTE_FORMAT", rich_help_panel=_WHERE, help="same: DICOM from DICOM, else NIfTI."),
+    ] = "same",
     intensity: Annotated[
         Literal["study", "unit"],
         typer.Option(
@@ -172,6 +176,7 @@ def fill(
         out=out,
         layout=parse_layout(layout),
         intensity=intensity,
+        format=format,
         weights=tuple(weights or ()),
         sampler=sampler,
         steps=steps,

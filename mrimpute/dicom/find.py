@@ -61,7 +61,8 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
             )
         left.append(NotUsed(group.path, f"{group.defect.seen}; another {contrast} is there"))
     name = folder.resolve().name or "study"
-    return Study(folder, name, tuple(kept), make_naming(name, []), tuple(aside + left), tuple(unidentified))
+    highest = max((group.facts.number for group in groups), default=0)
+    return Study(folder, name, tuple(kept), make_naming(name, []), tuple(aside + left), tuple(unidentified), highest)
 
 
 def _named(

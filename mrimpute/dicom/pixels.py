@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mrimpute.dicom.headers import Slice, quiet_pydicom
-from mrimpute.dicom.series import DicomSeries
+from mrimpute.dicom.headers import Slice, quiet_pydicom, read_headers
+from mrimpute.dicom.series import Broken, DicomSeries, assemble
 from mrimpute.errors import ImageDamaged
-from mrimpute.volume import FloatArray, Volume
+from mrimpute.volume import FloatArray, Grid, Volume
 
 CODECS = "pip install 'mrimpute[codecs]'"
 
@@ -36,6 +36,14 @@ def read_volume(series: DicomSeries) -> Volume:
             slope, intercept = item.rescale
             planes.append((np.asarray(frame, np.float64) * slope + intercept).astype(np.float32).T)
     return Volume(np.stack(planes, axis=2), series.grid, series.path, digest.hexdigest())
+
+
+def reads_back(folder: Path, grid: Grid, stored: FloatArray) -> bool:
+    """Tell whether a folder holds one series with exactly these grey values on this grid."""
+    found = assemble(read_headers(folder).slices)
+    if len(found) != 1 or isinstance(found[0], Broken) or not found[0].grid.same_as(grid):
+        return False
+    return bool(np.array_equal(read_volume(found[0]).voxels, stored))
 
 
 def _decoded(item: Slice, digest: Any) -> FloatArray:

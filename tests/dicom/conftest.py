@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -104,3 +105,31 @@ def build(tmp_path: Path) -> Build:
         return folder
 
     return make
+
+
+def enhance(folder: Path) -> Path:
+    """Replace a folder of classic slices by one enhanced multi-frame file, frames in reverse."""
+    paths = sorted(folder.iterdir())
+    slices = [dcmread(path) for path in paths]
+    data = slices[0]
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = ENHANCED
+    data.PixelData = b"".join(item.PixelData for item in reversed(slices))
+    data.NumberOfFrames = len(slices)
+    shared, plane, measures = Dataset(), Dataset(), Dataset()
+    plane.ImageOrientationPatient = data.ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = data.PixelSpacing, data.SliceThickness
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [plane], [measures]
+    frames = []
+    for item in reversed(slices):
+        frame, place, scale = Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient = item.ImagePositionPatient
+        scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = 2.0, 0.0, "US"
+        frame.PlanePositionSequence, frame.PixelValueTransformationSequence = [place], [scale]
+        frames.append(frame)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(data, name)
+    data.SharedFunctionalGroupsSequence, data.PerFrameFunctionalGroupsSequence = [shared], frames
+    for path in paths:
+        path.unlink()
+    data.save_as(folder / "multi.dcm", enforce_file_format=True)
+    return folder / "multi.dcm"

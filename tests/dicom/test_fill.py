@@ -19,7 +19,19 @@ def test_a_dicom_study_is_filled_on_its_own_grid(build, cli, tiny_weights):
     for number, contrast in enumerate(THREE, 1):
         study = build(contrast, number=number).parent
     before = tree(study)
-    done = cli("fill", study, "--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu")
+    words = [
+        "fill",
+        study,
+        "--missing",
+        "flair",
+        "--weights",
+        tiny_weights[FLAIR],
+        "--format",
+        "nifti",
+        "--device",
+        "cpu",
+    ]
+    done = cli(*words)
     assert done.returncode == 0, done.stderr
     made = study / "study_flair.nii.gz"
     assert done.stdout.split() == [str(made)]
@@ -27,7 +39,7 @@ def test_a_dicom_study_is_filled_on_its_own_grid(build, cli, tiny_weights):
     np.testing.assert_allclose(image.affine, grid.affine, atol=1e-4)
     assert image.shape == grid.shape
     assert {name: content for name, content in tree(study).items() if name in before} == before
-    again = cli("fill", study, "--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu")
+    again = cli(*words)
     assert again.returncode == 0, again.stderr
     assert "already" in again.stderr or "skipped" in again.stderr
 
@@ -48,10 +60,23 @@ def test_no_tag_value_is_told_anywhere(build, cli, tiny_weights, tmp_path):
 
     for number, contrast in enumerate(THREE, 1):
         study = build(contrast, change=marked, number=number).parent
+    words = ["--weights", tiny_weights[FLAIR], "--device", "cpu"]
     runs = [
         cli("scan", study),
         cli("scan", study, "--json"),
-        cli("fill", study, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json", "--debug"),
+        cli("fill", study, *words, "--json", "--debug"),
+        cli(
+            "fill",
+            study,
+            "--weights",
+            tiny_weights[FLAIR],
+            "--device",
+            "cpu",
+            "--format",
+            "nifti",
+            "--out",
+            study / "o",
+        ),
         cli("fill", study, "--missing", "ct", "--debug"),
         cli("fill", study, "--t1", study / "absent", "--debug"),
     ]
@@ -59,7 +84,8 @@ def test_no_tag_value_is_told_anywhere(build, cli, tiny_weights, tmp_path):
     for name, content in tree(study).items():
         if not name.endswith(".dcm"):
             told += name + content.decode("latin-1")
-    assert (study / "study_flair.json").exists()
+    assert (study / "o" / "study" / "study_flair.json").exists()
+    assert (study / "mrimpute_flair.json").exists()
     found = [word for word in CANARIES if re.search(word, told)]
     assert not found
     assert json.loads(runs[1].stdout)["inputs"]

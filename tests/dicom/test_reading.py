@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -21,7 +20,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, MrimputeError, StudyAmbiguous, StudyRefused
 from mrimpute.study import find_series
 from tests.conftest import head_voxels, tree
-from tests.dicom.conftest import ENHANCED, GAP, ROTATION, SPACING, slice_of
+from tests.dicom.conftest import GAP, ROTATION, SPACING, enhance
 
 T1, T2 = Contrast.T1, Contrast.T2
 
@@ -361,32 +360,11 @@ def test_two_series_in_one_folder_are_two(build):
     assert study.present == (T1, T2)
 
 
-def test_an_enhanced_multi_frame_file_is_read(tmp_path):
-    uids = {"study": generate_uid(), "series": generate_uid(), "space": generate_uid()}
-    slices = [slice_of(T1, index, uids) for index in range(9)]
-    data = slices[0]
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = ENHANCED
-    data.PixelData = b"".join(item.PixelData for item in reversed(slices))
-    data.NumberOfFrames = 9
-    shared, frames = Dataset(), []
-    plane, measures = Dataset(), Dataset()
-    plane.ImageOrientationPatient = data.ImageOrientationPatient
-    measures.PixelSpacing, measures.SliceThickness = data.PixelSpacing, GAP
-    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = Sequence([plane]), Sequence([measures])
-    for item in reversed(slices):
-        frame, place, scale = Dataset(), Dataset(), Dataset()
-        place.ImagePositionPatient = item.ImagePositionPatient
-        scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = 2.0, 1.0, "US"
-        frame.PlanePositionSequence, frame.PixelValueTransformationSequence = Sequence([place]), Sequence([scale])
-        frames.append(frame)
-    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
-        if name in data:
-            delattr(data, name)
-    data.SharedFunctionalGroupsSequence, data.PerFrameFunctionalGroupsSequence = Sequence([shared]), Sequence(frames)
-    (tmp_path / "study").mkdir()
-    data.save_as(tmp_path / "study" / "multi.dcm", enforce_file_format=True)
-    volume = find_series(tmp_path / "study").get(T1).read()
-    np.testing.assert_allclose(volume.voxels, head_voxels(T1, (40, 48, 9)) * 2.0 + 1.0)
+def test_an_enhanced_multi_frame_file_is_read(build):
+    folder = build()
+    enhance(folder)
+    volume = find_series(folder.parent).get(T1).read()
+    assert np.array_equal(volume.voxels, head_voxels(T1, (40, 48, 9)) * 2.0)
     np.testing.assert_allclose(volume.grid.affine, expected_affine(), atol=1e-6)
 
 
