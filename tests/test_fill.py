@@ -51,7 +51,7 @@ def test_the_sidecar_tells_what_made_it(make_study, options, tiny_weights):
     assert [source["contrast"] for source in sidecar["Sources"]] == ["t1", "t1c", "t2"]
     assert all(len(source["sha256"]) == 64 for source in sidecar["Sources"])
     assert sidecar["fingerprint"]["sampler"] == "ddim"
-    assert sidecar["fingerprint"]["steps"] == 2
+    assert sidecar["fingerprint"]["steps"] == 1
     assert sidecar["checkpoint"]["sha256"] == output.fingerprint.checkpoint_sha256
     assert sidecar["image"]["sha256"] == output.sha256
     scale = sidecar["intensity"]["one"]

@@ -104,7 +104,7 @@ def output_note(output: Output, seconds: float) -> str:
         return f"{output.path} is there already, made by the same recipe; skipped"
     return (
         f"{output.path}: synthetic {output.target} by {output.checkpoint.name} "
-        f"({made.sampler}, {made.steps} steps, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
+        f"({made.sampler}, {made.steps} step{'s'[: made.steps - 1]}, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
     )
 
 

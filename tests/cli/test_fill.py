@@ -54,7 +54,7 @@ def test_json_is_one_object_per_study(cli, make_study, weights):
     assert record["outputs"][0]["synthetic"] is True
     assert record["outputs"][0]["path"].endswith("a-t2f.nii.gz")
     assert record["inputs"][0]["sha256"]
-    assert record["recipe"]["steps"] == record["outputs"][0]["recipe"]["steps"] == 2
+    assert record["recipe"]["steps"] == record["outputs"][0]["recipe"]["steps"] == 1
     assert [check["ok"] for check in record["checks"]] == [True, True]
     assert record["error"] is None
 

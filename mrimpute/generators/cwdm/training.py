@@ -39,7 +39,7 @@ from mrimpute.training.state import (
 from mrimpute.training.world import World
 
 LADDER_STEPS = 1000
-DEFAULT_DDIM_STEPS = 2
+DEFAULT_DDIM_STEPS = 1
 
 Report = Callable[[int, float, float | None], None]
 """Called with (step, mean loss since the last call, brain PSNR in dB of the validation studies)."""
