@@ -76,7 +76,7 @@ BROKEN = {
     "unknown contrast": ('target = "flair"', 'target = "flare"', "target"),
     "target among sources": ('target = "flair"', 'target = "t1"', "must all differ"),
     "no licence": ("licence =", "license =", "about"),
-    "no steps": ("steps = 2", "steps = 0", "sampling.steps"),
+    "no steps": ("\nsteps = 1\n", "\nsteps = 0\n", "sampling.steps"),
     "not TOML": ("[network]", "[network", "cannot read"),
     "impossible orientation": ('"LPS"', '"LPX"', "inputs.orientation"),
 }

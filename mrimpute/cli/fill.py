@@ -286,7 +286,7 @@ class _Bar:
             return
         if self._bar is None:
             self._bar = self._drawn()
-            self._bar.add_task("")
+            self._bar.add_task(what, total=total)
         self._bar.update(self._bar.task_ids[0], description=what, completed=done, total=total)
 
     def close(self) -> None:

@@ -100,11 +100,12 @@ def plan_text(plan: Plan) -> str:
 def output_note(output: Output, seconds: float) -> str:
     """Return the line on stderr about one image."""
     made = output.fingerprint
+    steps = "1 step" if made.steps == 1 else f"{made.steps} steps"
     if output.skipped:
         return f"{output.path} is there already, made by the same recipe; skipped"
     return (
         f"{output.path}: synthetic {output.target} by {output.checkpoint.name} "
-        f"({made.sampler}, {made.steps} step{'s'[: made.steps - 1]}, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
+        f"({made.sampler}, {steps}, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
     )
 
 

@@ -380,8 +380,8 @@ def test_on_a_terminal_a_bar_is_drawn_and_stdout_still_holds_results_only(make_s
     os.close(master)
     assert process.returncode == 0
     assert out == f"{folder / 'case-t2f.nii.gz'}\n"
-    assert "step 2/2" in shown
-    assert shown.index("step 2/2") < shown.index("not for diagnosis")
+    assert "step 1/1" in shown
+    assert shown.index("step 1/1") < shown.index("not for diagnosis")
     assert "\x1b[2Kmrimpute: " in shown.replace("\r", "").replace("\x1b[1A", "")  # the bar's line is cleared first
 
 
