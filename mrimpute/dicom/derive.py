@@ -180,7 +180,7 @@ def _common(derivation: Derivation, stored: Any, source: Any, instance: str, sop
     data.BurnedInAnnotation = "NO"
     data.LossyImageCompression = "00"
     data.ContributingEquipmentSequence = _equipment(derivation, source)
-    data.ReferencedSeriesSequence = _all_sources(derivation)
+    data.ReferencedSeriesSequence = _all_sources(derivation, "ReferencedInstanceSequence")
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
     data.Columns, data.Rows = stored.shape[:2]
@@ -329,8 +329,18 @@ def _equipment(derivation: Derivation, source: Any) -> list[Any]:
     return [scanner, maker] if scanner.Manufacturer else [maker]
 
 
-def _all_sources(derivation: Derivation) -> list[Any]:
-    """Return every slice of every source, by series."""
+def _evidence(derivation: Derivation) -> list[Any]:
+    """Return every source by study and series, as enhanced objects want it."""
+    from pydicom.dataset import Dataset
+
+    study = Dataset()
+    study.StudyInstanceUID = _header(derivation.reference.slices[0]).StudyInstanceUID
+    study.ReferencedSeriesSequence = _all_sources(derivation, "ReferencedSOPSequence")
+    return [study]
+
+
+def _all_sources(derivation: Derivation, keyword: str) -> list[Any]:
+    """Return every slice of every source by series, the slices in the sequence of that name."""
     from pydicom.dataset import Dataset
 
     listed = []
@@ -338,26 +348,9 @@ def _all_sources(derivation: Derivation) -> list[Any]:
         entry = Dataset()
         entry.SeriesInstanceUID = series.slices[0].series
         instances = dict.fromkeys((_sop_class(series), item.instance) for item in series.slices)
-        entry.ReferencedInstanceSequence = [_reference(*instance) for instance in instances]
+        setattr(entry, keyword, [_reference(*instance) for instance in instances])
         listed.append(entry)
     return listed
-
-
-def _evidence(derivation: Derivation) -> list[Any]:
-    """Return every source by study and series, as enhanced objects want it."""
-    from pydicom.dataset import Dataset
-
-    study = Dataset()
-    study.StudyInstanceUID = _header(derivation.reference.slices[0]).StudyInstanceUID
-    series = []
-    for one in derivation.sources.values():
-        entry = Dataset()
-        entry.SeriesInstanceUID = one.slices[0].series
-        instances = dict.fromkeys((_sop_class(one), item.instance) for item in one.slices)
-        entry.ReferencedSOPSequence = [_reference(*instance) for instance in instances]
-        series.append(entry)
-    study.ReferencedSeriesSequence = series
-    return [study]
 
 
 def _sources_of(position: FloatArray, derivation: Derivation) -> list[Any]:

@@ -15,8 +15,9 @@ import torch
 from mrimpute import device
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.step import Sampler
+from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.generator import CwdmGenerator, sampling_ladder
-from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.geometry import BRATS_WINDOW
 from mrimpute.prepare import Prepared
 
@@ -27,7 +28,7 @@ def main() -> None:
     device.configure(None)
     where = device.choose_device("auto")
     torch.manual_seed(0)
-    network = WaveletUNet(NetworkConfig()).eval().requires_grad_(False)
+    network = Denoiser(NetworkConfig()).eval().requires_grad_(False)
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
