@@ -3,14 +3,16 @@
 Rules and figures: research/usability.md section 3.2, steps 2 and 5. Times are milliseconds.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mrimpute.contrasts import Contrast
 
-AGENT_DENIED = ("no", "none", "nil", "pre", "without")
-"""What stands in an agent's field where none was given."""
+_AGENT_DENIED = re.compile(
+    r"(no|none|nil|nein|non|n|na|n/a|0|pre|without|w/o|ohne|sans|not given|no contrast|kein\w*)([ :,.-].*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class Evidence:
 
 
 def physics_evidence(
-    echo: float | None, repetition: float | None, inversion: float | None, gradient: bool
+    echo: float | None, repetition: float | None, inversion: float | None, gradient: bool, inverted: bool = False
 ) -> Evidence | None:
     """Judge a series by its times.
 
     Args:
         echo, repetition, inversion: TE, TR and TI in ms, None where unknown.
         gradient: whether it is a gradient-echo sequence.
+        inverted: whether it is an inversion recovery, also where no TI is recorded.
 
     Returns:
         The evidence, or None where the times do not decide.
@@ -51,6 +54,8 @@ def physics_evidence(
             return Evidence(Contrast.T1, f"T1-FLAIR ({times})", 0.85)
         if 300 <= inversion < 1500 and gradient:
             return Evidence(Contrast.T1, f"prepared gradient echo ({times})", 0.95)
+        if 300 <= inversion < 1500 and echo < 40:
+            return Evidence(Contrast.T1, f"inversion recovery, medium TI ({times})", 0.85)
         if inversion < 300:
             return Evidence(None, f"fat suppression by inversion, STIR ({times})", 0.9)
         return None
@@ -59,6 +64,8 @@ def physics_evidence(
         if echo < 10:
             return Evidence(Contrast.T1, f"gradient echo, short TE ({times})", 0.85)
         return Evidence(None, f"T2*-weighted gradient echo ({times})", 0.8) if echo >= 15 else None
+    if inverted:
+        return None
     if repetition < 1200 and echo <= 30:
         return Evidence(Contrast.T1, f"spin echo, short TR and TE ({times})", 0.85)
     if repetition > 2000 and echo >= 60:
@@ -83,7 +90,12 @@ def sidecar_evidence(sidecar: Mapping[str, Any]) -> Evidence | None:
 def names_agent(sidecar: Mapping[str, Any]) -> bool:
     """Tell whether a sidecar names a contrast agent that was given."""
     agent = str(sidecar.get("ContrastBolusIngredient") or sidecar.get("ContrastBolusAgent") or "").strip()
-    return bool(agent) and agent.lower() not in AGENT_DENIED
+    return bool(agent) and not denies_agent(agent)
+
+
+def denies_agent(agent: str) -> bool:
+    """Tell whether what stands in an agent's field says that none was given."""
+    return _AGENT_DENIED.fullmatch(agent.strip().lower()) is not None
 
 
 def compatible(one: Contrast, other: Contrast) -> bool:

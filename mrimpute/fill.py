@@ -16,7 +16,7 @@ from mrimpute import device, hub, io, provenance, write
 from mrimpute.contrasts import Contrast
 from mrimpute.dicom import derive
 from mrimpute.dicom.pixels import reads_back
-from mrimpute.errors import MrimputeError, OutputRefused, UsageError
+from mrimpute.errors import MrimputeError, OutputRefused, StudyRefused, UsageError
 from mrimpute.io import nifti
 from mrimpute.layout import Layout, check_complete
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
@@ -125,7 +125,7 @@ class Output:
         fingerprint: what decided its voxels.
         checkpoint: the weights.
         reference: contrast of the source whose grid it has (None where skipped).
-        one: grey value that the network's 1 became (None where skipped).
+        zero, one: grey values that the network's 0 and 1 became (None where skipped).
         checks: what was measured on the written image.
     """
 
@@ -136,6 +136,7 @@ class Output:
     fingerprint: Fingerprint
     checkpoint: Checkpoint
     reference: Contrast | None = None
+    zero: float | None = None
     one: float | None = None
     checks: tuple[Check, ...] = ()
 
@@ -200,6 +201,12 @@ class Engine:
         outcome.settings = read_settings(folder)
         outcome.warnings += [warning for series in outcome.study.series for warning in series.warnings]
         outcome.plan = make_plan(outcome.study, missing, self.options.generator)
+        for job in outcome.plan.jobs:
+            outcome.warnings += [
+                f"{item.path} may be an acquired {job.target}, but is set aside: {item.reason}"
+                for item in outcome.study.set_aside
+                if item.likely is job.target
+            ]
         return outcome.plan
 
     def read(self, plan: Plan, outcome: Outcome) -> Sources:
@@ -218,6 +225,12 @@ class Engine:
             self._claim([place.image], plan.study)
             write.check_room(place, max(prod(plan.study.get(contrast).grid.shape) for contrast in job.sources))
         needed = dict.fromkeys(contrast for job in plan.jobs for contrast in job.sources)
+        spaces = {series.dicom.slices[0].space for c in needed if (series := plan.study.get(c)).dicom}
+        if len(spaces - {""}) > 1:
+            raise StudyRefused(
+                f"the series of {plan.study.folder} have different frames of reference: positions do not compare",
+                "register them first and give NIfTI",
+            )
         with device.memory_errors():
             volumes = {contrast: plan.study.get(contrast).read() for contrast in needed}
         outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
@@ -303,7 +316,7 @@ class Engine:
         checks = _check(place.image, unit, ready.recipe)
         outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
         return Output(
-            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks
+            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, zero, one, checks
         )
 
     def _as_dicom(self, study: Study) -> bool:
@@ -362,7 +375,7 @@ class Engine:
         checks = (Check("share of the head that is black", float(np.mean(unit[ready.recipe.head] == 0)), BLACK_LIMIT),)
         outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
         return Output(
-            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, one, checks
+            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, 0.0, one, checks
         )
 
     def _checkpoint(self, job: Job, outcome: Outcome) -> Checkpoint:
@@ -395,7 +408,7 @@ class Engine:
         """Return the loaded generator, keeping it for the next study of the same kind."""
         room = import_module(f"mrimpute.generators.{checkpoint.record.generator}.generator")
         where = device.choose_device(self.options.device)
-        device.require_memory(room.memory_needed(checkpoint, window), where)
+        device.require_memory(room.memory_needed(checkpoint, window, where), where)
         if self._loaded is None or self._loaded[0] != checkpoint:
             device.configure(self.options.threads)
             dtype = device.choose_dtype(self.options.precision)

@@ -68,7 +68,8 @@ def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> 
 
 
 def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Tell whether an image was made by mrimpute: by its `descrip` field or by its sidecar.
+    """Tell whether an image was made by mrimpute: by its `descrip` field or by its sidecar, ours or
+    the one that dcm2niix writes of our DICOM series.
 
     Raises:
         StudyAmbiguous: a sidecar of mrimpute names this file, but describes another image.
@@ -79,6 +80,9 @@ def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
         header = None
     if header is not None and bytes(header["descrip"].item()).startswith(DESCRIPTION_MARK.encode()):
         return True
+    told = [sidecar.get("SeriesDescription"), sidecar.get("ManufacturersModelName"), sidecar.get("ImageType")]
+    if any(word in str(value).upper() for value in told for word in (DESCRIPTION_MARK, "MRIMPUTE")):
+        return True  # a DICOM series of ours, converted
     image = sidecar.get("image")
     if sidecar.get("schema") != SIDECAR_SCHEMA or not isinstance(image, dict) or image.get("file") != path.name:
         return False

@@ -71,6 +71,9 @@ class InputSpec(_Table):
             raise ValueError("window and slices exclude each other")
         if bool(self.clip_quantiles) == bool(self.mean_to):
             raise ValueError("either clip_quantiles or mean_to must be given")
+        pairs = [*self.ranges.values(), *([self.clip_quantiles] if self.clip_quantiles else [])]
+        if any(low >= high for low, high in pairs):
+            raise ValueError("quantiles and ranges must rise")
         return self
 
     @property
@@ -157,6 +160,8 @@ class Record(_Table):
             raise ValueError("a checkpoint of origin 'file' needs where it is published")
         if self.target in self.sources or len(set(self.sources)) < len(self.sources):
             raise ValueError("sources and target must all differ")
+        if self.inputs.mean_to and not set(self.sources) <= self.inputs.mean_to.keys() | self.inputs.ranges.keys():
+            raise ValueError("inputs.mean_to must name every source")
         return self
 
 

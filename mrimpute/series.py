@@ -60,11 +60,13 @@ class NotUsed:
         path: the file.
         reason: why it is not used.
         recognised: whether something says what it is; otherwise nothing identifies it.
+        likely: the contrast that it would be, but for the reason.
     """
 
     path: Path
     reason: str
     recognised: bool = True
+    likely: Contrast | None = None
 
 
 @dataclass(frozen=True)

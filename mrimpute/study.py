@@ -66,6 +66,7 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     if not paths:
         wanted = ", ".join(io.IMAGE_SUFFIXES)
         raise StudyRefused(f"no image in {folder} (looked for {wanted} and DICOM)", "give the folder of one study")
+    beside = bool(acquired) and holds_dicom(folder)
     channels = nnunet_channels(folder, [path for path in paths if path.resolve() not in by_resolved], bool(chosen))
 
     found: list[Series] = []
@@ -92,6 +93,9 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     series, twins = _one_each(found, set(overrides))
     _check_one_case(folder, [item for item in series if item.contrast not in overrides])
     name, naming = _names(folder, series, channels)
+    if beside and series:
+        note = f"{folder} holds DICOM files too, which were not looked at: NIfTI comes first"
+        series = (replace(series[0], warnings=(*series[0].warnings, note)), *series[1:])
     return Study(folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
 
 

@@ -279,8 +279,13 @@ def content_sha256(path: Path) -> str:
 
 
 def _ours(place: Place) -> bool:
-    """Tell whether what stands at a place was made by mrimpute."""
-    return bool(read_sidecar(place.sidecar)) if place.image.is_dir() else is_synthetic(place.image, {})
+    """Tell whether what stands at a place was made by mrimpute: of a folder, every byte of it."""
+    if not place.image.is_dir():
+        return is_synthetic(place.image, {})
+    image = read_sidecar(place.sidecar).get("image", {})
+    if not image or any(not item.is_file() for item in place.image.iterdir()):
+        return False
+    return content_sha256(place.image) in (image.get("sha256"), image.get("replaces"))
 
 
 def _remove(part: Path) -> None:

@@ -310,10 +310,21 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
         grid_of=output.reference,
         sha256=output.sha256,
         intensity=IntensityRecord.model_validate(
-            {"scale": options.intensity, "low": 0.0, "high": output.one, "from": _SCALE_FROM[options.intensity]}
+            {
+                "scale": options.intensity,
+                "low": output.zero or 0.0,
+                "high": output.one,
+                "from": _scale_from(output, options),
+            }
         ),
         recipe=_recipe_record(output),
     )
+
+
+def _scale_from(output: Output, options: Options) -> str:
+    if output.target in output.checkpoint.record.inputs.ranges and options.intensity == "study":
+        return "the checkpoint's range in Hounsfield units"
+    return _SCALE_FROM[options.intensity]
 
 
 def _recipe_record(output: Output) -> RecipeRecord:

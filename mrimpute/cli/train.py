@@ -57,7 +57,7 @@ def cwdm(
 
     With several GPUs: torchrun --nproc-per-node N -m mrimpute train cwdm …
     """
-    from mrimpute.device import choose_device, configure
+    from mrimpute.device import choose_device, configure, memory_errors
     from mrimpute.generators.cwdm import training
     from mrimpute.generators.cwdm.network import NetworkConfig
     from mrimpute.training.augment import Augmentation
@@ -94,7 +94,7 @@ def cwdm(
         seed=seed,
     )
     configure(threads)
-    with join_world(choose_device(device)) as (world, where):
+    with memory_errors(), join_world(choose_device(device)) as (world, where):
         cases = load_cases(studies, plan.contrasts, plan.inputs)
         held_out = load_cases(validate or [], plan.contrasts, plan.inputs) if world.leads else []
         training.train(plan, cases, out, where, _report, save_every, held_out, world)
@@ -147,7 +147,7 @@ def syndiff(
     debug: common.Debug = False,
 ) -> None:
     """Train SynDiff: one contrast to another and back. Defaults are the authors' (weeks on a GPU)."""
-    from mrimpute.device import choose_device, configure
+    from mrimpute.device import choose_device, configure, memory_errors
     from mrimpute.generators.syndiff import training
     from mrimpute.generators.syndiff.network import NetworkConfig
     from mrimpute.training.augment import Augmentation
@@ -187,9 +187,11 @@ def syndiff(
     )
     where = choose_device(device)
     configure(threads)
-    data = training.load_set(studies, plan)
-    held_out = load_cases(validate or [], (plan.first, plan.second), plan.inputs)
-    for folder in training.train(plan, data, out, where, _report_losses, save_every, held_out):
+    with memory_errors():
+        data = training.load_set(studies, plan)
+        held_out = load_cases(validate or [], (plan.first, plan.second), plan.inputs)
+        made = training.train(plan, data, out, where, _report_losses, save_every, held_out)
+    for folder in made:
         typer.echo(folder)
 
 

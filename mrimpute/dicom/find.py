@@ -6,7 +6,7 @@ from pathlib import Path
 from mrimpute.contrasts import Contrast
 from mrimpute.dicom.headers import Facts, read_headers
 from mrimpute.dicom.identify import agent_evidence, agent_tells, evidence, set_aside
-from mrimpute.dicom.series import LEAST_SLICES, Broken, DicomSeries, assemble
+from mrimpute.dicom.series import LEAST_SLICES, Broken, DicomSeries, assemble, parallel
 from mrimpute.errors import StudyAmbiguous, StudyRefused, UsageError
 from mrimpute.evidence import Evidence
 from mrimpute.naming import make_naming
@@ -47,12 +47,21 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
         outcome = _judged(group, users.get(id(group)), tells)
         if isinstance(outcome, NotUsed):
             (aside if outcome.recognised else unidentified).append(outcome)
-        elif isinstance(group, Broken):
-            broken.append((agreed(group.path, list(outcome)), group))
-        else:
+            continue
+        try:
             contrast = agreed(group.path, list(outcome))
+        except StudyAmbiguous:
+            if not {item.contrast for item in outcome} <= overrides.keys():
+                raise
+            aside.append(NotUsed(group.path, "its contrasts were named by the user"))
+            continue
+        if isinstance(group, Broken):
+            broken.append((contrast, group))
+        else:
             series.append(Series(contrast, group.path, tuple(outcome), group.grid, dicom=group))
     kept, left = _one_each(series, set(overrides))
+    _check_one_visit(folder, kept)
+    _check_whole(kept, groups)
     for contrast, group in broken:
         if contrast not in {item.contrast for item in kept}:
             raise StudyRefused(
@@ -61,8 +70,48 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
             )
         left.append(NotUsed(group.path, f"{group.defect.seen}; another {contrast} is there"))
     name = folder.resolve().name or "study"
-    highest = max((group.facts.number for group in groups), default=0)
+    highest = max((group.facts.number for group in groups if not group.facts.synthetic), default=0)
     return Study(folder, name, tuple(kept), make_naming(name, []), tuple(aside + left), tuple(unidentified), highest)
+
+
+def _check_one_visit(folder: Path, series: Sequence[Series]) -> None:
+    """Refuse series of different patients or studies.
+
+    Raises:
+        StudyAmbiguous: headers tell of more than one.
+    """
+    firsts = [item.dicom.slices[0] for item in series if item.dicom]
+    for what, told in (
+        ("patients", {item.patient for item in firsts}),
+        ("studies", {item.study for item in firsts}),
+    ):
+        if len(told) > 1:
+            raise StudyAmbiguous(f"{folder} holds DICOM series of {len(told)} {what}", "give one study at a time")
+
+
+def _check_whole(series: Sequence[Series], groups: Sequence[DicomSeries | Broken]) -> None:
+    """Refuse a series some of whose slices do not fit with the rest, so that none is lost silently.
+
+    Raises:
+        StudyRefused: a few slices of the same series and size stand apart without being another kind.
+    """
+    for item in series:
+        whole = item.dicom
+        assert whole is not None
+        first = whole.slices[0]
+        for group in groups:
+            other = group.slices[0]
+            alike = (other.series, other.rows, other.columns) == (first.series, first.rows, first.columns)
+            fragment = isinstance(group, Broken) or len(group.slices) < LEAST_SLICES
+            if group is whole or not alike or not fragment or not parallel(first, other):
+                continue
+            if set_aside(group.facts, LEAST_SLICES, LEAST_SLICES) is None:
+                seen = group.defect.seen if isinstance(group, Broken) else "another echo time or Image Type"
+                where = f"{item.contrast} in {item.path.parent}"
+                raise StudyRefused(
+                    f"{where}: {len(group.slices)} slices of the series do not fit: {seen}",
+                    "export the series again, or move those files away",
+                )
 
 
 def _named(
@@ -93,7 +142,8 @@ def _judged(group: DicomSeries | Broken, user: Contrast | None, tells: bool) -> 
             raise StudyRefused(f"--{user} {group.path}: {group.defect.seen}", group.defect.remedy)
         return [Evidence(user, f"named by the user with --{user}", 1.0)]
     if reason := set_aside(facts, len(group.slices), LEAST_SLICES):
-        return NotUsed(group.path, reason)
+        likely = next((item.contrast for item in evidence(facts)), None) if not facts.synthetic else None
+        return NotUsed(group.path, reason, likely=likely)
     items = evidence(facts)
     if no_source := next((item for item in items if item.contrast is None), None):
         return NotUsed(group.path, no_source.reason)
@@ -129,6 +179,11 @@ def _one_each(series: list[Series], overruled: set[Contrast]) -> tuple[list[Seri
             if contrast in overruled:
                 left.append(NotUsed(other.path, f"overruled by --{contrast}"))
                 continue
+            if contrast is Contrast.T1 and not any(item.contrast is Contrast.T1C for item in series):
+                raise StudyAmbiguous(
+                    f"t1 found twice ({best.path}, {other.path}), and nothing tells which one has a contrast agent",
+                    f"name them with --t1 {best.path} and --t1c PATH",
+                )
             reason = _why_better(best, other)
             if reason is None and (reason := _why_better(other, best)) is not None:
                 best, other = other, best
@@ -156,7 +211,13 @@ def _why_better(one: Series, other: Series) -> str | None:
     original, original_other = ("ORIGINAL" in facts.image_type[:1] for facts in (first, second))
     if original != original_other:
         return "the original" if original else None
-    if first.words == second.words and first.time and second.time and first.time != second.time:
+    if (
+        one.contrast is not Contrast.T1
+        and first.words == second.words
+        and first.time
+        and second.time
+        and first.time != second.time
+    ):
         return "a later repeat" if first.time > second.time else None
     return None
 

@@ -3,7 +3,9 @@
 No text of a tag leaves this package: identification turns it into words of our own.
 """
 
+import hashlib
 import os
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -83,7 +85,8 @@ class Slice:
     Attributes:
         file: where it lies.
         frame: index in a multi-frame file, None for a single-frame one.
-        series, space, instance: UIDs of series, frame of reference and instance.
+        study, series, space, instance: UIDs of study, series, frame of reference and instance.
+        patient: digest of what names the patient.
         facts: how it came to be.
         rows, columns: pixels.
         geometry: position (3), row and column direction (6), spacing between rows and between
@@ -94,6 +97,8 @@ class Slice:
 
     file: Path
     frame: int | None
+    study: str = field(repr=False)
+    patient: str = field(repr=False)
     series: str = field(repr=False)
     space: str = field(repr=False)
     instance: str = field(repr=False)
@@ -204,7 +209,7 @@ def _looks_like_dicom(path: Path) -> bool:
         with path.open("rb") as file:
             start = file.read(PREAMBLE + 4)
     except OSError:
-        return False
+        return True  # reading it will tell why not
     return start[PREAMBLE:] == b"DICM" or (not path.suffix and start[:2] in BARE_STARTS and start[4:6].isalpha())
 
 
@@ -217,15 +222,22 @@ def _read(path: Path) -> list[Slice]:
     data = dcmread(path, stop_before_pixels=True, force=True)
     if "SOPClassUID" not in data:
         raise Defect("no DICOM object")
-    if "Rows" not in data:
-        return []
     family = MR_CLASSES.get(str(data.SOPClassUID), "")
+    if "Rows" not in data:
+        if family:
+            raise Defect("an MR image without its size")
+        return []
+    if family and not (data.get("StudyInstanceUID") and data.get("SeriesInstanceUID")):
+        raise Defect("an MR image without study or series UID")
     shared = _first(data, "SharedFunctionalGroupsSequence")
     frames = list(data.get("PerFrameFunctionalGroupsSequence") or [])
     if not frames:
         if int(data.get("NumberOfFrames") or 1) > 1:
             return [_slice(path, data, None, [data], "")]
         return [_slice(path, data, None, [data], family)]
+    stated = int(data.get("NumberOfFrames") or 0)
+    if stated != len(frames):
+        raise Defect(f"{len(frames)} frames described where {stated} are stored")
     return [_slice(path, data, index, [frame, shared, data], family) for index, frame in enumerate(frames)]
 
 
@@ -242,6 +254,8 @@ def _slice(path: Path, data: Any, frame: int | None, groups: list[Any], family: 
     return Slice(
         file=path,
         frame=frame,
+        study=str(data.get("StudyInstanceUID", "")),
+        patient=_digest(*(_text(data.get(name)) for name in ("PatientID", "PatientName", "PatientBirthDate"))),
         series=str(data.get("SeriesInstanceUID", "")),
         space=str(data.get("FrameOfReferenceUID", "")),
         instance=str(data.get("SOPInstanceUID", "")),
@@ -310,6 +324,8 @@ def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
             for keyword in ("ContrastBolusVolume", "ContrastBolusRoute", "ContrastBolusStartTime")
         ),
         synthetic=_text(data.get("SyntheticData")).upper() == "YES"
+        or _text(data.get("ManufacturerModelName")) == "mrimpute"
+        or _SYNTHETIC.search(_text(data.get("SeriesDescription")).lower()) is not None
         or any("SYNTHETIC" in _text(item).upper() for item in _listed(image_type))
         or any(
             _text(_first(_first(item, "PurposeOfReferenceCodeSequence"), "CodeValue", plain=True)) == "109100"
@@ -323,6 +339,8 @@ def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
     )
 
 
+_SYNTHETIC = re.compile(r"synthetic|\bsyn ?mr\b|symri|\bmagic\b")
+"""Descriptions of images that scanners compute from maps."""
 _PULSE_GROUPS = ("MRTimingAndRelatedParametersSequence", "MRModifierSequence", "MREchoSequence")
 
 
@@ -353,6 +371,10 @@ def _first(data: Any, keyword: str, plain: bool = False) -> Any:
     if plain or value is None:
         return value
     return value[0] if len(value) else None
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode("utf-8", "replace")).hexdigest()
 
 
 def _listed(value: Any) -> list[Any]:

@@ -5,10 +5,11 @@ Reasons are told in words of our own: what matched, never what the tag says.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mrimpute.contrasts import Contrast
 from mrimpute.dicom.headers import Facts
-from mrimpute.evidence import AGENT_DENIED, Evidence, physics_evidence
+from mrimpute.evidence import Evidence, denies_agent, physics_evidence
 
 _DERIVED = {
     "MIP": "a projection",
@@ -50,37 +51,43 @@ _KINDS = {
 """Values of Image Type of acquisitions that are no source."""
 
 _NO_SOURCE = (
-    (r"local[iy]|scout|survey|3 plane|3plane|aahead|plan scan", "a localizer"),
+    (r"local[iy]|scout|survey|3 ?plane|aahead|plan scan", "a localizer"),
     (r"\bdwi\b|\bdti\b|diffusion|\badc\b|\btrace|\bep2d diff", "diffusion"),
-    (r"\bperf|\basl\b|\bpcasl\b|\bdsc\b|\bdce\b|\bcbf\b|\brelcbf\b", "perfusion"),
+    (r"(?<!post )(?<!after )(?<!nach )\bperf|\basl\b|\bpcasl\b|\bdsc\b|\bdce\b|cbf\b", "perfusion"),
     (r"\bbold\b|\bfmri\b|resting", "functional"),
-    (r"\bswi\b|swan\b|\bgre field|field ?map|\bb0 ?map|\bb1 ?map", "susceptibility or field map"),
+    (r"\bswi\b|swan\b|\bgre field|field ?map|\bb[01] ?map|t2(\*| ?star)", "susceptibility or field map"),
+    (r"\bmap(s|ping)?\b", "a map"),
     (r"\btof\b|angio|\bmra\b|\bmrv\b|venogra", "angiography"),
-    (r"\bmip\b|\bmpr\b|\bmnip\b|screen|\bsub(traction)?\b", "a reformatted or computed copy"),
+    (r"\bmip\b|\bmnip\b|screen ?(save|shot|cap)|\bsub(traction)?\b", "a computed copy"),
     (r"\bstir\b", "fat suppression by inversion (STIR)"),
 )
-"""Words of descriptions that tell what is no source, after _normalised."""
+"""Words of descriptions and sequence names that tell what is no source, after _normalised."""
 
 _VENDOR = (
-    (r"spcir|\btir|dark ?fluid|cube ?t2 ?flair|\*?tse.*ir\b", Contrast.FLAIR),
-    (r"\btfl|mp ?2? ?rage|bravo|\bffe\b|\btfe\b|flash|spgr|\bvibe\b|\bfspgr\b", Contrast.T1),
+    (r"spcir|\btir|dark ?fluid|cube ?t2 ?flair", Contrast.FLAIR),
+    (r"\btfl|mp ?2? ?rage|bravo|\bffe\b|\btfe\b|flash|spgr|\bvibe\b", Contrast.T1),
     (r"\bspc|tse vfl|\bcube\b|\bvista\b", Contrast.T2),
 )
-"""Sequence names of the vendors; the first that matches counts."""
+"""Sequence names of the vendors; the first that matches counts, where the times are silent."""
 
 _DESCRIBED = (
-    (r"t1 ?(w )?(tse |se )?flair", Contrast.T1),
+    (r"t1.*(flair|tirm|dark ?fluid)|(flair|tirm|dark ?fluid).*t1", Contrast.T1),
     (r"flair|dark ?fluid|\btirm\b", Contrast.FLAIR),
     (r"\bt1|mp ?2? ?rage|bravo|\bspgr\b", Contrast.T1),
-    (r"\bpd\b|\bpdw?\b|proton", Contrast.PD),
+    (r"\bpdw?\b|proton", Contrast.PD),
     (r"\bt2", Contrast.T2),
 )
 """Words of descriptions; the first that matches counts, so FLAIR comes before T2."""
 
+_AGENT = r"contrast\w*|kontrast\w*|km|gad\w*|gd|mdc|ce|c"
 _WITHOUT_AGENT = (
-    r"\bpre\b|\bpre ?contrast|without|\bw ?/ ?o\b|\bnative?\b|\bnativ\b|\bohne\b|\bsans\b|-c\b|\bnon ?contrast"
+    rf"((?<![a-z])pre(?! ?op)|without|w ?/ ?o|\bwo\b|\bohne\b|\bsans\b|\bsenza\b|\bnon?\b) ?({_AGENT})?\b"
+    r"|nativ|unenhanced|(?<![a-z])-c\b"
 )
-_WITH_AGENT = r"\bpost\b|\+ ?c\b|\+ ?gd\b|\+ ?k\b|\bgad|\bgd\b|\bkm\b|\bce\b|\bt1 ?ce\b|\bcontrast\b|\bt1c\b|\bwith c\b"
+_WITH_AGENT = (
+    r"post(?! ?op| ?fossa|er)|c ?\+|\+ ?(c|k)\b|gad|gd|kontrast|contrast|\bkm\b|\bce\b|\bmdc\b|t1 ?ce?\b|avec"
+    r"|\bwith\b|\bw ?(/|&|and|wo\b)"
+)
 
 
 def set_aside(facts: Facts, slices: int, least: int) -> str | None:
@@ -105,10 +112,10 @@ def set_aside(facts: Facts, slices: int, least: int) -> str | None:
         return "diffusion (it states a b-value)"
     if slices < least:
         return f"{slices} slices only"
-    text = _normalised(facts.words)
+    text = _normalised((facts.words[0], *facts.words[2:]))  # a protocol's name tells of the whole examination
     for pattern, reason in _NO_SOURCE:
-        if found := re.search(pattern, text):
-            return f"{reason} ('{found.group().strip()}' in its description)"
+        if re.search(pattern, text):
+            return f"{reason} (by its description)"
     return None
 
 
@@ -118,51 +125,64 @@ def evidence(facts: Facts) -> list[Evidence]:
     A contrast of None says that the series is no source.
     """
     gradient = "GR" in facts.sequence or "GRADIENT" in facts.sequence
+    inverted = "IR" in facts.sequence or "INVERSION" in facts.sequence
     found = []
-    if physics := physics_evidence(facts.echo, facts.repetition, facts.inversion, gradient):
-        found.append(physics)
+    if physics := physics_evidence(facts.echo, facts.repetition, facts.inversion, gradient, inverted):
+        found.append(replace(physics, reason=physics.reason.split(" (")[0]))
     for words, patterns, where, confidence in (
         (facts.words[2:], _VENDOR, "sequence name", 0.85),
         (facts.words[:2], _DESCRIBED, "description", 0.8),
     ):
         text = _normalised(words)
-        matches = [(match, contrast) for pattern, contrast in patterns if (match := re.search(pattern, text))]
-        if {Contrast.PD, Contrast.T2} <= {contrast for _, contrast in matches}:
+        named = [contrast for pattern, contrast in patterns if re.search(pattern, text)]
+        if {Contrast.PD, Contrast.T2} <= set(named):
             continue  # a double echo, of which the times tell
-        for match, contrast in matches[:1]:
-            found.append(Evidence(contrast, f"'{match.group().strip()}' in its {where}", confidence))
+        if named and not (found and patterns is _VENDOR and found[0].contrast is not named[0]):
+            found.append(Evidence(named[0], f"{named[0]} by its {where}", confidence))
     return found
 
 
 def agent_evidence(facts: Facts, tells: bool) -> list[Evidence]:
-    """Return what says that a T1 was acquired with a contrast agent (t1c), or without (t1).
+    """Return what says that a T1 was acquired with a contrast agent (t1c), or without (t1); both
+    where that cannot be told.
 
     Args:
         facts: of a series that is a T1.
         tells: whether the agent's field differs between the series of the study; where all state
             one, it says nothing.
     """
-    stated = []
-    if facts.agent in AGENT_DENIED:
-        stated.append(Evidence(Contrast.T1, "states that no contrast agent was given", 0.9))
+    given, absent = [], []
+    if denies_agent(facts.agent):
+        absent.append(Evidence(Contrast.T1, "states that no contrast agent was given", 0.9))
     elif facts.agent and tells:
-        stated.append(Evidence(Contrast.T1C, "names a contrast agent", 0.9))
+        given.append(Evidence(Contrast.T1C, "names a contrast agent", 0.9))
     elif facts.agent_given and tells:
-        stated.append(Evidence(Contrast.T1C, "states how a contrast agent was given", 0.8))
-    text = _normalised(facts.words[:2])
-    for pattern, contrast in ((_WITHOUT_AGENT, Contrast.T1), (_WITH_AGENT, Contrast.T1C)):
-        if found := re.search(pattern, text):
-            stated.append(Evidence(contrast, f"'{found.group().strip()}' in its description", 0.8))
+        given.append(Evidence(Contrast.T1C, "states how a contrast agent was given", 0.8))
+    for words, where in ((facts.words[:1], "description"), (facts.words[1:2], "protocol")):
+        without, rest = re.subn(_WITHOUT_AGENT, " ", _normalised(words))[::-1]
+        with_agent = re.search(_WITH_AGENT, rest) is not None
+        if with_agent and without and where == "protocol":
+            break  # it names the whole examination
+        if with_agent:
+            given.append(Evidence(Contrast.T1C, f"an agent by its {where}", 0.8))
+        if without:
+            absent.append(Evidence(Contrast.T1, f"no agent by its {where}", 0.8))
+        if with_agent or without:
             break
-    return stated
+    if not given and not absent and not tells and (facts.agent or facts.agent_given):
+        return [
+            Evidence(Contrast.T1C, "it states a contrast agent", 0.5),
+            Evidence(Contrast.T1, "so does every series of the study", 0.5),
+        ]
+    return given + absent
 
 
 def agent_tells(all_facts: Sequence[Facts]) -> bool:
     """Tell whether the agent's fields differ between the series of a study."""
-    return len({bool(facts.agent and facts.agent not in AGENT_DENIED) or facts.agent_given for facts in all_facts}) > 1
+    return len({bool(facts.agent and not denies_agent(facts.agent)) or facts.agent_given for facts in all_facts}) > 1
 
 
 def _normalised(words: Sequence[str]) -> str:
     """Return words with one kind of separator; '+' and a '-' before C, K or Gd are kept."""
     text = " ".join(words).lower()
-    return re.sub(r"\s+", " ", re.sub(r"[_:;,.()\[\]*]|-(?!c\b)", " ", text)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"[_:;,.()\[\]]|-(?!c\b)", " ", text)).strip()

@@ -60,7 +60,9 @@ def _decoded(item: Slice, digest: Any) -> FloatArray:
     if "PixelData" not in data:
         raise ImageDamaged(f"{path} holds no pixels", "copy or export it again")
     frames = int(data.get("NumberOfFrames") or 1)
-    expected = item.rows * item.columns * frames * int(data.BitsAllocated) // 8
+    expected = item.rows * item.columns * frames * int(data.get("BitsAllocated") or 0) // 8
+    if not expected:
+        raise ImageDamaged(f"{path} does not say how its pixels are stored", "export it again")
     if not syntax.is_compressed and len(data.PixelData) < expected:
         raise ImageDamaged(
             f"{path} is truncated: {len(data.PixelData)} of {expected} bytes of pixels are there",
@@ -75,6 +77,8 @@ def _decoded(item: Slice, digest: Any) -> FloatArray:
         ) from error
     except Exception as error:  # decoders raise many unrelated kinds on damaged streams
         raise ImageDamaged(f"{path} cannot be decoded ({type(error).__name__})", "copy or export it again") from error
+    if item.frame is not None and frames == 1:
+        stored = stored[None]
     shape = (item.rows, item.columns) if item.frame is None else (frames, item.rows, item.columns)
     if stored.shape != shape:
         raise ImageDamaged(f"{path} holds {stored.shape} pixels where its header says {shape}", "export it again")

@@ -19,6 +19,8 @@ SAME_DIRECTION = 1e-3
 SPACING_SHARE = 0.02
 SPACING_MM = 0.1
 DRIFT_MM = 0.2
+ECHO_MS, ECHO_SHARE = 0.5, 0.02
+"""Echo times nearer than this, in ms or relative, are one echo."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -80,10 +82,10 @@ def _groups(slices: Iterable[Slice]) -> list[list[Slice]]:
     keyed: dict[object, list[list[Slice]]] = {}
     for item in slices:
         facts = item.facts
-        key = (item.series, item.space, item.rows, item.columns, facts.echo, facts.b_value, facts.image_type)
+        key = (item.series, item.space, item.rows, item.columns, facts.b_value, facts.image_type)
         alike = keyed.setdefault(key, [])
         for group in alike:
-            if _same_direction(group[0], item):
+            if _same_direction(group[0], item) and _same_echo(group[0], item):
                 group.append(item)
                 break
         else:
@@ -91,10 +93,24 @@ def _groups(slices: Iterable[Slice]) -> list[list[Slice]]:
     return [group for alike in keyed.values() for group in alike]
 
 
+def parallel(one: Slice, other: Slice) -> bool:
+    """Tell whether two slices have one direction, or one of them does not say."""
+    if isinstance(one.geometry, Defect) or isinstance(other.geometry, Defect):
+        return True
+    return _same_direction(one, other)
+
+
 def _same_direction(one: Slice, other: Slice) -> bool:
     if isinstance(one.geometry, Defect) or isinstance(other.geometry, Defect):
         return isinstance(one.geometry, Defect) and isinstance(other.geometry, Defect)
     return bool(np.abs(one.geometry[3:9] - other.geometry[3:9]).max() <= SAME_DIRECTION)
+
+
+def _same_echo(one: Slice, other: Slice) -> bool:
+    first, second = one.facts.echo, other.facts.echo
+    if first is None or second is None:
+        return first is second
+    return abs(first - second) <= max(ECHO_MS, ECHO_SHARE * first)
 
 
 def _volume(group: list[Slice]) -> DicomSeries | Broken:
@@ -160,7 +176,7 @@ def _grid(ordered: list[Slice], positions: FloatArray) -> Grid:
     if not first.facts.grey:
         raise Defect("colour pixels", "give grey-value images")
     count = len(ordered)
-    if count >= LEAST_SLICES:
+    if count > 1:
         _check_distances(positions, _normal(first.geometry))
     row, column = first.geometry[3:6], first.geometry[6:9]
     between_rows, between_columns = first.geometry[9:]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -64,7 +64,11 @@ class TrainingState:
         file = folder / RESUME_FILE
         if not file.is_file():
             return 0
-        with safe_open(file, "pt", device="cpu") as saved:
+        try:
+            opened = safe_open(file, "pt", device="cpu")
+        except (SafetensorError, OSError) as error:
+            raise OutputRefused(f"{file} is damaged", "remove it to begin anew") from error
+        with opened as saved:
             metadata, keys = saved.metadata(), set(saved.keys())
             if metadata["plan"] != self.plan:
                 raise OutputRefused(
@@ -140,6 +144,8 @@ def replacing(file: Path) -> Iterator[Path]:
     temporary = file.with_name(f".{file.name}.part")
     try:
         yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -73,9 +73,11 @@ def leaning(data, index):
     data.ImagePositionPatient = [round(float(p), 10) for p in shifted]
 
 
-def comma(data, _index):
-    data.PixelSpacing = ["0.9", "0.9"]
-    data["PixelSpacing"]._value = "0,9\\0,9"
+def _cut(path):
+    data = dcmread(path, stop_before_pixels=True)
+    for keyword in ("Rows", "Columns"):
+        delattr(data, keyword)
+    data.save_as(path)
 
 
 REFUSED = {
@@ -101,6 +103,20 @@ REFUSED = {
     "one instance twice": (
         lambda build: build(change=lambda data, index: setattr(data, "SOPInstanceUID", "1.2.3") if index < 2 else None),
         "two different files with one instance UID",
+    ),
+    "last slice without position": (
+        lambda build: build(change=on(8, remove("ImagePositionPatient"))),
+        "1 slices of the series do not fit: slices without a position",
+    ),
+    "last slice of another type": (
+        lambda build: build(change=on(8, put(ImageType=["ORIGINAL", "PRIMARY", "M"]))),
+        "1 slices of the series do not fit: another echo time or Image Type",
+    ),
+    "header cut": (lambda build: _cut(build() / "im008.dcm"), "an MR image without its size|unreadable"),
+    "no study": (lambda build: build(change=remove("StudyInstanceUID")), "without study or series UID"),
+    "frames described and stored": (
+        lambda build: _rewritten(enhance(build()), NumberOfFrames=8),
+        "9 frames described where 8 are stored",
     ),
     "colour": (
         lambda build: build(change=put(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)),
@@ -137,6 +153,7 @@ DAMAGED = {
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-500]), "is truncated"),
     "rows lie": (lambda path: _rewritten(path, Rows=40000, Columns=40000), r"truncated: 3840 of 3200000000 bytes"),
     "no pixels": (lambda path: _rewritten(path, PixelData=None), "holds no pixels"),
+    "no bits": (lambda path: _rewritten(path, BitsAllocated=None), "does not say how its pixels are stored"),
     "inverted": (lambda path: _rewritten(path, PhotometricInterpretation="MONOCHROME1"), "stored inverted"),
 }
 
@@ -289,6 +306,17 @@ def test_small_irregularities_are_read(build, change):
     volume = find_series(folder.parent).get(T1).read()
     assert np.array_equal(volume.voxels, head_voxels(T1, (40, 48, 9)))
     np.testing.assert_allclose(volume.grid.affine, expected_affine(), atol=0.05)
+
+
+def test_echo_times_that_drift_a_little_are_one_echo(build):
+    check_whole(build(change=lambda data, index: setattr(data, "EchoTime", 12 + 0.01 * (index > 6))))
+
+
+def test_few_slices_named_by_the_user_are_checked_too(build):
+    folder = build(count=5)
+    (folder / "im002.dcm").unlink()
+    with pytest.raises(StudyRefused, match="apart"):
+        find_series(folder.parent, {T1: folder})
 
 
 def test_each_slice_has_its_own_rescaling(build):

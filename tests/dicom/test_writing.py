@@ -224,6 +224,24 @@ def test_a_rerun_makes_the_same_series_and_never_uses_it_as_a_source(filled, cli
     assert not list(study.glob(".mrimpute*"))
 
 
+def test_a_series_changed_since_is_not_overwritten(filled, cli, tiny_weights):
+    study, folder, _ = filled()
+    (folder / "0001.dcm").write_bytes((study / "t1" / "im000.dcm").read_bytes())
+    before = tree(study)
+    done = cli("fill", study, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--overwrite")
+    assert done.returncode in (3, 6), done.stderr
+    assert tree(study) == before
+
+
+def test_different_frames_of_reference_are_refused(build, cli, tiny_weights):
+    build(Contrast.T1, change=lambda data, _index: setattr(data, "FrameOfReferenceUID", "1.2.3"))
+    build(Contrast.T1C, number=2)
+    study = build(Contrast.T2, number=3).parent
+    done = cli("fill", study, "--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu")
+    assert done.returncode == 3
+    assert "different frames of reference" in done.stderr
+
+
 def test_a_foreign_folder_at_the_place_is_left_alone(build, cli, tiny_weights):
     for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2)):
         study = build(contrast, number=number + 1).parent

@@ -6,6 +6,9 @@ from torch import Tensor, nn
 from mrimpute.generators.cwdm import _wavelet, regression
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 
+Estimate = tuple[Tensor, Tensor]
+"""A regression's target (X, Y, Z), and where there is a head (X, Y, Z)."""
+
 
 class Denoiser(nn.Module):
     """Predicts a target's clean sub-bands.
@@ -31,11 +34,13 @@ class Denoiser(nn.Module):
         bands: Tensor = self.unet(torch.cat([state, condition], dim=1), timesteps).float()
         return bands
 
-    def estimate(self, sources: Tensor) -> Tensor | None:
-        """Return the regression's target (X, Y, Z) for sources (S, X, Y, Z), where there is one."""
-        return None if self.coefficients is None else regression.estimate(sources, self.coefficients)
+    def estimate(self, sources: Tensor) -> Estimate | None:
+        """Return what the regression, if there is one, makes of sources (S, X, Y, Z), and their head."""
+        if self.coefficients is None:
+            return None
+        return regression.estimate(sources, self.coefficients), (sources > 0).any(0)
 
-    def image(self, state: Tensor, condition: Tensor, timesteps: Tensor, estimate: Tensor | None) -> Tensor:
+    def image(self, state: Tensor, condition: Tensor, timesteps: Tensor, estimate: Estimate | None) -> Tensor:
         """Predict the clean image, (1, 1, X, Y, Z) in [0, 1], for a batch of one.
 
         Args:
@@ -43,7 +48,9 @@ class Denoiser(nn.Module):
             estimate: from `estimate`, for the same sources.
         """
         made = _wavelet.unpack(self(state, condition, timesteps)).clamp_(0.0, 1.0)
-        return made if estimate is None else regression.steadied(made[0, 0], estimate)[None, None]
+        if estimate is None:
+            return made
+        return regression.steadied(made[0, 0], *estimate)[None, None]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint file holds."""

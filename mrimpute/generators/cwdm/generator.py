@@ -14,7 +14,7 @@ from mrimpute.errors import UsageError
 from mrimpute.generators.contract import Progress, Synthetic
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import load_network, network_config
-from mrimpute.generators.cwdm.denoiser import Denoiser
+from mrimpute.generators.cwdm.denoiser import Denoiser, Estimate
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
@@ -83,7 +83,7 @@ class CwdmGenerator:
         for tensor in noise_stream(seed, (*prepared.content, self.target), shape):
             yield tensor.to(self.device)
 
-    def _predict(self, state: Tensor, condition: Tensor, timestep: int, estimate: Tensor | None = None) -> Tensor:
+    def _predict(self, state: Tensor, condition: Tensor, timestep: int, estimate: Estimate | None = None) -> Tensor:
         """Predict clean sub-bands, clipped to [0, 1] in image space (SPEC section 4, step 2)."""
         timesteps = torch.tensor([timestep], device=self.device)
         return _wavelet.pack(self.network.image(state, condition, timesteps, estimate))
@@ -129,7 +129,7 @@ def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:
     return ladder.respaced(trailing_timesteps(timesteps, steps))
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int]) -> int:
+def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], _device: torch.device) -> int:
     """Estimate the peak bytes of one run in float32: weights, and about 13 maps of the finest
     level (measured: 12 for the authors' network), the input and its copies."""
     config = network_config(checkpoint)

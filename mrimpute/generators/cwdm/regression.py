@@ -74,17 +74,16 @@ def estimate(sources: Tensor, coefficients: Tensor) -> Tensor:
     return value.clamp_(0.0, 1.0).mul_(head)
 
 
-def steadied(image: Tensor, estimate: Tensor) -> Tensor:
+def steadied(image: Tensor, estimate: Tensor, head: Tensor) -> Tensor:
     """Give a network's prediction the regression's mean over the head, and part of its structure.
 
     Args:
-        image, estimate: the network's and the regression's target, (X, Y, Z) in [0, 1]; the
-            estimate is 0 outside the head.
+        image, estimate: the network's and the regression's target, (X, Y, Z) in [0, 1].
+        head: (X, Y, Z), where some source is above 0.
 
     Returns:
-        estimate + SHARE (d - mean of d over the head) in the head, where d = image - estimate.
+        estimate + SHARE (d - mean of d over the head) in the head, where d = image - estimate; else 0.
     """
-    head = estimate > 0
     difference = torch.where(head, image - estimate, 0.0)
     mean = difference.sum() / head.sum().clamp(min=1)
     return torch.where(head, estimate + SHARE * (difference - mean), 0.0).clamp(0.0, 1.0)

@@ -85,9 +85,16 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
-        if self.steps < 1 or self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.warmup < 0 or self.batch < 1:
+        if (
+            self.steps < 1
+            or self.learning_rate <= 0
+            or not 0 <= self.ema < 1
+            or self.warmup < 0
+            or self.batch < 1
+            or self.seed < 0
+        ):
             raise UsageError(
-                "steps, batch and learning rate must be positive, warm-up at least 0, EMA from 0 to below 1",
+                "steps, batch and learning rate must be positive, warm-up and seed at least 0, EMA from 0 to below 1",
                 "correct the option",
             )
         if self.schedule not in ("constant", "cosine"):
@@ -194,7 +201,6 @@ def _denoiser(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> Denoiser:
 
 def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
     """Return the record of a trained network as TOML."""
-    names = ", ".join(case.name for case in cases)
     top = {
         "generator": "cwdm",
         "sources": [*plan.sources],
@@ -213,7 +219,7 @@ def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
         },
         "about": {
             "licence": "that of your data",
-            "trained_on": f"{len(cases)} studies ({names}), {plan.steps} steps",
+            "trained_on": f"{len(cases)} studies, {plan.steps} steps",
             "cite": "Friedrich et al., cWDM, 2024, arXiv 2411.17203",
         },
     }

@@ -122,13 +122,18 @@ def load(
     record = checkpoint.record
     network = load_network(checkpoint).to(device)
     ladder = variance_preserving_ladder(record.sampling.timesteps)
-    batch = CUDA_BATCH if device.type == "cuda" else 1
     (source,) = record.sources
-    return SyndiffGenerator(network, source, record.target, ladder, record.sampling.shared_noise, batch, device, dtype)
+    return SyndiffGenerator(
+        network, source, record.target, ladder, record.sampling.shared_noise, _batch(device), device, dtype
+    )
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int]) -> int:
+def _batch(device: torch.device) -> int:
+    return CUDA_BATCH if device.type == "cuda" else 1
+
+
+def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
     """Estimate the peak bytes of one run in float32: weights, and about 20 maps of the finest level
     for each slice at once."""
     config: NetworkConfig = network_config(checkpoint)
-    return parameter_bytes(config) + 4 * window[0] * window[1] * 20 * config.base_channels
+    return parameter_bytes(config) + 4 * window[0] * window[1] * 20 * config.base_channels * _batch(device)

@@ -104,6 +104,8 @@ class TrainingPlan:
             raise UsageError("rates must be positive, EMA from 0 to below 1", "correct the option")
         if min(self.pixel_weight, self.penalty) < 0 or self.penalty_every < 1:
             raise UsageError("weights of losses must not be negative", "correct the option")
+        if self.seed < 0:
+            raise UsageError("the seed must be at least 0", "correct --seed")
         if self.ct_range[0] >= self.ct_range[1]:
             raise UsageError("the range of CT must rise", "write --ct-range LOW HIGH")
         if self.crop < 0 or self.crop % self.network.image_multiple:
@@ -267,7 +269,7 @@ def checkpoint_toml(plan: TrainingPlan, source: Contrast, target: Contrast, data
         "sampling": {"ladder": "variance-preserving", "timesteps": steps, "predicts": "clean", "steps": steps},
         "about": {
             "licence": "that of your data",
-            "trained_on": f"{len(names)} studies ({', '.join(names)}), {how}, {plan.steps} iterations",
+            "trained_on": f"{len(names)} studies, {how}, {plan.steps} iterations",
             "cite": CITE,
         },
     }

@@ -140,7 +140,7 @@ def test_cuda_equals_cpu(tiny_weights):
 
 def test_memory_estimate_for_the_authors_network_is_near_the_measured_peak():
     """reference/cwdm/BASELINE.md: 4.35 GB peak of the process, 0.72 GB of it before the forward."""
-    needed = memory_needed(load_registry()["cwdm-flair"], (224, 224, 160))
+    needed = memory_needed(load_registry()["cwdm-flair"], (224, 224, 160), CPU)
     assert 3.0e9 < needed < 5.0e9
 
 
