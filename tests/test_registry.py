@@ -78,6 +78,14 @@ BROKEN = {
     "no licence": ("licence =", "license =", "about"),
     "no steps": ("\nsteps = 1\n", "\nsteps = 0\n", "sampling.steps"),
     "not TOML": ("[network]", "[network", "cannot read"),
+    "axis named twice": ('"LPS"', '"LRS"', "names an axis twice"),
+    "quantiles that fall": ("[0.001, 0.999]", "[0.999, 0.001]", "must rise"),
+    "two rules of grey values": (
+        "mean_to = {}",
+        "mean_to = { t1 = 0.1, t1c = 0.1, t2 = 0.1 }",
+        "either clip_quantiles",
+    ),
+    "window and slices": ("multiple = 4", "multiple = 4\nwindow = [8, 8, 8]\nslices = [8, 8]", "exclude each other"),
     "impossible orientation": ('"LPS"', '"LPX"', "inputs.orientation"),
 }
 

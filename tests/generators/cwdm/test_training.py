@@ -103,6 +103,13 @@ def test_another_plan_does_not_go_on_with_this_ones_state(cases, tmp_path):
         train(plan(learning_rate=1e-4), cases, tmp_path, CPU, quiet)
 
 
+@pytest.mark.parametrize("content", [b"", b"\x93" * 200])
+def test_a_damaged_state_is_refused_and_named(cases, tmp_path, content):
+    (tmp_path / "resume.safetensors").write_bytes(content)
+    with pytest.raises(OutputRefused, match=r"resume\.safetensors is damaged"):
+        train(plan(), cases, tmp_path, CPU, quiet)
+
+
 def test_an_example_is_the_papers_mixture(cases):
     """x_t = sqrt(abar) x0 + sqrt(1 - abar) noise, beside the sources (SPEC section 8)."""
     levels = torch.from_numpy(linear_beta_ladder().alphas_cumprod).float()

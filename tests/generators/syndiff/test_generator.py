@@ -160,6 +160,7 @@ def test_syndiff_takes_its_own_steps(tiny_pair):
         ("base_channels = 4", "base_channels = 8", "belongs to another network"),
         ("image_size = 64", "image_size = 66", "slices must be 66 wide"),
         ("res_blocks = 1", "res_block = 1", "network"),
+        ("clip_quantiles = [0.001, 0.999]", "mean_to = { t2 = 0.1 }", "must name every source"),
     ],
 )
 def test_records_that_do_not_fit_are_refused(tiny_pair, tmp_path, old, new, told):
@@ -168,7 +169,7 @@ def test_records_that_do_not_fit_are_refused(tiny_pair, tmp_path, old, new, told
     folder = shutil.copytree(tiny_pair[T2], tmp_path / "net")
     text = (folder / "checkpoint.toml").read_text()
     assert old in text
-    (folder / "checkpoint.toml").write_text(text.replace(old, new))
+    (folder / "checkpoint.toml").write_text(text.replace(old, new).replace("mean_to = {}\n", ""))
     with pytest.raises(WeightsUnavailable, match=told):
         load(read_checkpoint_folder(folder), "posterior", 4, CPU, torch.float32)
 
