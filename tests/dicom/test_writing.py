@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.fill import Options, fill
 from mrimpute.study import find_series
 from tests.conftest import tree
 from tests.dicom.conftest import ROTATION, enhance
@@ -47,7 +48,7 @@ def turned(rotation):
 
 
 @pytest.fixture
-def filled(build, cli, tiny_weights):
+def filled(build, tiny_weights, monkeypatch, tmp_path):
     """Fill a study of three classic series, or one enhanced file each, with a fourth."""
 
     def make(target=FLAIR, rotation=ROTATION, family="classic", change=None):
@@ -62,9 +63,11 @@ def filled(build, cli, tiny_weights):
             folder = build(contrast, change=both, number=number + 3, root=f"{target}-{family}")
             if family == "enhanced":
                 enhance(folder)
-        done = cli("fill", folder.parent, "--weights", tiny_weights[target], "--device", "cpu", "--json")
-        assert done.returncode == 0, done.stderr
-        return folder.parent, folder.parent / f"mrimpute_{target}", json.loads(done.stdout)
+        monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "state"))
+        options = Options(weights=(str(tiny_weights[target]),), device="cpu", threads=1)
+        outcome = fill(folder.parent, options=options)
+        assert [output.path for output in outcome.outputs] == [folder.parent / f"mrimpute_{target}"]
+        return folder.parent, outcome.outputs[0].path
 
     return make
 
@@ -87,7 +90,7 @@ def validate(files):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("target", [FLAIR, Contrast.T1, Contrast.T2])
 def test_the_validator_has_nothing_to_say(filled, target, orientation, family):
-    _, folder, _ = filled(target, ORIENTATIONS[orientation], family)
+    _, folder = filled(target, ORIENTATIONS[orientation], family)
     files = sorted(folder.iterdir())
     assert len(files) == (9 if family == "classic" else 1)
     assert validate(files[:: max(1, len(files) // 3)]) == []
@@ -98,7 +101,7 @@ def test_other_readers_find_the_same_place_and_integers(filled, family, tmp_path
     import highdicom
     import nibabel as nib
 
-    study, folder, _ = filled(family=family)
+    study, folder = filled(family=family)
     reference = find_series(study).get(Contrast.T1).grid
     files = sorted(folder.iterdir())
     stored = np.stack([dcmread(file).pixel_array for file in files])
@@ -133,7 +136,7 @@ def test_other_readers_find_the_same_place_and_integers(filled, family, tmp_path
 
 
 def test_every_mark_and_reference_is_there(filled):
-    study, folder, _ = filled()
+    study, folder = filled()
     sources = {c: [dcmread(f) for f in sorted((study / c).iterdir())] for c in ("t1", "t1c", "t2")}
     known = {data.SOPInstanceUID for slices in sources.values() for data in slices}
     uids = set()
@@ -179,7 +182,7 @@ def test_every_mark_and_reference_is_there(filled):
 
 
 def test_series_number_is_above_the_studys_highest(filled):
-    _, folder, _ = filled(
+    _, folder = filled(
         change=lambda data, _index: setattr(data, "SeriesNumber", data.SeriesNumber + 9500 * (data.SeriesNumber == 5))
     )
     assert dcmread(next(folder.iterdir())).SeriesNumber == 9506
@@ -193,7 +196,7 @@ def test_names_survive_in_their_character_set(filled, charset, name):
     def change(data, _index):
         data.SpecificCharacterSet, data.PatientName = charset, name
 
-    _, folder, _ = filled(change=change)
+    _, folder = filled(change=change)
     data = dcmread(next(folder.iterdir()))
     assert str(data.PatientName) == name
     assert data.SpecificCharacterSet == charset
@@ -201,7 +204,7 @@ def test_names_survive_in_their_character_set(filled, charset, name):
 
 
 def test_a_rerun_makes_the_same_series_and_never_uses_it_as_a_source(filled, cli, tiny_weights):
-    study, folder, _ = filled()
+    study, folder = filled()
     first = {file.name: dcmread(file) for file in folder.iterdir()}
     found = find_series(study)
     assert FLAIR not in found.present
@@ -225,7 +228,7 @@ def test_a_rerun_makes_the_same_series_and_never_uses_it_as_a_source(filled, cli
 
 
 def test_a_series_changed_since_is_not_overwritten(filled, cli, tiny_weights):
-    study, folder, _ = filled()
+    study, folder = filled()
     (folder / "0001.dcm").write_bytes((study / "t1" / "im000.dcm").read_bytes())
     before = tree(study)
     done = cli("fill", study, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--overwrite")
