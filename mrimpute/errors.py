@@ -121,6 +121,8 @@ class Unexpected(MrimputeError):
     kind = "bug"
 
     def __init__(self, error: Exception) -> None:
+        if isinstance(error.__cause__, Terminated):  # Python wraps a signal that comes while a class is made
+            raise error.__cause__
         place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         super().__init__(
             f"unexpected error ({type(error).__name__}): {error}{place}", "run again with --debug and report it"

@@ -187,3 +187,13 @@ def test_a_nul_in_a_list_of_lines_is_a_usage_error(cli):
     done = cli("fill", "-", input="a\0b\0")
     assert done.returncode == 2
     assert "-0" in done.stderr
+
+
+def test_a_signal_that_python_wraps_is_still_a_signal():
+    """A signal while a class is being made comes as a RuntimeError with the signal as its cause."""
+    from mrimpute.errors import ExitCode, Terminated, Unexpected
+
+    wrapped = RuntimeError("Error calling __set_name__")
+    wrapped.__cause__ = Terminated(ExitCode.TERMINATED)
+    with pytest.raises(Terminated):
+        Unexpected(wrapped)

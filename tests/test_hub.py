@@ -343,6 +343,6 @@ def test_the_authors_format_at_full_size_gives_the_golden_output(place):
     network = load_network(Checkpoint("cwdm-flair", load_registry()["cwdm-flair"].record, path))
     x = np.random.default_rng(77002).standard_normal((1, 32, 32, 48, 16)).astype(np.float32)
     with torch.inference_mode():
-        output = network(torch.from_numpy(x), torch.tensor([321]))
+        output = network.unet(torch.from_numpy(x), torch.tensor([321]))
     golden = load_file(GOLDENS / "cwdm" / "unet_official_output.safetensors")["output"]
     assert (output - golden).abs().max() < 3e-5

@@ -76,6 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str], debug: bool) -> int:
     """Run the words; return the exit code, with every failure told in one line on stderr."""
     try:
+        return _outcome(words, debug)
+    except Terminated as end:
+        common.say("stopped by a signal; nothing half-written is left")
+        return end.exit_code
+
+
+def _outcome(words: list[str], debug: bool) -> int:
+    """Run the words; return the exit code of whatever came of it but a signal."""
+    try:
         code = app(words, prog_name="mrimpute", standalone_mode=False)
         return int(code or 0)
     except MrimputeError as error:
@@ -83,9 +92,6 @@ def _run(words: list[str], debug: bool) -> int:
             traceback.print_exception(error)
         common.say(str(error))
         return error.exit_code
-    except Terminated as end:
-        common.say("stopped by a signal; nothing half-written is left")
-        return end.exit_code
     except typer.TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
         if message:  # empty where the help itself was the answer
