@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mrimpute.errors import StudyRefused
 from mrimpute.volume import FloatArray
 
 MAX_FILES = 50_000
+MAX_LOOKED = 20_000
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 """Names that promise DICOM: such a file that cannot be read is damage, not clutter."""
 PREAMBLE = 128
@@ -173,8 +175,9 @@ def read_headers(folder: Path) -> Found:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Tell whether some file below a folder is DICOM, or promises to be."""
-    return any(path.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(path) for path in _files(folder))
+    """Tell whether some file below a folder, of the first MAX_LOOKED, is DICOM or promises to be."""
+    looked = islice(_files(folder), MAX_LOOKED)
+    return any(path.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(path) for path in looked)
 
 
 def lies_beside_dicom(images: Collection[Path]) -> bool:
