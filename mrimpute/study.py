@@ -49,7 +49,9 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
 
 def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     paths = image_files(folder)
-    acquired = [path for path in paths if not is_synthetic(path, read_json_sidecar(path))]
+    sidecars = {path: read_json_sidecar(path) for path in paths}
+    synthetic = {path for path in paths if is_synthetic(path, sidecars[path])}
+    acquired = [path for path in paths if path not in synthetic]
     if not acquired and holds_dicom(folder):
         return find_dicom(folder, overrides, [NotUsed(path, _MADE) for path in paths])
     if acquired and not overrides and lies_beside_dicom(paths):
@@ -62,7 +64,10 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     if len(by_resolved) < len(chosen):
         raise UsageError("one file was named for two contrasts", "name each file once")
     inside = {path.resolve() for path in paths}
-    paths += [path for path in chosen.values() if path.resolve() not in inside]
+    outside = [path for path in chosen.values() if path.resolve() not in inside]
+    paths += outside
+    sidecars |= {path: read_json_sidecar(path) for path in outside}
+    synthetic |= {path for path in outside if is_synthetic(path, sidecars[path])}
     if not paths:
         wanted = ", ".join(io.IMAGE_SUFFIXES)
         raise StudyRefused(f"no image in {folder} (looked for {wanted} and DICOM)", "give the folder of one study")
@@ -72,12 +77,11 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     found: list[Series] = []
     set_aside: list[NotUsed] = []
     unidentified: list[NotUsed] = []
-    sidecars = {path: read_json_sidecar(path) for path in paths}
     agents = {path for path, sidecar in sidecars.items() if sidecar and names_agent(sidecar)}
     agent_tells = agents != {path for path, sidecar in sidecars.items() if sidecar}
     for path in paths:
         user = by_resolved.get(path.resolve())
-        if is_synthetic(path, sidecars[path]):
+        if path in synthetic:
             if user:
                 raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
             set_aside.append(NotUsed(path, _MADE))
