@@ -18,7 +18,7 @@ from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.evaluate import leave_one_out, normalised, unit_options
 from mrimpute.fill import Engine, Options
-from mrimpute.generators.cwdm import regression
+from mrimpute.generators import regression
 from mrimpute.metrics import Score, score
 from mrimpute.study import find_series
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"study"},
     {"plan", "layout", "generators.contract", "generators.__init__"},
     {"write", "training.cases", "training.augment", "training.state", "training.world", "training.__init__"},
-    {"sampling", "generators.strict"},
+    {"sampling", "generators.strict", "generators.regression"},
     {"generators.cwdm.*", "generators.syndiff.*"},
     {"hub"},
     {"fill"},

@@ -131,6 +131,9 @@ def syndiff(
     augment: Annotated[
         str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
     ] = "",
+    regression: Annotated[
+        bool, typer.Option("--regression", help="With --paired: fit a voxelwise regression that steadies each network.")
+    ] = False,
     ct_range: Annotated[
         tuple[float, float], typer.Option(metavar="LOW HIGH", help="Hounsfield units that a CT network spans.")
     ] = (-1000.0, 2000.0),
@@ -181,6 +184,7 @@ def syndiff(
         crop=crop,
         paired=paired,
         augment=Augmentation.parse(augment),
+        regression=regression,
         ct_range=ct_range,
         half_precision=precision == "bfloat16",
         seed=seed,

@@ -9,12 +9,9 @@ from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.cwdm._wavelet import BANDS
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
-from mrimpute.generators.cwdm.regression import COEFFICIENTS, term_count
+from mrimpute.generators.regression import REGRESSION, take_coefficients
 from mrimpute.generators.strict import load_strictly, read_pickle, read_weights, write_weights
 from mrimpute.registry import Checkpoint
-
-REGRESSION = "regression"
-"""Key of a record's `network` table: whether a regression steadies the network."""
 
 
 def network_config(checkpoint: Checkpoint) -> NetworkConfig:
@@ -46,14 +43,7 @@ def load_network(checkpoint: Checkpoint) -> Denoiser:
     """
     config = network_config(checkpoint)
     tensors = read_weights(checkpoint)
-    coefficients = None
-    if checkpoint.record.network.get(REGRESSION):
-        coefficients = tensors.pop(COEFFICIENTS, torch.empty(0)).float()
-        count = term_count(len(checkpoint.record.sources))
-        if coefficients.shape != (count,) or not coefficients.isfinite().all():
-            raise WeightsUnavailable(
-                f"checkpoint {checkpoint.name}: {COEFFICIENTS} must hold {count} numbers", "get it again"
-            )
+    coefficients = take_coefficients(checkpoint, tensors)
     with torch.device("meta"):
         network = Denoiser(config)
     network.coefficients = coefficients

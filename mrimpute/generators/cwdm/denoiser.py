@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from mrimpute.generators.cwdm import _wavelet, regression
+from mrimpute.generators import regression
+from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 
 Estimate = tuple[Tensor, Tensor]

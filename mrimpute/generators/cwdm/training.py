@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import UsageError
-from mrimpute.generators.cwdm import _wavelet, regression
+from mrimpute.generators import regression
+from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import record_table
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
+from mrimpute.generators.regression import REGRESSION, take_coefficients
 from mrimpute.generators.strict import load_strictly, read_pickle, read_weights, write_weights
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.registry import Checkpoint
@@ -22,6 +24,7 @@ def network_config(checkpoint: Checkpoint) -> NetworkConfig:
     """
     given = checkpoint.record.network
     table: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    table.pop(REGRESSION, None)
     try:
         config = NetworkConfig(**table, timesteps=checkpoint.record.sampling.timesteps)
     except (TypeError, ValueError) as error:
@@ -36,8 +39,9 @@ def network_config(checkpoint: Checkpoint) -> NetworkConfig:
     return config
 
 
-def load_network(checkpoint: Checkpoint) -> DiffusiveGenerator:
-    """Return the generator with the checkpoint's weights, float32, on the CPU, ready to run.
+def load_network(checkpoint: Checkpoint) -> tuple[DiffusiveGenerator, Tensor | None]:
+    """Return the generator with the checkpoint's weights, float32, on the CPU, ready to run, and the
+    coefficients of the regression that steadies it, if there is one.
 
     Raises:
         WeightsUnavailable: unreadable, wrong digest, or tensors that are not this network's.
@@ -45,8 +49,10 @@ def load_network(checkpoint: Checkpoint) -> DiffusiveGenerator:
     config = network_config(checkpoint)
     with torch.device("meta"):
         network = DiffusiveGenerator(config)
-    load_strictly(network, read_weights(checkpoint), checkpoint.name)
-    return network.eval().requires_grad_(False)
+    tensors = read_weights(checkpoint)
+    coefficients = take_coefficients(checkpoint, tensors)
+    load_strictly(network, tensors, checkpoint.name)
+    return network.eval().requires_grad_(False), coefficients
 
 
 def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
@@ -67,9 +73,10 @@ def unwrapped(key: str) -> str:
     return key.removeprefix(PREFIX).removeprefix(PREFIX)
 
 
-def record_table(config: NetworkConfig) -> dict[str, Any]:
+def record_table(config: NetworkConfig, steadied: bool) -> dict[str, Any]:
     """Return the `network` table that describes a configuration."""
-    return {
+    extra = {REGRESSION: True} if steadied else {}
+    return extra | {
         "image_size": config.image_size,
         "base_channels": config.base_channels,
         "channel_mult": list(config.channel_mult),

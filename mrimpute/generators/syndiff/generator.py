@@ -10,11 +10,13 @@ from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import Ladder, variance_preserving_ladder
 from mrimpute.diffusion.noise import seeded
 from mrimpute.diffusion.step import posterior_step
+from mrimpute.generators import regression
 from mrimpute.generators.contract import Progress, Synthetic
 from mrimpute.generators.syndiff.checkpoint import load_network, network_config
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig, parameter_bytes
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
+from mrimpute.volume import FloatArray
 
 CUDA_BATCH = 8
 """Slices at once on a GPU; on the CPU one at a time is quickest (measured: 7.2 s a slice against
@@ -41,6 +43,7 @@ class SyndiffGenerator:
         shared_noise: whether all slices get the same draws.
         batch: slices at once; decides speed and memory only.
         device, dtype: where it runs, and the type of the convolutions.
+        coefficients: of the regression that steadies the finished volume; None for the paper's method.
     """
 
     network: DiffusiveGenerator
@@ -51,6 +54,7 @@ class SyndiffGenerator:
     batch: int
     device: torch.device
     dtype: torch.dtype
+    coefficients: Tensor | None = None
 
     def __call__(
         self, prepared: Prepared, targets: tuple[Contrast, ...], seed: int, progress: Progress
@@ -80,7 +84,15 @@ class SyndiffGenerator:
             unit = (self.sample(source.to(self.device) * 2 - 1, draws) + 1) / 2
             made[:, :, indices] = unit[:, 0].clamp(0.0, 1.0).float().cpu().numpy().transpose(2, 1, 0)
             progress(first + len(indices), len(filled))
-        return [Synthetic(self.target, made)]
+        return [Synthetic(self.target, self.steadied(made, image))]
+
+    def steadied(self, made: FloatArray, image: FloatArray) -> FloatArray:
+        """Steady a finished volume by the regression on its source, if there is one; (X, Y, Z) in [0, 1]."""
+        if self.coefficients is None:
+            return made
+        source = torch.from_numpy(np.ascontiguousarray(image))
+        estimate = regression.estimate(source[None], self.coefficients)
+        return regression.steadied(torch.from_numpy(made), estimate, source > 0).numpy()
 
     def sample(self, source: Tensor, draws: list[SliceDraws]) -> Tensor:
         """Sample slices: source (B, 1, H, W) in [-1, 1] → target (B, 1, H, W) in [-1, 1]."""
@@ -120,11 +132,19 @@ def load(
         WeightsUnavailable: the checkpoint is not valid.
     """
     record = checkpoint.record
-    network = load_network(checkpoint).to(device)
+    network, coefficients = load_network(checkpoint)
     ladder = variance_preserving_ladder(record.sampling.timesteps)
     (source,) = record.sources
     return SyndiffGenerator(
-        network, source, record.target, ladder, record.sampling.shared_noise, _batch(device), device, dtype
+        network.to(device),
+        source,
+        record.target,
+        ladder,
+        record.sampling.shared_noise,
+        _batch(device),
+        device,
+        dtype,
+        coefficients,
     )
 
 

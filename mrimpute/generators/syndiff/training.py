@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import variance_preserving_ladder
 from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.generators import regression
 from mrimpute.generators.syndiff.checkpoint import record_table
 from mrimpute.generators.syndiff.generator import SliceDraws, SyndiffGenerator
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
@@ -69,6 +70,7 @@ class TrainingPlan:
             without attention but at the coarsest level.
         paired: learn from registered pairs of the same study instead of unpaired slices.
         augment: random changes to what the networks see; in unpaired training only the mirror.
+        regression: with paired, fit a voxelwise regression for each direction, which will steady it.
         ct_range: Hounsfield units that 0 and 1 stand for, where a contrast is CT.
         half_precision: run the networks in bfloat16.
         seed: of every random choice.
@@ -91,6 +93,7 @@ class TrainingPlan:
     crop: int = 0
     paired: bool = False
     augment: Augmentation = field(default_factory=Augmentation)
+    regression: bool = False
     ct_range: tuple[float, float] = (-1000.0, 2000.0)
     half_precision: bool = False
     seed: int = 0
@@ -108,6 +111,8 @@ class TrainingPlan:
             raise UsageError("the seed must be at least 0", "correct --seed")
         if self.ct_range[0] >= self.ct_range[1]:
             raise UsageError("the range of CT must rise", "write --ct-range LOW HIGH")
+        if self.regression and not self.paired:
+            raise UsageError("--regression needs registered pairs", "add --paired")
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
         if (self.crop or self.network.image_size) < LEAST_EDGE:
@@ -217,6 +222,7 @@ def train(
     """
     torch.manual_seed(plan.seed)
     networks = _networks(plan, device)
+    coefficients = _coefficients(plan, data)
     optimisers: dict[str, torch.optim.Optimizer] = {
         name: torch.optim.Adam(network.parameters(), lr=_first_rate(plan, name), betas=(0.5, 0.9))
         for name, network in networks.items()
@@ -242,7 +248,7 @@ def train(
         if (step + 1) % save_every == 0 or step + 1 == plan.steps:
             figures = {key: float(np.mean([one[key] for one in seen if key in one])) for key in seen[-1] | seen[0]}
             seen.clear()
-            figures |= _measured(plan, averages, validation, device)
+            figures |= _measured(plan, averages, coefficients, validation, device)
             log(folder, {"step": step + 1, "rate": _rate(plan, GENERATORS[0], step), **figures})
             state.save(folder, step + 1)
             report(step + 1, figures)
@@ -250,7 +256,8 @@ def train(
     for number, (source, target) in {2: (plan.first, plan.second), 1: (plan.second, plan.first)}.items():
         place = folder / f"{source}-to-{target}"
         place.mkdir(exist_ok=True)
-        save_half(place / MODEL_FILE, averages[f"gen_diffusive_{number}"])
+        extra = {regression.COEFFICIENTS: coefficients[number]} if plan.regression else {}
+        save_half(place / MODEL_FILE, averages[f"gen_diffusive_{number}"] | extra, extra.keys())
         with replacing(place / CHECKPOINT_TOML) as temporary:
             temporary.write_text(checkpoint_toml(plan, source, target, data), "utf-8")
         made.append(place)
@@ -264,7 +271,7 @@ def checkpoint_toml(plan: TrainingPlan, source: Contrast, target: Contrast, data
     top = {"generator": "syndiff", "sources": [source], "target": target, "origin": "trained"}
     steps = plan.network.timesteps
     tables = {
-        "network": record_table(plan.network),
+        "network": record_table(plan.network, plan.regression),
         "inputs": plan.inputs.model_dump(exclude_none=True),
         "sampling": {"ladder": "variance-preserving", "timesteps": steps, "predicts": "clean", "steps": steps},
         "about": {
@@ -290,6 +297,14 @@ def _networks(plan: TrainingPlan, device: torch.device) -> dict[str, nn.Module]:
         )
         made[name] = kind[number // 2]().to(device)
     return made
+
+
+def _coefficients(plan: TrainingPlan, data: TrainingSet) -> dict[int, Tensor]:
+    """Return the coefficients for making contrast 1 and contrast 2; empty without a regression."""
+    if not plan.regression:
+        return {}
+    images = [torch.from_numpy(case.images) for case in data.cases[0]]
+    return {number: regression.fit((pair[[2 - number]], pair[number - 1]) for pair in images) for number in (1, 2)}
 
 
 def _first_rate(plan: TrainingPlan, name: str) -> float:
@@ -348,7 +363,11 @@ def _draw_noise(plan: TrainingPlan, shape: Sequence[int], stream: torch.Generato
 
 
 def _measured(
-    plan: TrainingPlan, averages: dict[str, dict[str, Tensor]], validation: Sequence[TrainingCase], device: torch.device
+    plan: TrainingPlan,
+    averages: dict[str, dict[str, Tensor]],
+    coefficients: dict[int, Tensor],
+    validation: Sequence[TrainingCase],
+    device: torch.device,
 ) -> dict[str, float]:
     """Return brain PSNR and SSIM of both directions over the middle slices of the validation studies,
     made with the weights that would be saved."""
@@ -359,11 +378,13 @@ def _measured(
         source = plan.second if number == 1 else plan.first
         ladder = variance_preserving_ladder(plan.network.timesteps)
         dtype = torch.bfloat16 if plan.half_precision else torch.float32
-        sampler = SyndiffGenerator(network, source, target, ladder, False, 1, device, dtype)
+        steadying = coefficients.get(number)
+        sampler = SyndiffGenerator(network, source, target, ladder, False, 1, device, dtype, steadying)
         for case in validation:
             middle = case.images.shape[3] // 2
             part = case.images[..., max(0, middle - MEASURED_SLICES // 2) : middle + MEASURED_SLICES // 2]
             made = np.stack([_translated(sampler, part[2 - number, :, :, k], k) for k in range(part.shape[3])], 2)
+            made = sampler.steadied(made, part[2 - number])
             brain = np.asarray((part > 0).any(0))
             result = score(made, part[number - 1], {"brain": brain})["brain"]
             figures.setdefault(f"{source}_to_{target}_psnr_db", []).append(result.psnr)

@@ -12,7 +12,8 @@ import torch
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
-from mrimpute.generators.cwdm import _wavelet, regression
+from mrimpute.generators import regression
+from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import load_network
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.generators.cwdm.training import TrainingPlan, draw_example, learning_rate, train

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import signal
 import subprocess
@@ -11,9 +12,11 @@ import torch
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
 from mrimpute.generators.syndiff.checkpoint import load_network
+from mrimpute.generators.syndiff.generator import load
 from mrimpute.generators.syndiff.network import NetworkConfig
 from mrimpute.generators.syndiff.procedure import Weights
 from mrimpute.generators.syndiff.training import TrainingPlan, TrainingSet, _draw_slices, _rate, load_set, train
+from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
@@ -45,19 +48,34 @@ def quiet(_step, _figures):
 @pytest.mark.parametrize("paired", [False, True])
 def test_training_writes_a_checkpoint_for_each_direction(cases, tmp_path, paired):
     data = TrainingSet.of(*([cases, cases] if paired else [one_contrast(cases, 0), one_contrast(cases, 1)]))
-    there, back = train(plan(paired=paired), data, tmp_path, CPU, quiet, 2, cases)
+    there, back = train(plan(paired=paired, regression=paired), data, tmp_path, CPU, quiet, 2, cases)
     for folder, source, target in ((there, T1, T2), (back, T2, T1)):
         record = read_checkpoint_folder(folder).record
         assert (record.generator, record.sources, record.target) == ("syndiff", (source,), target)
         assert record.sampling.timesteps == 4
         assert ("registered pairs" in record.about.trained_on) == paired
-        load_network(read_checkpoint_folder(folder))
+        _, coefficients = load_network(read_checkpoint_folder(folder))
+        assert (coefficients is not None) == paired
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
     assert ("errG1_cycle" in lines[0]) != paired
     assert {"errD1_real", "errD_fake", "grad1_penalty", "errG1_L1", "t1_to_t2_psnr_db", "t2_to_t1_ssim"} <= set(
         lines[0]
     )
+
+
+def test_the_regression_of_a_checkpoint_steadies_its_volumes(cases, tmp_path):
+    images = [np.stack([case.images[0], 0.9 - 0.5 * case.images[0]]) for case in cases]  # what a regression can tell
+    related = [TrainingCase(case.name, pair) for case, pair in zip(cases, images, strict=True)]
+    data = TrainingSet.of(related, related)
+    there, _ = train(plan(paired=True, regression=True), data, tmp_path, CPU, quiet)
+    steady = load(read_checkpoint_folder(there), "", 4, CPU, torch.float32)
+    source, truth = related[0].images
+    prepared = Prepared({T1: source}, None, ("a",))
+    plain = dataclasses.replace(steady, coefficients=None)
+    (made,), (raw,) = (one(prepared, (T2,), 0, lambda *_: None) for one in (steady, plain))
+    assert abs(made.voxels - truth).mean() < 0.6 * abs(raw.voxels - truth).mean()
+    assert made.voxels[source > 0].mean() == pytest.approx(truth[source > 0].mean(), abs=0.02)
 
 
 @pytest.mark.parametrize("changes", [{}, {"paired": True, "augment": Augmentation.parse("all"), "batch": 2}])

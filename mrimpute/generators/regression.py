@@ -1,7 +1,7 @@
 """A voxelwise regression of the target on its sources, which steadies a network's predictions.
 
-All terms up to second order of six features, the sources and their means over 3x3x3 voxels: 28
-coefficients, fitted by least squares in the head. So few numbers carry brightness to another
+All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for
+three sources and 6 for one, fitted by least squares in the head. So few numbers carry brightness to another
 scanner better than a network does; the network knows structure. Their errors are nearly independent,
 so half of each is nearer to the truth than either (measured on patients left out: examples/).
 """
@@ -11,6 +11,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mrimpute.errors import WeightsUnavailable
+from mrimpute.registry import Checkpoint
+
+REGRESSION = "regression"
+"""Key of a record's `network` table: whether a regression steadies the network."""
 
 COEFFICIENTS = "regression.coefficients"
 """Key of the coefficients beside a network's tensors; shape (terms,)."""
@@ -26,6 +32,24 @@ nothing on the same scanner and gains up to 0.4 dB on another."""
 def term_count(sources: int) -> int:
     """Return how many coefficients a regression on this many sources has."""
     return (2 * sources + 1) * (2 * sources + 2) // 2
+
+
+def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> Tensor | None:
+    """Remove the coefficients from a checkpoint's tensors and return them, float32; None where its
+    record has no regression.
+
+    Raises:
+        WeightsUnavailable: they are missing, too few or too many, or not finite.
+    """
+    if not checkpoint.record.network.get(REGRESSION):
+        return None
+    coefficients = tensors.pop(COEFFICIENTS, torch.empty(0)).float()
+    count = term_count(len(checkpoint.record.sources))
+    if coefficients.shape != (count,) or not coefficients.isfinite().all():
+        raise WeightsUnavailable(
+            f"checkpoint {checkpoint.name}: {COEFFICIENTS} must hold {count} numbers", "get it again"
+        )
+    return coefficients
 
 
 def features(sources: Tensor) -> Tensor:
