@@ -8,37 +8,19 @@ set -euo pipefail
 
 data=$1 state=$2 left_out=${3:-none} how=${4:-paired}
 
-# The ms-aligned studies have skull; their masks take it off, as in the other studies.
-for study in "$data"/ms-aligned/*; do
-    [ -d "$state/masked/$(basename "$study")" ] && continue
-    python - "$study" "$state/masked/$(basename "$study")" <<'PYTHON'
-import sys
-from pathlib import Path
-
-import nibabel as nib
-
-study, out = map(Path, sys.argv[1:])
-mask = nib.load(next(study.glob("*-mask.nii.gz"))).get_fdata() > 0
-out.mkdir(parents=True)
-for path in study.glob("*-t*.nii.gz"):
-    image = nib.load(path)
-    nib.save(nib.Nifti1Image((image.get_fdata() * mask).clip(0).astype("float32"), image.affine, image.header), out / path.name)
-PYTHON
-done
-
 studies=()
-for study in "$data"/ms-mni/OPENMS-07 "$data"/ms-mni/OPENMS-19 "$data"/glioma-brats-space/TCGA-DU-7294 "$state"/masked/*; do
+for study in "$data"/ms-mni/OPENMS-07 "$data"/ms-mni/OPENMS-19 "$data"/glioma-brats-space/TCGA-DU-7294; do
     [ "$(basename "$study")" = "$left_out" ] || studies+=("$study")
 done
 
-options=(--paired --pixel-weight 10 --augment mirror,gamma=0.15,gain=0.03 --steps 1200)
-[ "$how" = unpaired ] && options=(--augment mirror --steps 1200)
+options=(--paired --regression --pixel-weight 10 --augment mirror,gamma=0.15,gain=0.03)
+[ "$how" = unpaired ] && options=(--augment mirror)
 
-for pair in t1:t2 t2:flair t1:flair; do
+for pair in ${PAIRS:-t1:t2 t2:flair t1:flair}; do
     out=$state/syndiff-$how/$left_out/${pair/:/-}
     [ -f "$out/${pair/:/-to-}/checkpoint.toml" ] && continue
     mrimpute train syndiff "${studies[@]}" --source "${pair%:*}" --target "${pair#*:}" --out "$out" \
         --size 192 --channels 16 --levels 1,1,2,2 --res-blocks 1 --attention none --latent 32 \
-        --judge-channels 8 --one-shot-channels 16 --crop 128 --save-every 100 \
+        --judge-channels 8 --one-shot-channels 16 --crop 128 --steps 1500 --save-every 250 \
         --generator-rate 1e-3 --judge-rate 2e-4 --ema 0.995 "${options[@]}" --precision bfloat16 --threads 1
 done

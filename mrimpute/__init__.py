@@ -21,8 +21,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mrimpute.contrasts import Contrast, parse_contrast
+    from mrimpute.deliver import Output
     from mrimpute.errors import MrimputeError
-    from mrimpute.fill import Engine, Options, Outcome, Output, fill
+    from mrimpute.fill import Engine, Options, Outcome, fill
     from mrimpute.io import read_volume
     from mrimpute.phantom import write_example
     from mrimpute.plan import Job, Plan, make_plan
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "contrasts": ("Contrast", "parse_contrast"),
     "errors": ("MrimputeError",),
-    "fill": ("Engine", "Options", "Outcome", "Output", "fill"),
+    "deliver": ("Output",),
+    "fill": ("Engine", "Options", "Outcome", "fill"),
     "io": ("read_volume",),
     "phantom": ("write_example",),
     "plan": ("Job", "Plan", "make_plan"),

@@ -1,32 +1,26 @@
 """The straight line: study folder → plan → volumes → generated → restored → written."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
 from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from mrimpute import device, hub, io, provenance, write
+from mrimpute import deliver, device, hub, skull, write
 from mrimpute.contrasts import Contrast
-from mrimpute.dicom import derive
-from mrimpute.dicom.pixels import reads_back
-from mrimpute.errors import MrimputeError, OutputRefused, StudyRefused, UsageError
-from mrimpute.io import nifti
+from mrimpute.deliver import Made, Output
+from mrimpute.errors import MrimputeError, OutputRefused, UsageError
+from mrimpute.gather import Gathered, find_reference, gather
 from mrimpute.layout import Layout, check_complete
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
-from mrimpute.prepare import Prepared, Recipe, prepare, restore
+from mrimpute.prepare import prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
 from mrimpute.sampling import choose_sampling
+from mrimpute.series import Series
 from mrimpute.settings import SETTINGS_FILE, Settings, read_settings
 from mrimpute.study import Study, find_series
-from mrimpute.volume import FloatArray, Volume
 
 if TYPE_CHECKING:
     from mrimpute.generators.contract import Generator
@@ -34,10 +28,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with (what is going on, steps done, steps in all)."""
 
-Sources = dict[Contrast, Volume]
-
-GRID_LIMIT_MM = 1e-4
-BLACK_LIMIT = 0.5
+Sources = dict[Contrast, Gathered]
+"""What each target of a plan is made from."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,12 @@ class Options:
         layout: with `out`, assemble complete cases under these names.
         intensity: grey values on the study's scale, or left in [0, 1].
         format: 'same' (NIfTI from NIfTI, DICOM from DICOM), 'nifti' or 'dicom'.
+        reference: contrast, or folder of one DICOM series, whose grid results get; None for the
+            source with the thinnest slices.
+        register: whether sources that are out of register may be moved.
+        brain_mask: file that says where the brain is; None for the images as they are.
+        skull_strip: call the stripper on PATH for images with skull.
+        save_mask: write the brain mask beside the result.
         weights: 'auto', 'builtin', a name, a folder or hf://owner/repo; `GENERATOR=…` for one
             generator only. Empty for what the study's mrimpute.toml says, else 'auto'.
         sampler, steps: None for the checkpoint's own.
@@ -67,6 +65,11 @@ class Options:
     layout: Layout | None = None
     intensity: Literal["study", "unit"] = "study"
     format: Literal["same", "nifti", "dicom"] = "same"
+    reference: Contrast | Path | None = None
+    register: bool = False
+    brain_mask: Path | None = None
+    skull_strip: bool = False
+    save_mask: bool = False
     weights: tuple[str, ...] = ()
     sampler: Literal["ddim", "ddpm"] | None = None
     steps: int | None = None
@@ -97,48 +100,6 @@ class Options:
         if len(words) > 1:
             raise UsageError(f"--weights was given twice for {generator}", "write GENERATOR=NAME for each generator")
         return words[0]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One figure measured on a written image, and the limit it should keep."""
-
-    name: str
-    value: float
-    limit: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether the value keeps the limit."""
-        return self.value <= self.limit
-
-
-@dataclass(frozen=True)
-class Output:
-    """One synthetic image.
-
-    Attributes:
-        path: its NIfTI file, or the folder of its DICOM series.
-        target: its contrast.
-        skipped: whether it was there already, made by the same recipe.
-        sha256: digest of the file.
-        fingerprint: what decided its voxels.
-        checkpoint: the weights.
-        reference: contrast of the source whose grid it has (None where skipped).
-        zero, one: grey values that the network's 0 and 1 became (None where skipped).
-        checks: what was measured on the written image.
-    """
-
-    path: Path
-    target: Contrast
-    skipped: bool
-    sha256: str
-    fingerprint: Fingerprint
-    checkpoint: Checkpoint
-    reference: Contrast | None = None
-    zero: float | None = None
-    one: float | None = None
-    checks: tuple[Check, ...] = ()
 
 
 @dataclass
@@ -193,6 +154,11 @@ class Engine:
         self.say = say or (lambda _line: None)
         self._claimed: dict[Path, Path] = {}
         self._loaded: tuple[Checkpoint, Generator] | None = None
+        self._stripped: tuple[str, skull.BrainMask] | None = None
+        if options.brain_mask and options.skull_strip:
+            raise UsageError("--brain-mask and --skull-strip exclude each other", "leave one of them out")
+        if options.save_mask and not (options.brain_mask or options.skull_strip):
+            raise UsageError("there is no brain mask to save", "add --brain-mask FILE or --skull-strip")
 
     def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:
         """Identify the series and plan the targets; nothing is read but headers."""
@@ -220,21 +186,35 @@ class Engine:
         if options.layout is not None and options.out is not None:
             check_complete(plan.study, options.layout, [job.target for job in plan.jobs])
             self._claim(write.plan_copies(plan.study, options.layout, options.out), plan.study)
+        reference = self._reference(plan.study)
+        sources = {job.target: [plan.study.get(contrast) for contrast in job.sources] for job in plan.jobs}
+        needed = {series.path: series for listed in sources.values() for series in listed}
+        if reference and plan.jobs:
+            needed.setdefault(reference.path, reference)
         for job in plan.jobs:
             place = self._place(plan.study, job.target)
             self._claim([place.image], plan.study)
-            write.check_room(place, max(prod(plan.study.get(contrast).grid.shape) for contrast in job.sources))
-        needed = dict.fromkeys(contrast for job in plan.jobs for contrast in job.sources)
-        spaces = {series.dicom.slices[0].space for c in needed if (series := plan.study.get(c)).dicom}
-        if len(spaces - {""}) > 1:
-            raise StudyRefused(
-                f"the series of {plan.study.folder} have different frames of reference: positions do not compare",
-                "register them first and give NIfTI",
-            )
+            write.check_room(place, max(prod(series.grid.shape) for series in needed.values()))
+        mask = skull.read_brain_mask(options.brain_mask) if options.brain_mask and plan.jobs else None
+        if options.skull_strip:
+            skull.program()
         with device.memory_errors():
-            volumes = {contrast: plan.study.get(contrast).read() for contrast in needed}
-        outcome.volumes |= {contrast: volume.sha256 for contrast, volume in volumes.items()}
-        return volumes
+            volumes = {path: series.read() for path, series in needed.items()}
+            for listed in sources.values():
+                outcome.volumes |= {series.contrast: volumes[series.path].sha256 for series in listed}
+            return {
+                target: gather(listed, reference, volumes, options.register, mask) for target, listed in sources.items()
+            }
+
+    def _reference(self, study: Study) -> Series | None:
+        """Return the series that the user wants results to lie on."""
+        found = find_reference(study, self.options.reference)
+        return found[0] if found else None
+
+    def _highest_number(self, study: Study) -> int:
+        """Return the highest series number where a derived series will stand."""
+        found = find_reference(study, self.options.reference)
+        return max(study.highest_number, found[1] if found else 0)
 
     def _claim(self, places: Iterable[Path], study: Study) -> None:
         """Take places for one study of this run.
@@ -290,41 +270,64 @@ class Engine:
         options = self.options
         place = self._place(study, job.target)
         checkpoint = self._checkpoint(job, outcome)
-        volumes = {contrast: sources[contrast] for contrast in checkpoint.record.sources}
-        fingerprint = self._fingerprint(job, checkpoint, volumes)
+        gathered = sources[job.target]
+        fingerprint = self._fingerprint(job, checkpoint, gathered)
         if write.already_made(place, fingerprint, options.overwrite):
             digest = write.content_sha256(place.image)
             return Output(place.image, job.target, True, digest, fingerprint, checkpoint)
 
-        ready = prepare(volumes, checkpoint.record.inputs)
-        outcome.warnings += ready.warnings
+        mask = gathered.mask or self._brain(gathered)
+        volumes = {c: gathered.volumes[c] for c in checkpoint.record.sources}
+        if mask:
+            volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
+        ready = prepare(volumes, checkpoint.record.inputs, (gathered.reference.contrast, gathered.onto))
+        outcome.warnings += [*_moved_notes(gathered), *ready.warnings]
         generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
         made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
         unit = restore(made[0].voxels, ready.recipe)
-        reference = study.get(ready.recipe.reference)
-        if self._as_dicom(study) and reference.dicom is not None:
-            return self._write_series(study, job, place, unit, ready, checkpoint, fingerprint, volumes, outcome)
-        zero, one = (0.0, 1.0) if options.intensity == "unit" else _scale(job.target, checkpoint, ready.recipe)
-        voxels = np.where(ready.recipe.head, zero + unit * np.float32(one - zero), zero).astype(np.float32)
+        finished = Made(
+            job.target,
+            place,
+            unit,
+            ready,
+            gathered,
+            {c: series for c in volumes if (series := study.get(c).dicom) is not None},
+            self._highest_number(study),
+            mask,
+            fingerprint,
+            checkpoint,
+        )
+        if self._as_dicom(study) and gathered.reference.dicom is not None:
+            output = deliver.write_series(finished, gathered.reference.dicom)
+        else:
+            output = deliver.write_volume(finished, scaled=options.intensity == "study")
+        if mask and options.save_mask:
+            deliver.write_mask(finished, mask)
+        outcome.warnings += [
+            f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in output.checks if not c.ok
+        ]
+        return output
 
-        image = nifti.encode(voxels, ready.recipe.grid, ready.recipe.header, provenance.description(job.target))
-        digest = hashlib.sha256(image).hexdigest()
-        record = provenance.sidecar(
-            place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, (zero, one), ready.warnings
-        )
-        write.write(place, image, voxels, record)
-        checks = _check(place.image, unit, ready.recipe)
-        outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
-        return Output(
-            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, zero, one, checks
-        )
+    def _brain(self, gathered: Gathered) -> skull.BrainMask | None:
+        """Return the mask that the stripper on PATH makes of the reference, where a source has skull."""
+        if not self.options.skull_strip or not skull.with_skull(gathered.volumes.items()):
+            return None
+        if self._stripped is None or self._stripped[0] != gathered.onto.sha256:
+            cuda = device.choose_device(self.options.device).type == "cuda"
+            self._stripped = gathered.onto.sha256, skull.strip(gathered.onto, cuda)
+        return self._stripped[1]
 
     def _as_dicom(self, study: Study) -> bool:
         """Tell whether results of a study are DICOM series."""
         options = self.options
         is_dicom = any(series.dicom for series in study.series)
         if options.format == "dicom" and not is_dicom:
-            raise UsageError(f"{study.folder} holds no DICOM series to go by", "leave --format dicom out")
+            reference = self._reference(study)
+            is_dicom = reference is not None and reference.dicom is not None
+            if not is_dicom:
+                raise UsageError(
+                    f"{study.folder} holds no DICOM series to go by", "add --reference FOLDER_OF_A_DICOM_SERIES"
+                )
         wanted = is_dicom and options.format != "nifti" and options.layout is None
         if wanted and options.intensity == "unit":
             raise UsageError("DICOM stores whole numbers, not [0, 1]", "add --format nifti, or leave --intensity out")
@@ -339,45 +342,6 @@ class Engine:
             return write.series_place(study, target, options.out)
         return write.place_for(study, target, options.out, options.layout)
 
-    def _write_series(
-        self,
-        study: Study,
-        job: Job,
-        place: write.Place,
-        unit: FloatArray,
-        ready: Prepared,
-        checkpoint: Checkpoint,
-        fingerprint: Fingerprint,
-        volumes: Sources,
-        outcome: Outcome,
-    ) -> Output:
-        """Write one target as a derived DICOM series."""
-        sources = {contrast: study.get(contrast).dicom for contrast in volumes}
-        series = {contrast: item for contrast, item in sources.items() if item is not None}
-        reference = series[ready.recipe.reference]
-        one = derive.stored_range(ready.recipe.scale)
-        derivation = derive.Derivation(
-            job.target,
-            reference,
-            series,
-            json.dumps(asdict(fingerprint), sort_keys=True),
-            provenance.derivation(fingerprint, checkpoint, one),
-            derive.series_number(reference, study.highest_number),
-            datetime.now(),
-        )
-        files = derive.encode(derive.derive(unit, one, derivation))
-        digest = hashlib.sha256(b"".join(files)).hexdigest()
-        record = provenance.sidecar(
-            place.image.name, digest, fingerprint, checkpoint, volumes, ready.recipe, (0.0, one), ready.warnings
-        )
-        expected = np.clip(np.rint(np.asarray(unit, np.float64) * one), 0, 65_535)
-        write.write_series(place, files, lambda folder: reads_back(folder, reference.grid, expected), record)
-        checks = (Check("share of the head that is black", float(np.mean(unit[ready.recipe.head] == 0)), BLACK_LIMIT),)
-        outcome.warnings += [f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in checks if not c.ok]
-        return Output(
-            place.image, job.target, False, digest, fingerprint, checkpoint, ready.recipe.reference, 0.0, one, checks
-        )
-
     def _checkpoint(self, job: Job, outcome: Outcome) -> Checkpoint:
         """Return the checkpoint for a job, fetched from the Hub where that is its origin."""
         word = self.options.weights_for(job.generator, outcome.settings)
@@ -389,13 +353,16 @@ class Engine:
         hub.obtain(checkpoint, self.say)
         return checkpoint
 
-    def _fingerprint(self, job: Job, checkpoint: Checkpoint, volumes: dict[Contrast, Volume]) -> Fingerprint:
+    def _fingerprint(self, job: Job, checkpoint: Checkpoint, gathered: Gathered) -> Fingerprint:
         options = self.options
         sampler, steps = choose_sampling(checkpoint, options.sampler, options.steps)
         return Fingerprint(
             target=job.target,
             checkpoint_sha256=checkpoint.sha256,
-            sources={contrast: volume.sha256 for contrast, volume in volumes.items()},
+            sources={contrast: gathered.volumes[contrast].sha256 for contrast in checkpoint.record.sources},
+            onto=gathered.onto.sha256,
+            moved=list(gathered.moved),
+            brain_mask=gathered.mask.sha256 if gathered.mask else skull.program() if options.skull_strip else "",
             sampler=sampler,
             steps=steps,
             seed=options.seed,
@@ -417,19 +384,10 @@ class Engine:
         return self._loaded[1]
 
 
-def _scale(target: Contrast, checkpoint: Checkpoint, recipe: Recipe) -> tuple[float, float]:
-    """Return the grey values that 0 and 1 become: of CT the checkpoint's range in Hounsfield units,
-    else the study's scale."""
-    low, high = checkpoint.record.inputs.ranges.get(target, (0.0, recipe.scale))
-    return low, high
-
-
-def _check(image: Path, unit: FloatArray, recipe: Recipe) -> tuple[Check, ...]:
-    """Measure on a written image what a user would see first if it were wrong."""
-    written = io.read_info(image).grid
-    moved = float(np.abs(written.corners() - recipe.grid.corners()).max())
-    dark = float(np.mean(unit[recipe.head] == 0))
-    return (
-        Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM),
-        Check("share of the head that is black", dark, BLACK_LIMIT),
-    )
+def _moved_notes(gathered: Gathered) -> list[str]:
+    """Say which sources were registered, and by how much."""
+    return [
+        f"{contrast} was moved onto {gathered.reference.contrast} by {one.mean_mm:.1f} mm on average, "
+        f"{one.largest_mm:.1f} mm at most"
+        for contrast, one in gathered.moved.items()
+    ]

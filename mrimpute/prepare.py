@@ -11,13 +11,11 @@ from mrimpute.errors import StudyRefused
 from mrimpute.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
 from mrimpute.intensity import GreyRange, mean_range, quantile_range, study_scale
 from mrimpute.registry import InputSpec
+from mrimpute.skull import with_skull
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
 MIN_OVERLAP = 0.9
-"""Least Dice overlap of the heads of two sources that lie on different grids."""
-STRIPPED_LITRES = 2.2
-"""An image with more than this volume that is not zero is not skull-stripped. Measured: stripped
-heads 1.1 to 1.5 litres, heads with skull 2.6 to 3.4."""
+"""Least Dice overlap of the stripped heads of two sources that lie on different grids."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,8 @@ class Recipe:
     """What was applied to the sources: all that restore needs, and provenance records.
 
     Attributes:
-        reference: contrast of the source whose grid the result gets.
-        grid, header: grid and header of that source.
+        reference: contrast of the series whose grid the result gets.
+        grid, header: grid and header of that series.
         reorient: first spatial step.
         resampled: grid that the sources were interpolated onto; None where reorienting sufficed.
         window: the box of it that the network sees.
@@ -63,18 +61,22 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
-def prepare(volumes: Mapping[Contrast, Volume], inputs: InputSpec) -> Prepared:
+def prepare(
+    volumes: Mapping[Contrast, Volume], inputs: InputSpec, onto: tuple[Contrast, Volume] | None = None
+) -> Prepared:
     """Bring the sources of one target into the frame that a checkpoint was trained in.
 
     Args:
         volumes: the sources, in the checkpoint's order.
         inputs: the checkpoint's frame: orientation, spacing, window, grey-value rule.
+        onto: the series whose grid the result gets; None for one of the sources.
 
     Raises:
         StudyRefused: the sources do not lie on each other, or one has no grey values.
     """
-    reference = _reference(volumes)
-    grid = volumes[reference].grid
+    reference = onto[0] if onto else choose_reference(volumes)
+    host = onto[1] if onto else volumes[reference]
+    grid = host.grid
     reorient = Reorient(grid, inputs.orientation)
     oriented = reorient.grid
     working = respaced(oriented, inputs.spacing)
@@ -100,7 +102,7 @@ def prepare(volumes: Mapping[Contrast, Volume], inputs: InputSpec) -> Prepared:
     recipe = Recipe(
         reference,
         grid,
-        volumes[reference].header,
+        host.header,
         reorient,
         None if working is oriented else working,
         window,
@@ -149,45 +151,52 @@ def restore(unit: FloatArray, recipe: Recipe) -> FloatArray:
     return np.where(recipe.head, on_grid, np.float32(0)).astype(np.float32)
 
 
-def _reference(volumes: Mapping[Contrast, Volume]) -> Contrast:
-    """Return the source with the thinnest slices; of equals, the first in the checkpoint's order."""
-    return min(volumes, key=lambda contrast: round(max(volumes[contrast].grid.spacing), 3))
+def choose_reference(volumes: Mapping[Contrast, Volume]) -> Contrast:
+    """Return the source with the thinnest slices; of equals, the one that covers most; of equals
+    again, the first in the checkpoint's order."""
+
+    def key(contrast: Contrast) -> tuple[float, float]:
+        grid = volumes[contrast].grid
+        return round(max(grid.spacing), 3), -round(float(np.prod(grid.shape) * np.prod(grid.spacing)), -3)
+
+    return min(volumes, key=key)
 
 
 def _check_overlap(volumes: Mapping[Contrast, Volume], grid: Grid, supports: Mapping[Contrast, BoolArray]) -> list[str]:
-    """Refuse sources on different grids whose heads do not cover each other.
+    """Refuse stripped sources on different grids whose heads do not cover each other.
 
     Returns:
-        Warnings: sources that were interpolated by their headers, sources with skull.
+        Warnings: sources that were interpolated, sources with skull.
 
     Raises:
-        StudyRefused: the overlap is too small, or cannot be judged because an image is not
-            skull-stripped.
+        StudyRefused: the overlap is too small.
     """
     warnings = []
-    full = [contrast for contrast, volume in volumes.items() if _litres(volume) > STRIPPED_LITRES]
+    full = with_skull(volumes.items())
     if full:
-        warnings.append(f"{', '.join(full)}: not skull-stripped, it seems; the networks were trained on stripped heads")
-    moved = [contrast for contrast, volume in volumes.items() if not volume.grid.same_as(grid)]
-    advice = "bring the series onto one grid (co-register and skull-strip them) first"
-    if moved and full:
-        raise StudyRefused(
-            f"the series lie on different grids ({', '.join(moved)} off the others') and are not skull-stripped", advice
+        warnings.append(
+            f"{', '.join(full)}: not skull-stripped, it seems; the networks were trained on stripped heads: "
+            "add --brain-mask FILE or --skull-strip"
         )
+    moved = [contrast for contrast, volume in volumes.items() if not volume.grid.same_as(grid)]
     whole = np.logical_or.reduce(list(supports.values()))
     for contrast in moved:
-        dice = _dice(supports[contrast], whole)
-        if dice < MIN_OVERLAP:
-            raise StudyRefused(
-                f"{contrast} ({volumes[contrast].path}) does not lie on the others (overlap {dice:.2f})", advice
-            )
-        warnings.append(f"{contrast} lies on another grid; it was interpolated by its header (overlap {dice:.2f})")
+        note = f"{contrast} lies on another grid; it was interpolated"
+        if not full:
+            dice = _dice(supports[contrast], whole)
+            note += f" (overlap {dice:.2f})"
+            if dice < MIN_OVERLAP:
+                raise StudyRefused(
+                    f"{contrast} ({volumes[contrast].path}) does not lie on the others (overlap {dice:.2f})",
+                    "bring the series onto one grid (co-register and skull-strip them) first",
+                )
+        warnings.append(f"{note}; across its slices it was measured every {_across(volumes[contrast].grid):.3g} mm")
     return warnings
 
 
-def _litres(volume: Volume) -> float:
-    """Return the volume of the voxels that are not zero."""
-    return float(np.count_nonzero(volume.voxels) * abs(np.linalg.det(volume.grid.affine[:3, :3])) / 1e6)
+def _across(grid: Grid) -> float:
+    """Return the distance of voxels in mm along the coarsest axis."""
+    return max(grid.spacing)
 
 
 def _dice(one: BoolArray, other: BoolArray) -> float:

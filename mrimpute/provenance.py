@@ -14,7 +14,9 @@ from mrimpute import __version__, io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, StudyAmbiguous
 from mrimpute.prepare import Recipe
+from mrimpute.register import Alignment
 from mrimpute.registry import Checkpoint
+from mrimpute.skull import BrainMask
 from mrimpute.volume import Volume
 
 SIDECAR_SCHEMA = "mrimpute.sidecar/1"
@@ -33,6 +35,9 @@ class Fingerprint:
         target: contrast made.
         checkpoint_sha256: digest of the weights.
         sources: contrast → digest of the source's file.
+        onto: digest of the series whose grid the image has.
+        moved: sources that were registered to it.
+        brain_mask: digest of the user's mask, or the program that made one; '' for none.
         sampler, steps, seed: how the network was sampled.
         precision, device: number type and device type.
         intensity: 'study' or 'unit'.
@@ -42,6 +47,9 @@ class Fingerprint:
     target: str
     checkpoint_sha256: str
     sources: dict[str, str]
+    onto: str
+    moved: list[str]
+    brain_mask: str
     sampler: str
     steps: int
     seed: int
@@ -100,9 +108,11 @@ def sidecar(
     fingerprint: Fingerprint,
     checkpoint: Checkpoint,
     volumes: Mapping[Contrast, Volume],
+    alignments: Mapping[Contrast, Alignment],
     recipe: Recipe,
     scale: tuple[float, float],
     warnings: tuple[str, ...],
+    mask: BrainMask | None,
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
 
@@ -130,6 +140,16 @@ def sidecar(
             **record.about.model_dump(),
         },
         "grid": {"of": recipe.reference, "shape": recipe.grid.shape, "spacing_mm": recipe.grid.spacing},
+        "register": {
+            contrast: {
+                "mean_mm": round(one.mean_mm, 2),
+                "largest_mm": round(one.largest_mm, 2),
+                "gain": round(one.gain, 3),
+                "moved_by": one.motion.round(6).tolist() if one.moved else None,
+            }
+            for contrast, one in alignments.items()
+        },
+        "brain_mask": {"from": mask.origin, "sha256": mask.sha256, "litres": round(mask.litres, 3)} if mask else None,
         "frame": {
             "orientation": recipe.reorient.orientation,
             "resampled_to_shape": recipe.resampled.shape if recipe.resampled else None,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.phantom import head
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks wait for threads more than they compute
 
@@ -112,6 +113,13 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Pat
         (folder / "checkpoint.toml").write_text(checkpoint_toml(replace(plan), []))
         folders[target] = folder
     return folders
+
+
+@pytest.fixture(scope="session")
+def phantom_head() -> dict[Contrast, np.ndarray]:
+    """Return a computed head of real size, (80, 96, 72) voxels of 2 mm, 0 outside the brain."""
+    images = head((Contrast.T1, Contrast.T1C, Contrast.T2), 0)
+    return {contrast: image[40:200:2, 26:218:2, 4:148:2] for contrast, image in images.items()}
 
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -13,7 +13,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.geometry import BRATS_WINDOW, Window, choose_window
-from mrimpute.prepare import prepare, restore
+from mrimpute.prepare import choose_reference, prepare, restore
 from mrimpute.registry import InputSpec
 from mrimpute.volume import Grid, Volume
 from tests.conftest import GOLDENS, OBLIQUE, head_voxels
@@ -174,7 +174,9 @@ def test_sources_on_different_grids_are_interpolated_with_a_warning():
     volumes[Contrast.T2] = volume(head_voxels(Contrast.T2)[::2, ::2, ::2], coarse.affine, "coarse")
     prepared = prepare(volumes, ANY)
     assert prepared.recipe.reference is Contrast.T1
-    assert any("interpolated by its header" in warning for warning in prepared.warnings)
+    (warning,) = [text for text in prepared.warnings if text.startswith("t2")]
+    assert "t2 lies on another grid; it was interpolated" in warning
+    assert "measured every 2.4 mm" in warning
 
 
 def test_sources_that_do_not_lie_on_each_other_are_refused():
@@ -186,13 +188,27 @@ def test_sources_that_do_not_lie_on_each_other_are_refused():
         prepare(volumes, ANY)
 
 
-def test_sources_with_skull_on_different_grids_are_refused():
+def test_sources_with_skull_are_told():
     draw = np.random.default_rng(0)
     coarse = OBLIQUE @ np.diag([5.0, 5, 5, 1])
-    volumes = {c: volume(draw.integers(1, 900, (30, 30, 30)), coarse, c) for c in THREE}
-    volumes[Contrast.T2] = volume(draw.integers(1, 900, (30, 30, 30)), coarse @ np.diag([1.1, 1, 1, 1]), "t2")
-    with pytest.raises(StudyRefused, match="not skull-stripped"):
-        prepare(volumes, ANY)
+    prepared = prepare({c: volume(draw.integers(1, 900, (30, 30, 30)), coarse, c) for c in THREE}, ANY)
+    assert any("not skull-stripped" in warning and "--brain-mask" in warning for warning in prepared.warnings)
+
+
+def test_of_sources_with_slices_as_thin_the_one_that_covers_most_is_the_reference():
+    volumes = three()
+    wide = Grid((40, 48, 40), OBLIQUE)
+    volumes[Contrast.T2] = volume(head_voxels(Contrast.T2, wide.shape), OBLIQUE, "wide")
+    assert choose_reference(volumes) is Contrast.T2
+
+
+def test_the_result_goes_onto_the_grid_that_is_named():
+    host = volume(np.zeros((30, 30, 30)), OBLIQUE @ np.diag([1.5, 1.5, 1.5, 1]), "host")
+    prepared = prepare(three(), ANY, (Contrast.FLAIR, host))
+    assert prepared.recipe.reference is Contrast.FLAIR
+    back = restore(prepared.images[Contrast.T1], prepared.recipe)
+    assert back.shape == host.grid.shape
+    assert back.any()
 
 
 def test_an_image_without_grey_values_is_refused():

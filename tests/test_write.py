@@ -22,7 +22,9 @@ from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
 
 VOXELS = head_voxels("flair", (20, 22, 18)).astype(np.float32)
 IMAGE = nifti.encode(VOXELS, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC flair made by mrimpute; not acquired")
-FINGERPRINT = Fingerprint("flair", "c" * 64, {"t1": "a" * 64}, "ddim", 2, 0, "float32", "cpu", "study")
+FINGERPRINT = Fingerprint(
+    "flair", "c" * 64, {"t1": "a" * 64}, "a" * 64, [], "", "ddim", 2, 0, "float32", "cpu", "study"
+)
 
 
 def record(fingerprint=FINGERPRINT):

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     import rich.progress
 
     from mrimpute.batch import Finished
+    from mrimpute.contrasts import Contrast
     from mrimpute.fill import Options, Outcome
 
 EPILOG = "Example: mrimpute fill study_dir/ --missing flair --weights builtin"
 
-_WHAT, _WHICH, _HOW, _WHERE, _OUTPUT = "What to fill", "Which series", "How", "Where", "Output"
+_WHAT, _WHICH, _SPACE = "What to fill", "Which series", "Grid, register, skull"
+_HOW, _WHERE, _OUTPUT = "How", "Where", "Output"
 
 
 def _series(contrast: str) -> typer.models.OptionInfo:
@@ -86,6 +88,42 @@ def fill(
         typer.Option(envvar="MRIMPUTE_PRECISION", rich_help_panel=_HOW, help="auto is float32."),
     ] = "auto",
     threads: common.Threads = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            rich_help_panel=_SPACE,
+            help="Series whose grid the result gets: a contrast, or a folder of one DICOM series."
+            " Default: the source with the thinnest slices.",
+        ),
+    ] = None,
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register",
+            envvar="MRIMPUTE_REGISTER",
+            rich_help_panel=_SPACE,
+            help="Move sources that are out of register (rigidly); without it they are refused.",
+        ),
+    ] = False,
+    brain_mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_SPACE, help="For images with skull: where the brain is (one study only)."
+        ),
+    ] = None,
+    skull_strip: Annotated[
+        bool,
+        typer.Option(
+            "--skull-strip",
+            envvar="MRIMPUTE_SKULL_STRIP",
+            rich_help_panel=_SPACE,
+            help="For images with skull: call hd-bet or mri_synthstrip, whichever is on PATH.",
+        ),
+    ] = False,
+    save_mask: Annotated[
+        bool, typer.Option("--save-mask", rich_help_panel=_SPACE, help="Write the brain mask beside the result.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -166,8 +204,9 @@ def fill(
     folders = _folders(studies or [], null)
     named = dict(zip(Contrast, (t1, t1c, t2, flair, pd, ct), strict=True))
     overrides = {contrast: path for contrast, path in named.items() if path is not None}
-    if overrides and len(folders) > 1:
-        raise UsageError("a series can be named for one study only", "fill that study by itself")
+    onto = _reference(reference)
+    if len(folders) > 1 and (overrides or brain_mask or isinstance(onto, Path)):
+        raise UsageError("a series or a brain mask can be named for one study only", "fill that study by itself")
     if layout != "same" and out is None:
         raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
     options = Options(
@@ -177,6 +216,11 @@ def fill(
         layout=parse_layout(layout),
         intensity=intensity,
         format=format,
+        reference=onto,
+        register=register,
+        brain_mask=brain_mask,
+        skull_strip=skull_strip,
+        save_mask=save_mask,
         weights=tuple(weights or ()),
         sampler=sampler,
         steps=steps,
@@ -205,6 +249,15 @@ def fill(
         for text in sorted(cited):
             common.say(f"cite: {text}")
     raise typer.Exit(common.exit_code(codes))
+
+
+def _reference(word: str | None) -> "Contrast | Path | None":
+    """Return what --reference means: a folder if there is one of that name, else a contrast."""
+    from mrimpute.contrasts import parse_contrast
+
+    if word is None:
+        return None
+    return Path(word) if Path(word).is_dir() else parse_contrast(word)
 
 
 def _folders(studies: list[Path], null: bool) -> list[Path]:

@@ -58,6 +58,9 @@ class RecipeRecord(_Record):
     sha256: str
     licence: str
     sources: dict[str, str]
+    onto: str
+    moved: list[str]
+    brain_mask: str
     sampler: str
     steps: int
     samples: Literal[1]

@@ -36,6 +36,8 @@ FULL_RANGE = 4095
 """Stored value of the network's 1 where the study's own scale is too coarse or too large for it."""
 USUAL_RANGE = (500.0, 30_000.0)
 SERIES_OFFSET = 9000
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""RAS ↔ LPS, in which DICOM works."""
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -87,7 +89,8 @@ class Derivation:
     Attributes:
         target: contrast made.
         reference: the series whose grid it has, and whose patient and study it belongs to.
-        sources: every series that went in.
+        sources: every series that went in; where none is DICOM, the reference.
+        motions: (4, 4) from the reference's space to that of a source that was registered, RAS mm.
         identity: what decides the voxels, as text: equal identities give equal UIDs.
         description: how it was made, for people.
         series_number: of the new series.
@@ -97,6 +100,7 @@ class Derivation:
     target: Contrast
     reference: DicomSeries
     sources: Mapping[Contrast, DicomSeries]
+    motions: Mapping[Contrast, FloatArray]
     identity: str
     description: str
     series_number: int
@@ -291,7 +295,7 @@ def _frame(number: int, derivation: Derivation) -> "Dataset":
 
 def _geometry(series: DicomSeries, index: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return position (3), orientation (6) and spacing (rows, columns, slices) of a slice, LPS and mm."""
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ series.grid.affine
+    affine = LPS @ series.grid.affine
     between_columns, between_rows, between_slices = series.grid.spacing
     position = affine[:3, 3] + index * affine[:3, 2]
     orientation = np.concatenate([affine[:3, 0] / between_columns, affine[:3, 1] / between_rows])
@@ -356,14 +360,17 @@ def _all_sources(derivation: Derivation, keyword: str) -> list[Any]:
 def _sources_of(position: FloatArray, derivation: Derivation) -> list[Any]:
     """Return the slice of each source that lies nearest to a position."""
     found = []
-    for series in derivation.sources.values():
+    for contrast, series in derivation.sources.items():
+        motion = derivation.motions.get(contrast)
+        sought = position if motion is None else (LPS @ motion @ LPS @ [*position, 1.0])[:3]
         places = np.array([item.geometry[:3] for item in series.slices if not isinstance(item.geometry, Exception)])
-        nearest = series.slices[int(np.linalg.norm(places - position, axis=1).argmin())]
+        nearest = series.slices[int(np.linalg.norm(places - sought, axis=1).argmin())]
         entry = _reference(_sop_class(series), nearest.instance)
         if nearest.frame is not None:
             entry.ReferencedFrameNumber = nearest.frame + 1
         entry.PurposeOfReferenceCodeSequence = [_code("121322", "DCM", "Source image for image processing operation")]
-        entry.SpatialLocationsPreserved = "YES" if series.grid.same_as(derivation.reference.grid) else "NO"
+        stayed = motion is None and series.grid.same_as(derivation.reference.grid)
+        entry.SpatialLocationsPreserved = "YES" if stayed else "NO"
         found.append(entry)
     return found
 

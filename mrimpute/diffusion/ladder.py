@@ -85,6 +85,12 @@ def linear_beta_ladder(count: int = 1000, first: float = 1e-4, last: float = 0.0
     return Ladder(tuple(range(count)), np.linspace(first, last, count, dtype=np.float64))
 
 
+def root_linear_ladder(count: int = 1000, first: float = 0.0015, last: float = 0.0195) -> Ladder:
+    """Return the ladder whose betas rise linearly in their roots (ALDM SPEC section 6; others call it
+    scaled-linear)."""
+    return Ladder(tuple(range(count)), np.linspace(first**0.5, last**0.5, count, dtype=np.float64) ** 2)
+
+
 def variance_preserving_ladder(count: int, beta_min: float = 0.1, beta_max: float = 20.0) -> Ladder:
     """Return the ladder of a few large steps that SynDiff takes (SPEC section 5; the variance
     preserving process of Song et al. 2021 at `count` + 1 times).

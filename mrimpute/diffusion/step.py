@@ -56,6 +56,26 @@ def ddim_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder) -> Tenso
     return _f32(np.sqrt(before)) * clean + _f32(np.sqrt(1.0 - before)) * implied_noise(clean, state, level)
 
 
+def noise_step(
+    predicted: Tensor, state: Tensor, level: float, before: float, eta: float, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Step of a network that predicts noise (Song et al., DDIM, 2021, eq. 12 and 16).
+
+    Args:
+        predicted, state, noise: predicted noise, x_t, and standard normal noise, of one shape.
+        level, before: share of signal variance at this step and at the next.
+        eta: 0 for deterministic, 1 for as much noise as the ancestral sampler adds.
+
+    Returns:
+        x at the next step, and the estimate of the clean x_0.
+    """
+    level = _f32(level)
+    deviation = eta * np.sqrt((1 - before) / (1 - level)) * np.sqrt(1 - level / before)
+    clean = (state - _f32(np.sqrt(1 - level)) * predicted) / _f32(np.sqrt(np.float32(level)))
+    rest = _f32(np.sqrt(1 - before - deviation**2))
+    return _f32(np.sqrt(before)) * clean + rest * predicted + _f32(deviation) * noise, clean
+
+
 def implied_noise(clean: Tensor, state: Tensor, level: float) -> Tensor:
     """Return the noise that, with this clean estimate, makes up the state at a signal level."""
     return (_f32(np.sqrt(1.0 / level)) * state - clean) / _f32(np.sqrt(1.0 / level - 1.0))

@@ -5,12 +5,14 @@ Parameter names are those of the authors' checkpoints; a number that a name skip
 layer without parameters.
 """
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from mrimpute.generators.blocks import Norm, ResBlock, Stage, double, silu, timestep_embedding, zeroed
 
 
 @dataclass(frozen=True)
@@ -50,90 +52,10 @@ class NetworkConfig:
         return int(2 ** len(self.channel_mult))
 
 
-def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
-    """Return [cos, sin] of t times geometric frequencies: (N,) → (N, width) float32."""
-    half = width // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
-    angles = timesteps[:, None].float() * frequencies.to(timesteps.device)
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-class Norm(nn.GroupNorm):
-    """GroupNorm in float32 whatever the input's type, contiguous for precision: PyTorch's
-    channels-last GroupNorm loses three digits on the CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, X, Y, Z); the result has the input's type."""
-        return super().forward(x.float().contiguous()).to(x.dtype)
-
-
 def halve(x: Tensor) -> Tensor:
     """Average 2x2x2 voxels: (B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2). PyTorch has no bfloat16
     average pooling on the CPU, hence float32."""
     return F.avg_pool3d(x.float(), 2).to(x.dtype)
-
-
-def double(x: Tensor) -> Tensor:
-    """Repeat each voxel 2x2x2 times: (B, C, X, Y, Z) → (B, C, 2X, 2Y, 2Z)."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
-
-
-def _silu(x: Tensor) -> Tensor:
-    """SiLU, in place where no gradient needs the input: fresh pages cost more than the arithmetic."""
-    return F.silu(x, inplace=not x.requires_grad)
-
-
-def _zeroed(layer: nn.Conv3d) -> nn.Conv3d:
-    """Set a convolution to zero: a fresh residual block is the identity (SPEC section 3)."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
-
-
-class ResBlock(nn.Module):
-    """Residual block, optionally between two resolutions.
-
-    (B, in, X, Y, Z) and embedding (B, 4C) → (B, out, X', Y', Z'). The resampling sits after the
-    first norm and SiLU and before the first convolution.
-    """
-
-    def __init__(self, config: NetworkConfig, inputs: int, outputs: int, resample: str = "") -> None:
-        super().__init__()
-        embedding = 4 * config.base_channels
-        self.resample = {"": None, "down": halve, "up": double}[resample]
-        self.in_layers = nn.Sequential(Norm(config.groups, inputs), nn.SiLU(), nn.Conv3d(inputs, outputs, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, outputs))
-        self.out_layers = nn.Sequential(
-            Norm(config.groups, outputs), nn.SiLU(), nn.Identity(), _zeroed(nn.Conv3d(outputs, outputs, 3, padding=1))
-        )
-        self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(B, in, X, Y, Z), (B, 4C) → (B, out, X', Y', Z')."""
-        norm, _, convolve = self.in_layers
-        h = _silu(norm(x))
-        if self.resample is not None:
-            h = self.resample(h)
-        h = convolve(h)
-        h += self.emb_layers(embedding)[:, :, None, None, None].to(h.dtype)
-        norm, _, _, convolve = self.out_layers
-        h = convolve(_silu(norm(h)))
-        if self.resample is not None:  # only now: at the finest level this map is half a gigabyte
-            x = self.resample(x)
-        h += self.skip_connection(x)
-        result: Tensor = h
-        return result
-
-
-class Stage(nn.ModuleList):
-    """One entry of the U-Net: a convolution or residual blocks, in a row."""
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Apply each layer; only residual blocks see the embedding (B, 4C)."""
-        for layer in self:
-            x = layer(x, embedding) if isinstance(layer, ResBlock) else layer(x)
-        return x
 
 
 class WaveletUNet(nn.Module):
@@ -155,27 +77,30 @@ class WaveletUNet(nn.Module):
         skips, current = [base], base
         for level, width in enumerate(widths):
             for _ in range(config.res_blocks):
-                self.input_blocks.append(Stage([ResBlock(config, current, width)]))
+                self.input_blocks.append(Stage([self._block(current, width)]))
                 current = width
                 skips.append(current)
             if level != deepest:
-                self.input_blocks.append(Stage([ResBlock(config, current, current, "down")]))
+                self.input_blocks.append(Stage([self._block(current, current, halve)]))
                 skips.append(current)
 
-        self.middle_block = Stage([ResBlock(config, current, current), ResBlock(config, current, current)])
+        self.middle_block = Stage([self._block(current, current), self._block(current, current)])
 
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             for block in range(config.res_blocks + 1):
-                layers = [ResBlock(config, current + skips.pop(), width)]
+                layers = [self._block(current + skips.pop(), width)]
                 current = width
                 if level and block == config.res_blocks:
-                    layers.append(ResBlock(config, current, current, "up"))
+                    layers.append(self._block(current, current, double))
                 self.output_blocks.append(Stage(layers))
 
         self.out = nn.Sequential(
-            Norm(config.groups, base), nn.SiLU(), _zeroed(nn.Conv3d(base, config.out_channels, 3, padding=1))
+            Norm(config.groups, base), nn.SiLU(), zeroed(nn.Conv3d(base, config.out_channels, 3, padding=1))
         )
+
+    def _block(self, inputs: int, outputs: int, resample: Callable[[Tensor], Tensor] | None = None) -> ResBlock:
+        return ResBlock(inputs, outputs, 4 * self.config.base_channels, self.config.groups, resample)
 
     def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
         """Predict clean sub-bands.
@@ -199,5 +124,5 @@ class WaveletUNet(nn.Module):
             h = torch.cat([h, skips.pop()], dim=1)  # lets go of both before the stage needs room
             h = stage(h, embedding)  # up again
         norm, _, convolve = self.out
-        bands: Tensor = convolve(_silu(norm(h)))  # (B, 8, X, Y, Z)
+        bands: Tensor = convolve(silu(norm(h)))  # (B, 8, X, Y, Z)
         return bands

@@ -1,0 +1,161 @@
+"""Heads with skull: told by their volume, taken off by a mask or by an outside program.
+
+No stripper is inside: their weights are not ours to ship. Two well-kept programs are called where
+they are on PATH and the user asks for it.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mrimpute import io
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import ImageDamaged, ResourcesExhausted, StudyRefused
+from mrimpute.geometry import resample
+from mrimpute.io import nifti
+from mrimpute.volume import BoolArray, Grid, Volume
+
+STRIPPED_LITRES = 2.2
+"""An image with more than this volume that is not zero is not skull-stripped. Measured: stripped
+heads 1.1 to 1.5 litres, heads with skull 2.6 to 3.4."""
+BRAIN_LITRES = (0.3, STRIPPED_LITRES)
+"""What a brain mask may hold: from a newborn's brain on."""
+PROGRAMS = ("hd-bet", "mri_synthstrip")
+"""In order of choice."""
+
+
+@dataclass(frozen=True)
+class BrainMask:
+    """Where the brain is.
+
+    Attributes:
+        inside: (X, Y, Z).
+        grid: of the mask.
+        origin: name of its file, or of the program that made it.
+        sha256: digest of mask and grid.
+    """
+
+    inside: BoolArray
+    grid: Grid
+    origin: str
+    sha256: str
+
+    @classmethod
+    def of(cls, inside: BoolArray, grid: Grid, origin: str, path: object) -> "BrainMask":
+        """Return a mask that holds a brain's volume.
+
+        Raises:
+            StudyRefused: it holds too little or too much for a brain.
+        """
+        litres = _litres(inside, grid)
+        low, high = BRAIN_LITRES
+        if not low <= litres <= high:
+            raise StudyRefused(
+                f"the brain mask {path} holds {litres:.2f} litres, and a brain has {low} to {high}",
+                "give a mask of the whole brain",
+            )
+        digest = hashlib.sha256(np.packbits(inside).tobytes() + np.round(grid.affine, 4).tobytes()).hexdigest()
+        return cls(inside, grid, origin, digest)
+
+    @property
+    def litres(self) -> float:
+        """Volume of what it holds."""
+        return _litres(self.inside, self.grid)
+
+    def on(self, grid: Grid) -> BoolArray:
+        """Return the mask on another grid, (X, Y, Z)."""
+        if self.grid.same_as(grid):
+            return self.inside
+        return resample(self.inside.astype(np.float32), self.grid, grid) >= 0.5
+
+    def applied(self, volume: Volume) -> Volume:
+        """Return a volume that is 0 outside the brain."""
+        return replace(volume, voxels=np.where(self.on(volume.grid), volume.voxels, volume.voxels.dtype.type(0)))
+
+
+def with_skull(volumes: Iterable[tuple[Contrast, Volume]]) -> list[Contrast]:
+    """Return which images are not skull-stripped, by the volume of the voxels that are not zero."""
+    return [contrast for contrast, volume in volumes if _litres(volume.voxels != 0, volume.grid) > STRIPPED_LITRES]
+
+
+def _litres(inside: BoolArray, grid: Grid) -> float:
+    return float(np.count_nonzero(inside) * abs(np.linalg.det(grid.affine[:3, :3])) / 1e6)
+
+
+def read_brain_mask(path: Path) -> BrainMask:
+    """Read a mask that the user gives.
+
+    Raises:
+        ImageDamaged: the file cannot be used.
+        StudyRefused: it holds no brain.
+    """
+    if not path.is_file():
+        raise ImageDamaged(f"--brain-mask {path}: no such file", "check the path")
+    return BrainMask.of(io.read_mask(path), io.read_info(path).grid, path.name, path)
+
+
+def program() -> str:
+    """Return the name of the stripper on PATH.
+
+    Raises:
+        ResourcesExhausted: there is none.
+    """
+    for name in PROGRAMS:
+        if shutil.which(name):
+            return name
+    raise ResourcesExhausted(
+        f"--skull-strip calls {' or '.join(PROGRAMS)}, and neither is on PATH",
+        "install one (pip install hd-bet), or give --brain-mask FILE",
+    )
+
+
+def strip(volume: Volume, cuda: bool) -> BrainMask:
+    """Let the program on PATH find the brain of an image with skull.
+
+    It sees a file of voxels and affine alone, in a temporary folder that is removed.
+
+    Args:
+        volume: the image.
+        cuda: whether the program may use the GPU.
+
+    Raises:
+        ResourcesExhausted: no program, or it failed.
+        StudyRefused: what it made is no brain mask of this image.
+    """
+    name = program()
+    with tempfile.TemporaryDirectory(prefix="mrimpute-") as scratch:
+        image, made = Path(scratch, "image.nii.gz"), Path(scratch, "brain.nii.gz")
+        image.write_bytes(nifti.encode(np.asarray(volume.voxels, np.float32), volume.grid, None, "image"))
+        words = [name, "-i", str(image), "-o", str(made)]
+        if name == "hd-bet" and not cuda:
+            words += ["-device", "cpu"]
+        if name == "mri_synthstrip" and cuda:
+            words += ["-g"]
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode or not made.is_file():
+            said = ": ".join([f"exit {done.returncode}", *(done.stderr or done.stdout).strip().splitlines()[-1:]])
+            raise ResourcesExhausted(
+                f"{name} could not strip {volume.path} ({said[:200]})",
+                "run it by hand and give its mask with --brain-mask",
+            )
+        try:
+            brain = io.read_volume(made)
+        except ImageDamaged as error:
+            raise StudyRefused(f"{name} made no usable image of {volume.path}", "give --brain-mask FILE") from error
+    if not brain.grid.same_as(volume.grid):
+        raise StudyRefused(f"{name} changed the grid of {volume.path}", "give --brain-mask FILE")
+    return BrainMask.of(_filled(brain.voxels != 0), volume.grid, name, f"of {name}")
+
+
+def _filled(inside: BoolArray) -> BoolArray:
+    """Return a mask without holes: a brain's own voxels may be 0 too."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(inside.astype(np.uint8))
+    return np.asarray(sitk.GetArrayFromImage(sitk.BinaryFillhole(image)) > 0)

@@ -1,0 +1,183 @@
+"""Register, skull and reference grid, by the real command line."""
+
+import json
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from mrimpute.contrasts import Contrast
+from tests.conftest import WORDS, tree, write_nifti
+from tests.dicom.conftest import build  # noqa: F401 - a fixture
+from tests.test_register import AFFINE, turned
+from tests.test_skull import WORKS, stripper
+
+T1, T1C, T2, FLAIR = Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR
+
+
+@pytest.fixture
+def study(tmp_path, phantom_head):
+    """Write three sequences of a head of real size; by name: how they are changed first."""
+
+    def make(**changes):
+        folder = tmp_path / "study"
+        for contrast, voxels in phantom_head.items():
+            change = changes.get(contrast, lambda voxels, affine: (voxels, affine))
+            changed, affine = change(voxels, AFFINE)
+            write_nifti(folder / f"p{WORDS['brats23'][contrast]}.nii.gz", changed.astype(np.int16), affine)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def flair(cli, tiny_weights):
+    """Fill the flair of a study."""
+
+    def run(folder, *words, **options):
+        return cli(
+            "fill", folder, "-m", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", *words, **options
+        )
+
+    return run
+
+
+def test_sources_out_of_register_are_refused_and_moved_when_asked(study, flair):
+    folder = study(t2=lambda voxels, affine: (voxels, turned(2, (4, 2, 1)) @ affine))
+    before = tree(folder)
+    done = flair(folder)
+    assert done.returncode == 3
+    assert "out of register" in done.stderr
+    assert " mm off " in done.stderr
+    assert "--register" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert tree(folder) == before
+
+    done = flair(folder, "--register", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["recipe"]["moved"] == ["t2"]
+    assert any("t2 was moved onto t1 by" in warning["text"] for warning in record["warnings"])
+    image = nib.load(record["outputs"][0]["path"])
+    assert np.array_equal(image.affine, nib.load(folder / "p-t1n.nii.gz").affine)
+    sidecar = json.loads((folder / "p-t2f.json").read_text())
+    assert sidecar["register"]["t1c"]["moved_by"] is None
+    motion = np.array(sidecar["register"]["t2"]["moved_by"])
+    np.testing.assert_allclose(motion, turned(2, (4, 2, 1)), atol=0.5)
+    assert flair(folder, "--register").stderr.count("already") or flair(folder, "--register").returncode == 0
+
+
+def with_air(voxels, affine):
+    return np.where(voxels > 0, voxels, 25), affine
+
+
+def test_heads_with_skull_are_told_and_a_mask_takes_the_skull_off(study, flair, tmp_path, phantom_head):
+    folder = study(t1=with_air, t1c=with_air, t2=with_air)
+    brain = (phantom_head[T1] > 0).astype(np.uint8)
+    mask = write_nifti(tmp_path / "where.nii.gz", brain, AFFINE)
+    done = flair(folder, "--out", tmp_path / "plain")
+    assert done.returncode == 0, done.stderr
+    assert "not skull-stripped" in done.stderr
+
+    done = flair(folder, "--brain-mask", mask, "--save-mask", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "not skull-stripped" not in done.stderr
+    made = np.asarray(nib.load(folder / "p-t2f.nii.gz").dataobj)
+    assert not made[brain == 0].any()
+    assert made[brain > 0].any()
+    sidecar = json.loads((folder / "p-t2f.json").read_text())
+    assert sidecar["brain_mask"]["from"] == "where.nii.gz"
+    assert sidecar["fingerprint"]["brain_mask"] == sidecar["brain_mask"]["sha256"]
+    saved = nib.load(folder / "p-t2f_brain-mask.nii.gz")
+    assert np.array_equal(np.asarray(saved.dataobj), brain)
+    assert bytes(saved.header["descrip"].item()).startswith(b"SYNTHETIC")
+    assert flair(folder, "--brain-mask", mask).returncode == 0  # the same recipe: nothing to do
+    done = flair(folder)
+    assert done.returncode == 6  # another recipe
+    assert "another recipe" in done.stderr
+
+
+def test_the_stripper_on_path_is_called_once_asked(study, flair, tmp_path):
+    folder = study(t1=with_air, t1c=with_air, t2=with_air)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    stripper(programs, "hd-bet", WORKS)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    done = flair(folder, "--skull-strip", "--json", env=path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recipe"]["brain_mask"] == "hd-bet"
+    assert "not skull-stripped" not in done.stderr
+    assert json.loads((folder / "p-t2f.json").read_text())["brain_mask"]["from"] == "hd-bet"
+    assert not list(tmp_path.glob("mrimpute-*"))
+
+    stripper(programs, "hd-bet", "sys.exit('broken')")
+    before = tree(folder)
+    done = flair(folder, "--skull-strip", "--overwrite", "--seed", 1, env=path)
+    assert done.returncode == 5
+    assert "hd-bet could not strip" in done.stderr
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["--skull-strip"], 5, "neither is on PATH"),
+        (["--skull-strip", "--brain-mask", "x"], 2, "exclude each other"),
+        (["--save-mask"], 2, "no brain mask to save"),
+        (["--brain-mask", "x.nii.gz"], 3, "no such file"),
+        (["--reference", "pd"], 2, "has no pd"),
+        (["--reference", "nowhere"], 2, "unknown contrast"),
+        (["--reference", "."], 2, "holds 3 series that are identified, not one"),
+        (["--format", "dicom"], 2, "holds no DICOM series"),
+        (["--format", "dicom", "--reference", "t1"], 2, "holds no DICOM series"),
+    ],
+)
+def test_what_cannot_be_asked(study, flair, words, code, text):
+    folder = study()
+    before = tree(folder)
+    done = flair(folder, *words, cwd=folder, env={"PATH": "/nowhere"})
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert tree(folder) == before
+
+
+def test_the_reference_decides_the_grid(study, flair):
+    folder = study(t2=lambda voxels, affine: (voxels[:, :, ::2], affine @ np.diag([1, 1, 2, 1])))
+    done = flair(folder, "--reference", "t2")
+    assert done.returncode == 0, done.stderr
+    made, t2 = nib.load(folder / "p-t2f.nii.gz"), nib.load(folder / "p-t2w.nii.gz")
+    assert made.shape == t2.shape
+    assert np.array_equal(made.affine, t2.affine)
+    assert json.loads((folder / "p-t2f.json").read_text())["grid"]["of"] == "t2"
+    assert "t1 lies on another grid" in done.stderr
+
+
+def test_nifti_sources_and_a_dicom_reference_give_a_series(build, study, flair, tmp_path):  # noqa: F811
+    """The scan as DICOM, its images as NIfTI: the result can go back to the PACS."""
+    series = build(T1, number=4, root="pacs")
+    read = [dcmread(path) for path in sorted(series.iterdir())]
+    column, row = (np.array(read[0].ImageOrientationPatient[k : k + 3], float) for k in (0, 3))
+    first, last = (np.array(item.ImagePositionPatient, float) for item in (read[0], read[-1]))
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = column * 0.9, row * 0.9
+    affine[:3, 2], affine[:3, 3] = (last - first) / (len(read) - 1), first
+    affine = np.diag([-1.0, -1, 1, 1]) @ affine
+    folder = tmp_path / "study"
+    for contrast in (T1, T1C, T2):
+        voxels = np.stack([item.pixel_array.T for item in read], axis=2)
+        write_nifti(folder / f"p{WORDS['brats23'][contrast]}.nii.gz", voxels.astype(np.int16), affine)
+    assert flair(folder, "--reference", series).returncode == 0  # NIfTI stays NIfTI
+    done = flair(folder, "--reference", series, "--format", "dicom", "--json")
+    assert done.returncode == 0, done.stderr
+    made = [dcmread(path) for path in sorted((folder / "mrimpute_flair").iterdir())]
+    assert len(made) == len(read)
+    for new, old in zip(made, read, strict=True):
+        assert new.StudyInstanceUID == old.StudyInstanceUID
+        assert new.FrameOfReferenceUID == old.FrameOfReferenceUID
+        np.testing.assert_allclose(new.ImagePositionPatient, old.ImagePositionPatient, atol=1e-4)
+        assert new.SyntheticData == "YES"
+        assert new.SeriesNumber == 9004
+        assert new.ReferencedSeriesSequence[0].SeriesInstanceUID == old.SeriesInstanceUID
