@@ -1,0 +1,200 @@
+"""The first stage: encoder, code book, decoder (SPEC sections 2 and 3), and the SPADE stack between them.
+
+Parameter names are those of the authors' checkpoints.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.aldm.spade import SpadeStack
+from mrimpute.generators.blocks import Norm, Upsample, silu
+
+EPS = 1e-6
+ROWS = 4096
+"""Latent vectors compared with the code book at once: all of them would take 6 GB."""
+
+
+class ResidualBlock(nn.Module):
+    """(B, in, X, Y, Z) → (B, out, X, Y, Z)."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = Norm(groups, inputs, eps=EPS)
+        self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
+        self.norm2 = Norm(groups, outputs, eps=EPS)
+        self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
+        if inputs != outputs:
+            self.nin_shortcut = nn.Conv3d(inputs, outputs, 1)
+        self.changes_width = inputs != outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x plus what two normalised convolutions make of it."""
+        h = self.conv1(silu(self.norm1(x)))
+        h = self.conv2(silu(self.norm2(h)))
+        h += self.nin_shortcut(x) if self.changes_width else x
+        result: Tensor = h
+        return result
+
+
+class Downsample(nn.Module):
+    """Halve each axis: one plane of zeros at the far end of each, then stride 2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2)."""
+        halved: Tensor = self.conv(F.pad(x, (0, 1, 0, 1, 0, 1)))
+        return halved
+
+
+class Level(nn.Module):
+    """Residual blocks of one resolution, then perhaps a change of it."""
+
+    def __init__(self, blocks: list[ResidualBlock]) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, X, Y, Z) → (B, out, X', Y', Z')."""
+        for layer in self.children():
+            for part in layer if isinstance(layer, nn.ModuleList) else [layer]:
+                x = part(x)
+        return x
+
+
+class Middle(nn.Module):
+    """One residual block at the coarsest level; unlike the usual VQ-GAN, no attention."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.block_1 = ResidualBlock(channels, channels, groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) → the same shape."""
+        result: Tensor = self.block_1(x)
+        return result
+
+
+class Encoder(nn.Module):
+    """(B, 1, X, Y, Z) → (B, latent, X/r, Y/r, Z/r)."""
+
+    def __init__(self, config: AldmConfig) -> None:
+        super().__init__()
+        widths = [config.channels * factor for factor in config.channel_mult]
+        self.conv_in = nn.Conv3d(1, config.channels, 3, padding=1)
+        self.down = nn.ModuleList()
+        current = config.channels
+        for index, width in enumerate(widths):
+            sizes = [current] + [width] * config.res_blocks
+            level = Level([ResidualBlock(a, b, config.groups) for a, b in pairwise(sizes)])
+            current = width
+            if index < len(widths) - 1:
+                level.downsample = Downsample(current)
+            self.down.append(level)
+        self.mid = Middle(current, config.groups)
+        self.norm_out = Norm(config.groups, current, eps=EPS)
+        self.conv_out = nn.Conv3d(current, config.latent, 3, padding=1)
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Return the latent before `quant_conv`."""
+        h = self.conv_in(volume)
+        for level in self.down:
+            h = level(h)
+        latent: Tensor = self.conv_out(silu(self.norm_out(self.mid(h))))
+        return latent
+
+
+class Decoder(nn.Module):
+    """(B, latent, X/r, Y/r, Z/r) → (B, 1, X, Y, Z), neither clipped nor activated."""
+
+    def __init__(self, config: AldmConfig) -> None:
+        super().__init__()
+        widths = [config.channels * factor for factor in config.channel_mult]
+        current = widths[-1]
+        self.conv_in = nn.Conv3d(config.latent, current, 3, padding=1)
+        self.mid = Middle(current, config.groups)
+        levels = []
+        for index in reversed(range(len(widths))):
+            sizes = [current] + [widths[index]] * (config.res_blocks + 1)
+            level = Level([ResidualBlock(a, b, config.groups) for a, b in pairwise(sizes)])
+            current = widths[index]
+            if index:
+                level.upsample = Upsample(current)
+            levels.append(level)
+        self.up = nn.ModuleList(reversed(levels))
+        self.norm_out = Norm(config.groups, current, eps=EPS)
+        self.conv_out = nn.Conv3d(current, 1, 3, padding=1)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return the volume."""
+        h = self.mid(self.conv_in(latent))
+        for level in reversed(list(self.up)):
+            h = level(h)
+        volume: Tensor = self.conv_out(silu(self.norm_out(h)))
+        return volume
+
+
+class Quantiser(nn.Module):
+    """The code book: each latent vector becomes its nearest code."""
+
+    def __init__(self, codes: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codes, width)
+        nn.init.uniform_(self.embedding.weight, -1 / codes, 1 / codes)
+
+    def nearest(self, rows: Tensor) -> Tensor:
+        """Return the index of the nearest code of each row, (N, latent) → (N,) int64; the first of equals."""
+        codes = self.embedding.weight
+        lengths = codes.square().sum(dim=1)
+        found = []
+        for part in rows.detach().split(ROWS):
+            distances = part.square().sum(dim=1, keepdim=True) + lengths - 2 * part @ codes.T
+            found.append(distances.argmin(dim=1))
+        return torch.cat(found)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise.
+
+        Args:
+            latent: (B, latent, X, Y, Z).
+
+        Returns:
+            The quantised latent, whose gradient passes straight to `latent`; (B·X·Y·Z,) indices;
+            the code book's loss.
+        """
+        last = latent.movedim(1, -1)
+        indices = self.nearest(last.reshape(-1, latent.shape[1]))
+        codes = self.embedding(indices).view_as(last)
+        loss = (codes.detach() - last).square().mean() + 0.25 * (codes - last.detach()).square().mean()
+        quantised = last + (codes - last).detach()
+        return quantised.movedim(-1, 1), indices, loss
+
+
+class FirstStage(nn.Module):
+    """Autoencoder, code book and SPADE stack: everything but diffusion."""
+
+    def __init__(self, config: AldmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quantize = Quantiser(config.codes, config.latent)
+        self.quant_conv = nn.Conv3d(config.latent, config.latent, 1)
+        self.post_quant_conv = nn.Conv3d(config.latent, config.latent, 1)
+        self.spade = SpadeStack(config)
+
+    def encode(self, volume: Tensor) -> Tensor:
+        """Return the quantised latent: (B, 1, X, Y, Z) in [-1, 1] → (B, latent, X/r, Y/r, Z/r)."""
+        quantised: Tensor = self.quantize(self.quant_conv(self.encoder(volume)))[0]
+        return quantised
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the volume of a latent, which is not quantised again."""
+        volume: Tensor = self.decoder(self.post_quant_conv(latent))
+        return volume

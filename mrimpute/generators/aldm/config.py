@@ -1,0 +1,62 @@
+"""Sizes of the ALDM networks."""
+
+from dataclasses import dataclass
+
+UNET_GROUPS = 32
+"""Groups of every GroupNorm in the UNet: fixed in the authors' code."""
+
+
+@dataclass(frozen=True)
+class AldmConfig:
+    """Sizes; the defaults are the authors' (reference/aldm/SPEC.md section 1).
+
+    Attributes:
+        channels: width of the autoencoder's finest level.
+        channel_mult: width of each of its levels as a multiple, finest first.
+        res_blocks: residual blocks per level of the encoder (one more in the decoder).
+        groups: groups of its GroupNorms; divides every width. No state dict tells it.
+        latent: channels of the latent.
+        codes: vectors in the code book.
+        spade_channels, spade_hidden: base and hidden width of the SPADE stack.
+        classes: how many targets there are.
+        unet_channels, unet_mult, unet_res_blocks: widths and depth of the noise predictor.
+        attention_at: reductions of the latent at which it attends.
+        head_width: channels of an attention head.
+    """
+
+    channels: int = 64
+    channel_mult: tuple[int, ...] = (1, 1, 2)
+    res_blocks: int = 1
+    groups: int = 32
+    latent: int = 4
+    codes: int = 8192
+    spade_channels: int = 128
+    spade_hidden: int = 64
+    classes: int = 4
+    unet_channels: int = 128
+    unet_mult: tuple[int, ...] = (1, 1, 2)
+    unet_res_blocks: int = 1
+    attention_at: tuple[int, ...] = (4, 2)
+    head_width: int = 32
+
+    def __post_init__(self) -> None:
+        numbers = (*self.channel_mult, *self.unet_mult, self.res_blocks, self.unet_res_blocks, self.groups)
+        sizes = (self.latent, self.codes, self.spade_channels, self.spade_hidden, self.classes, self.head_width)
+        if not self.channel_mult or not self.unet_mult or min(numbers + sizes) < 1:
+            raise ValueError("every size must be positive")
+        if any(self.channels * factor % self.groups for factor in self.channel_mult):
+            raise ValueError(f"every width of the autoencoder must be divisible by groups {self.groups}")
+        if any(self.unet_channels * factor % UNET_GROUPS for factor in self.unet_mult):
+            raise ValueError(f"every width of the UNet must be divisible by {UNET_GROUPS}")
+        if any(self.unet_channels * factor % self.head_width for factor in self.unet_mult):
+            raise ValueError(f"every width of the UNet must be divisible by head_width {self.head_width}")
+
+    @property
+    def reduction(self) -> int:
+        """Voxels of the image per voxel of the latent, along each axis."""
+        return int(2 ** (len(self.channel_mult) - 1))
+
+    @property
+    def image_multiple(self) -> int:
+        """Every axis of the image must be a multiple of this."""
+        return self.reduction * int(2 ** (len(self.unet_mult) - 1))

@@ -1,0 +1,123 @@
+"""The noise predictor of ALDM (SPEC section 5): a 3-D UNet on latents, told the step and the target.
+
+Parameter names are those of the authors' checkpoints; a number that a name skips belongs to a
+layer without parameters.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mrimpute.generators.aldm.config import UNET_GROUPS, AldmConfig
+from mrimpute.generators.blocks import Norm, ResBlock, Stage, Upsample, silu, timestep_embedding, zeroed
+
+
+class Attention(nn.Module):
+    """Self-attention of all voxels, (B, C, X, Y, Z) → the same shape."""
+
+    def __init__(self, channels: int, head_width: int) -> None:
+        super().__init__()
+        self.heads = channels // head_width
+        self.norm = Norm(UNET_GROUPS, channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = nn.Conv1d(channels, channels, 1)
+        nn.init.zeros_(self.proj_out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x plus what its voxels gather from each other."""
+        flat = x.flatten(2)  # (B, C, L)
+        heads = self.qkv(self.norm(flat)).unflatten(1, (self.heads, 3, -1))  # (B, H, 3, width, L), head-major
+        query, key, value = (part.transpose(2, 3) for part in heads.unbind(2))  # (B, H, L, width) each
+        gathered = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).flatten(1, 2)
+        result: Tensor = flat + self.proj_out(gathered)
+        return result.view_as(x)
+
+
+class Downsample(nn.Module):
+    """Halve each axis; padded on both ends, unlike the autoencoder's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.op = nn.Conv3d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2)."""
+        halved: Tensor = self.op(x)
+        return halved
+
+
+class NoisePredictor(nn.Module):
+    """Predicts the noise in a latent.
+
+    Args:
+        config: sizes; the default is the authors' network of 33.2 million parameters.
+    """
+
+    def __init__(self, config: AldmConfig) -> None:
+        super().__init__()
+        self.config = config
+        base = config.unet_channels
+        widths = [base * factor for factor in config.unet_mult]
+        embedding = 4 * base
+
+        def layers(inputs: int, outputs: int, reduction: int) -> list[nn.Module]:
+            attends = [Attention(outputs, config.head_width)] if reduction in config.attention_at else []
+            return [ResBlock(inputs, outputs, embedding, UNET_GROUPS), *attends]
+
+        self.time_embed = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.label_emb = nn.Embedding(config.classes, embedding)
+        self.input_blocks = nn.ModuleList([Stage([nn.Conv3d(3 * config.latent, base, 3, padding=1)])])
+        skips, current = [base], base
+        for level, width in enumerate(widths):
+            for _ in range(config.unet_res_blocks):
+                self.input_blocks.append(Stage(layers(current, width, 2**level)))
+                current = width
+                skips.append(current)
+            if level < len(widths) - 1:
+                self.input_blocks.append(Stage([Downsample(current)]))
+                skips.append(current)
+
+        self.middle_block = Stage(
+            [
+                ResBlock(current, current, embedding, UNET_GROUPS),
+                Attention(current, config.head_width),
+                ResBlock(current, current, embedding, UNET_GROUPS),
+            ]
+        )
+
+        self.output_blocks = nn.ModuleList()
+        for level, width in reversed(list(enumerate(widths))):
+            for block in range(config.unet_res_blocks + 1):
+                stage = layers(current + skips.pop(), width, 2**level)
+                current = width
+                if level and block == config.unet_res_blocks:
+                    stage.append(Upsample(current))
+                self.output_blocks.append(Stage(stage))
+
+        self.out = nn.Sequential(
+            Norm(UNET_GROUPS, base), nn.SiLU(), zeroed(nn.Conv3d(base, config.latent, 3, padding=1))
+        )
+
+    def forward(self, x: Tensor, timesteps: Tensor, targets: Tensor) -> Tensor:
+        """Predict noise.
+
+        Args:
+            x: (B, 3 latent, X, Y, Z): noisy latent, source latent, SPADE's latent.
+            timesteps: (B,) original timestep, 0 to 999.
+            targets: (B,) class.
+
+        Returns:
+            (B, latent, X, Y, Z).
+        """
+        embedding = self.time_embed(timestep_embedding(timesteps, self.config.unet_channels)) + self.label_emb(targets)
+        h = x
+        skips = []
+        for stage in self.input_blocks:
+            h = stage(h, embedding)
+            skips.append(h)
+        h = self.middle_block(h, embedding)
+        for stage in self.output_blocks:
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
+        norm, _, convolve = self.out
+        noise: Tensor = convolve(silu(norm(h)))
+        return noise
