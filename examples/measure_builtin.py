@@ -27,7 +27,7 @@ PATIENTS = ("ms-mni/OPENMS-07", "ms-mni/OPENMS-19", "glioma-brats-space/TCGA-DU-
 
 def main() -> None:
     data, state = Path(sys.argv[1]), Path(sys.argv[2])
-    images = {patient: _images(data / patient) for patient in PATIENTS}
+    images = {patient: images_of(data / patient) for patient in PATIENTS}
     print("| left out | target | method | whole PSNR / SSIM | brain PSNR / SSIM | lesion PSNR / SSIM | s |")
     print("|---|---|---|---|---|---|---|")
     for patient in PATIENTS:
@@ -39,18 +39,18 @@ def main() -> None:
                 _row(patient, target, "cWDM", item.scores, f"{item.seconds:.1f}")
             truth = images[patient][target]
             lesion = io.read_mask(next((data / patient).glob("*-seg.nii.gz")))
-            brain = _brain(images[patient])
+            brain = brain_of(images[patient])
             regions = {"whole": np.ones_like(brain), "brain": brain, "lesion": lesion}
             for name, made in _regressed(images[patient], others, target):
                 _row(patient, target, name, score(np.clip(made, 0, 1) * brain, truth, regions))
 
 
-def _images(folder: Path) -> dict[Contrast, np.ndarray]:
+def images_of(folder: Path) -> dict[Contrast, np.ndarray]:
     study = find_series(folder)
     return {contrast: normalised(io.read_volume(study.get(contrast).path)) for contrast in BRATS_FOUR}
 
 
-def _brain(images: dict[Contrast, np.ndarray]) -> np.ndarray:
+def brain_of(images: dict[Contrast, np.ndarray]) -> np.ndarray:
     return np.logical_or.reduce([image > 0 for image in images.values()])
 
 
@@ -63,8 +63,8 @@ def _regressed(
     def sources(patient: dict[Contrast, np.ndarray]) -> torch.Tensor:
         return torch.from_numpy(np.stack([patient[name] for name in names])).float()
 
-    linear = np.concatenate([_linear(sources(patient))[:, _brain(patient)] for patient in others], axis=1)
-    wanted = np.concatenate([patient[target][_brain(patient)] for patient in others])
+    linear = np.concatenate([_linear(sources(patient))[:, brain_of(patient)] for patient in others], axis=1)
+    wanted = np.concatenate([patient[target][brain_of(patient)] for patient in others])
     solved = np.linalg.lstsq(linear.T, wanted, rcond=None)[0]
     yield "(iii)", np.tensordot(solved, _linear(sources(images)), axes=1)
     pairs = ((sources(patient), torch.from_numpy(patient[target]).float()) for patient in others)

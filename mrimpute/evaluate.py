@@ -16,7 +16,7 @@ from mrimpute.fill import Engine, Options
 from mrimpute.intensity import quantile_range
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.naming import SCHEMES
-from mrimpute.plan import BUILT, route
+from mrimpute.plan import route
 from mrimpute.provenance import is_synthetic
 from mrimpute.study import Study, find_series
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
@@ -200,11 +200,11 @@ def _check_grid(one: Volume, other: Volume) -> None:
 
 
 def _makeable(study: Study, target: Contrast) -> bool:
-    """Tell whether the other sequences have a route to this one that this version holds."""
+    """Tell whether the other sequences have a route to this one."""
     if target not in study.present:
         return False
     others = [contrast for contrast in study.present if contrast is not target]
     try:
-        return all(job.generator in BUILT for job in route(others, [target]))
+        return bool(route(others, [target]))
     except NoRoute:
         return False

@@ -71,7 +71,7 @@ class Options:
     skull_strip: bool = False
     save_mask: bool = False
     weights: tuple[str, ...] = ()
-    sampler: Literal["ddim", "ddpm"] | None = None
+    sampler: Literal["ddim", "ddpm", "paper", "none"] | None = None
     steps: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -238,10 +238,10 @@ class Engine:
         """
         failure: MrimputeError | None = None
         with write.holding(plan.study):
-            for job in plan.jobs:
+            for jobs in _together(plan.jobs):
                 try:
                     with device.memory_errors():
-                        outcome.outputs.append(self._make(plan.study, job, sources, outcome))
+                        self._make(plan.study, jobs, sources, outcome)
                 except MrimputeError as error:
                     failure = failure or error
             if failure:
@@ -265,48 +265,55 @@ class Engine:
         self.make(plan, self.read(plan, outcome), outcome)
         return outcome
 
-    def _make(self, study: Study, job: Job, sources: Sources, outcome: Outcome) -> Output:
-        """Make one target."""
-        options = self.options
-        place = self._place(study, job.target)
-        checkpoint = self._checkpoint(job, outcome)
-        gathered = sources[job.target]
-        fingerprint = self._fingerprint(job, checkpoint, gathered)
-        if write.already_made(place, fingerprint, options.overwrite):
-            digest = write.content_sha256(place.image)
-            return Output(place.image, job.target, True, digest, fingerprint, checkpoint)
+    def _make(self, study: Study, jobs: Sequence[Job], sources: Sources, outcome: Outcome) -> None:
+        """Make targets that one network makes of the same sources."""
+        options, gathered = self.options, sources[jobs[0].target]
+        checkpoint = self._checkpoint(jobs[0], outcome)
+        recipes = {job.target: self._fingerprint(job, checkpoint, gathered) for job in jobs}
+        wanted = []
+        for target, fingerprint in recipes.items():
+            place = self._place(study, target)
+            if write.already_made(place, fingerprint, options.overwrite):
+                digest = write.content_sha256(place.image)
+                outcome.outputs.append(Output(place.image, target, True, digest, fingerprint, checkpoint))
+            else:
+                wanted.append(target)
+        if not wanted:
+            return
 
         mask = gathered.mask or self._brain(gathered)
-        volumes = {c: gathered.volumes[c] for c in checkpoint.record.sources}
+        volumes = {c: gathered.volumes[c] for c in checkpoint.record.sources if c in gathered.volumes}
         if mask:
             volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
         ready = prepare(volumes, checkpoint.record.inputs, (gathered.reference.contrast, gathered.onto))
         outcome.warnings += [*_moved_notes(gathered), *ready.warnings]
-        generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
-        made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
-        unit = restore(made[0].voxels, ready.recipe)
-        finished = Made(
-            job.target,
-            place,
-            unit,
-            ready,
-            gathered,
-            {c: series for c in volumes if (series := study.get(c).dicom) is not None},
-            self._highest_number(study),
-            mask,
-            fingerprint,
-            checkpoint,
-        )
-        if self._as_dicom(study) and gathered.reference.dicom is not None:
-            output = deliver.write_series(finished, gathered.reference.dicom)
-        else:
-            output = deliver.write_volume(finished, scaled=options.intensity == "study")
-        if mask and options.save_mask:
-            deliver.write_mask(finished, mask)
-        outcome.warnings += [
-            f"{place.image}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in output.checks if not c.ok
-        ]
-        return output
+        generator = self._generator(checkpoint, recipes[wanted[0]], ready.recipe.window.size)
+        what = ", ".join(wanted)
+        for synthetic in generator(
+            ready, tuple(wanted), options.seed, lambda done, total: self.progress(what, done, total)
+        ):
+            finished = Made(
+                synthetic.target,
+                self._place(study, synthetic.target),
+                restore(synthetic.voxels, ready.recipe),
+                ready,
+                gathered,
+                {c: series for c in volumes if (series := study.get(c).dicom) is not None},
+                self._highest_number(study),
+                mask,
+                recipes[synthetic.target],
+                checkpoint,
+            )
+            if self._as_dicom(study) and gathered.reference.dicom is not None:
+                output = deliver.write_series(finished, gathered.reference.dicom)
+            else:
+                output = deliver.write_volume(finished, scaled=options.intensity == "study")
+            if mask and options.save_mask:
+                deliver.write_mask(finished, mask)
+            outcome.outputs.append(output)
+            outcome.warnings += [
+                f"{output.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in output.checks if not c.ok
+            ]
 
     def _brain(self, gathered: Gathered) -> skull.BrainMask | None:
         """Return the mask that the stripper on PATH makes of the reference, where a source has skull."""
@@ -359,7 +366,7 @@ class Engine:
         return Fingerprint(
             target=job.target,
             checkpoint_sha256=checkpoint.sha256,
-            sources={contrast: gathered.volumes[contrast].sha256 for contrast in checkpoint.record.sources},
+            sources={c: gathered.volumes[c].sha256 for c in checkpoint.record.sources if c in gathered.volumes},
             onto=gathered.onto.sha256,
             moved=list(gathered.moved),
             brain_mask=gathered.mask.sha256 if gathered.mask else skull.program() if options.skull_strip else "",
@@ -382,6 +389,15 @@ class Engine:
             self._loaded = None
             self._loaded = (checkpoint, room.load(checkpoint, fingerprint.sampler, fingerprint.steps, where, dtype))
         return self._loaded[1]
+
+
+def _together(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Group jobs that one call of a generator can do: ALDM makes many targets of one source."""
+    groups: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        alone = () if job.generator == "aldm" else (job.target,)
+        groups.setdefault((job.generator, job.sources, *alone), []).append(job)
+    return list(groups.values())
 
 
 def _moved_notes(gathered: Gathered) -> list[str]:

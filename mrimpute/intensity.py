@@ -24,8 +24,11 @@ class GreyRange:
 
     def normalise(self, voxels: FloatArray) -> FloatArray:
         """Clip to the range and map it to [0, 1]: any shape → the same shape, float32."""
-        clipped = np.clip(np.asarray(voxels, np.float64), self.low, self.high)
-        return ((clipped - self.low) / (self.high - self.low)).astype(np.float32)
+        return self.mapped(np.clip(np.asarray(voxels, np.float64), self.low, self.high))
+
+    def mapped(self, voxels: FloatArray) -> FloatArray:
+        """Map the range to [0, 1] without clipping: any shape → the same shape, float32."""
+        return ((np.asarray(voxels, np.float64) - self.low) / (self.high - self.low)).astype(np.float32)
 
 
 def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float | None) -> GreyRange:

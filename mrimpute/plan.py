@@ -13,8 +13,6 @@ from mrimpute.study import Study
 
 GeneratorName = Literal["cwdm", "aldm", "syndiff"]
 GENERATOR_NAMES: tuple[GeneratorName, ...] = ("cwdm", "aldm", "syndiff")
-BUILT: frozenset[GeneratorName] = frozenset({"cwdm", "syndiff"})
-"""Generators that this version holds; the others' routes are known and refused."""
 
 ALDM_PSNR_DB: dict[Contrast, dict[Contrast, float]] = {
     Contrast.T1: {Contrast.T1C: 26.23, Contrast.T2: 25.42, Contrast.FLAIR: 25.19},
@@ -75,8 +73,7 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: Generat
         generator: the user's choice; None for the table's.
 
     Raises:
-        NoRoute: a target cannot be made from what is present, or its generator is not in this
-            version.
+        NoRoute: a target cannot be made from what is present.
     """
     asked = tuple(dict.fromkeys(missing)) or study.missing
     acquired = tuple(target for target in asked if target in study.present)
@@ -85,13 +82,6 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: Generat
         jobs = route(study.present, targets, generator)
     except NoRoute as error:
         raise NoRoute(f"{study.folder}: {error.text}", error.hint) from error
-    for job in jobs:
-        if job.generator not in BUILT:
-            raise NoRoute(
-                f"cannot make {job.target} in {study.folder}: its route is {job.generator} "
-                f"({job.reason}), which this version does not hold yet",
-                f"{_cwdm_remedy(targets, study.present)}",
-            )
     return Plan(study, jobs, acquired)
 
 
@@ -166,15 +156,6 @@ def _no_route(present: Sequence[Contrast], targets: Sequence[Contrast], target: 
         f"nothing makes {target} from {_listed(present)}",
         f"it needs one of {', '.join(possible)}; name a series with --{next(iter(possible))} PATH if it is there",
     )
-
-
-def _cwdm_remedy(targets: Sequence[Contrast], present: Sequence[Contrast]) -> str:
-    """Say which series would open a route that this version holds."""
-    for target in targets:
-        needed = [c for c in BRATS_FOUR if c is not target and c not in present]
-        if target in BRATS_FOUR and needed:
-            return f"with {', '.join(needed)} acquired, cwdm would make {target}"
-    return "cwdm makes t1, t1c, t2 or flair from the other three"
 
 
 def _listed(present: Sequence[Contrast]) -> str:

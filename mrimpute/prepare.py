@@ -1,7 +1,7 @@
 """Sources into a network's frame, and a result back onto the reference source's exact grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,8 @@ class Prepared:
     """Sources in the network's frame.
 
     Attributes:
-        images: contrast → (X, Y, Z) float32 in [0, 1], all of the window's size.
+        images: contrast → (X, Y, Z) float32 in [0, 1] (beyond, where quantiles are the window's), all of
+            the window's size.
         recipe: how they came here.
         content: digests of the sources, which with the run's seed decide the noise.
         warnings: what the user should know about these inputs.
@@ -80,16 +81,17 @@ def prepare(
     reorient = Reorient(grid, inputs.orientation)
     oriented = reorient.grid
     working = respaced(oriented, inputs.spacing)
-    ranges = {contrast: _range(contrast, volume, inputs) for contrast, volume in volumes.items()}
+    late = inputs.quantiles_of == "window"  # grey values are mapped once the window is cut
+    ranges = {} if late else {contrast: _range(contrast, volume, inputs) for contrast, volume in volumes.items()}
 
     images, supports = {}, {}
     for contrast, volume in volumes.items():
-        unit = ranges[contrast].normalise(volume.voxels)
-        support = unit > 0 if contrast in inputs.ranges else volume.voxels != 0  # air in CT is not 0
+        grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
+        support = grey > 0 if contrast in inputs.ranges else volume.voxels != 0  # air in CT is not 0
         if volume.grid.same_as(grid) and working is oriented:
-            images[contrast], supports[contrast] = reorient.apply(unit), reorient.apply(support)
+            images[contrast], supports[contrast] = reorient.apply(grey), reorient.apply(support)
         else:
-            images[contrast] = resample(unit, volume.grid, working)
+            images[contrast] = resample(grey, volume.grid, working)
             supports[contrast] = resample(support.astype(np.float32), volume.grid, working) >= 0.5
     warnings = _check_overlap(volumes, grid, supports)
 
@@ -99,6 +101,11 @@ def prepare(
     window = _window(head, inputs, reference)
     if inputs.window and window.size != inputs.window:
         warnings.append(f"the head is larger than the network's window; it was widened to {window.size} voxels")
+    boxed = {contrast: window.apply(image) for contrast, image in images.items()}
+    if late:
+        for contrast, volume in volumes.items():
+            ranges[contrast] = quantile_range(replace(volume, voxels=boxed[contrast]), _quantiles(inputs), None)
+            boxed[contrast] = ranges[contrast].mapped(boxed[contrast])
     recipe = Recipe(
         reference,
         grid,
@@ -111,7 +118,12 @@ def prepare(
         study_scale(volumes),
     )
     content = tuple(volume.sha256 for volume in volumes.values())
-    return Prepared({c: window.apply(image) for c, image in images.items()}, recipe, content, tuple(warnings))
+    return Prepared(boxed, recipe, content, tuple(warnings))
+
+
+def _quantiles(inputs: InputSpec) -> tuple[float, float]:
+    assert inputs.clip_quantiles is not None  # quantiles_of needs them
+    return inputs.clip_quantiles
 
 
 def _range(contrast: Contrast, volume: Volume, inputs: InputSpec) -> GreyRange:

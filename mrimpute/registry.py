@@ -47,6 +47,8 @@ class InputSpec(_Table):
             (first axis), and their least height. Then there is no window.
         multiple: every axis of the window (of slices: their height) is a multiple of this.
         clip_quantiles: quantiles of the whole volume that become 0 and 1.
+        quantiles_of: 'window': quantiles of what the network sees, padding included, and values beyond
+            them are kept (ALDM); 'volume': see above.
         clip_floor: least grey value that can become 0; None for the plain quantile.
         mean_to: instead of quantiles: 0 stays 0, and the volume's mean becomes this, by contrast.
         ranges: contrasts whose grey values have a meaning of their own (CT: Hounsfield units):
@@ -59,6 +61,7 @@ class InputSpec(_Table):
     slices: tuple[int, int] | None = None
     multiple: int = Field(default=32, ge=1)
     clip_quantiles: tuple[float, float] | None = None
+    quantiles_of: Literal["volume", "window"] = "volume"
     clip_floor: float | None = 0.0
     mean_to: dict[Contrast, float] = {}
     ranges: dict[Contrast, tuple[float, float]] = {}
@@ -71,6 +74,8 @@ class InputSpec(_Table):
             raise ValueError("window and slices exclude each other")
         if bool(self.clip_quantiles) == bool(self.mean_to):
             raise ValueError("either clip_quantiles or mean_to must be given")
+        if self.quantiles_of == "window" and not self.clip_quantiles:
+            raise ValueError("quantiles_of needs clip_quantiles")
         pairs = [*self.ranges.values(), *([self.clip_quantiles] if self.clip_quantiles else [])]
         if any(low >= high for low, high in pairs):
             raise ValueError("quantiles and ranges must rise")
@@ -94,9 +99,9 @@ class SamplingSpec(_Table):
         output_floor: values of the result up to this become 0.
     """
 
-    ladder: Literal["linear-beta", "variance-preserving"]
+    ladder: Literal["linear-beta", "variance-preserving", "root-linear"]
     timesteps: int = Field(ge=2)
-    predicts: Literal["clean"]
+    predicts: Literal["clean", "noise"]
     steps: int = Field(ge=1)
     output_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
     shared_noise: bool = False
@@ -127,7 +132,8 @@ class Record(_Table):
 
     Attributes:
         generator: which room loads it.
-        sources, target: contrasts in the network's channel order, and what it makes.
+        sources, target: contrasts in the network's channel order, and what it makes. Without a target:
+            a network that makes any of them from any one other, in the order of its classes.
         origin: 'hub', 'builtin' (in the package), 'file' (published elsewhere, imported by the
             user), or 'trained' (a folder that `mrimpute train` wrote).
         first_choice: what `--weights auto` takes for its route.
@@ -138,7 +144,7 @@ class Record(_Table):
 
     generator: Literal["cwdm", "aldm", "syndiff"]
     sources: tuple[Contrast, ...] = Field(min_length=1)
-    target: Contrast
+    target: Contrast | None = None
     origin: Literal["builtin", "hub", "file", "trained"]
     first_choice: bool = False
     file: str = MODEL_FILE
@@ -160,9 +166,31 @@ class Record(_Table):
             raise ValueError("a checkpoint of origin 'file' needs where it is published")
         if self.target in self.sources or len(set(self.sources)) < len(self.sources):
             raise ValueError("sources and target must all differ")
+        if (self.target is None) != (self.generator == "aldm"):
+            raise ValueError("aldm makes any of its sources and has no target; the others have one")
         if self.inputs.mean_to and not set(self.sources) <= self.inputs.mean_to.keys() | self.inputs.ranges.keys():
             raise ValueError("inputs.mean_to must name every source")
         return self
+
+    @property
+    def makes(self) -> str:
+        """What it makes from what, in words."""
+        sources = ", ".join(self.sources)
+        return f"{self.target} from {sources}" if self.target else f"any of {sources} from any one other"
+
+    @property
+    def one_target(self) -> Contrast:
+        """The target, of a network that makes one."""
+        assert self.target is not None  # aldm alone has none
+        return self.target
+
+    def fits(self, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:
+        """Tell whether it can do a job."""
+        if self.generator != generator:
+            return False
+        if self.target is None:
+            return len(sources) == 1 and {*sources, target} <= set(self.sources)
+        return self.target is target and set(self.sources) == set(sources)
 
 
 @dataclass(frozen=True)
@@ -277,7 +305,7 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
         WeightsUnavailable: nothing fits, or it is for another job.
     """
     job = f"{target} from {', '.join(sources)} with {generator}"
-    fitting = [c for c in load_registry().values() if _fits(c.record, generator, sources, target)]
+    fitting = [c for c in load_registry().values() if c.record.fits(generator, sources, target)]
     if word == "auto":
         chosen = [c for c in fitting if c.record.first_choice]
     elif word == "builtin":
@@ -293,19 +321,17 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
     if not chosen:
         raise WeightsUnavailable(f"no {word} checkpoint makes {job}", _way_out(generator, sources, target))
     checkpoint = chosen[0]
-    if not _fits(checkpoint.record, generator, sources, target):
+    if not checkpoint.record.fits(generator, sources, target):
         record = checkpoint.record
         raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name} makes {record.target} from {', '.join(record.sources)} "
-            f"with {record.generator}, not {job}",
-            _LIST,
+            f"checkpoint {checkpoint.name} makes {record.makes} with {record.generator}, not {job}", _LIST
         )
     return checkpoint
 
 
 def _way_out(generator: str, sources: tuple[Contrast, ...], target: Contrast) -> str:
     """Return what to do where no checkpoint is known for a job."""
-    if generator != "syndiff" or any(_fits(c.record, generator, sources, target) for c in load_registry().values()):
+    if generator != "syndiff" or any(c.record.fits(generator, sources, target) for c in load_registry().values()):
         return "train one with `mrimpute train`, or " + _LIST
     (source,) = sources
     line = f"mrimpute train syndiff STUDY… --source {source} --target {target} --out NET"
@@ -323,10 +349,6 @@ def own_folder(word: str) -> Path:
     """Return where a user's own Hub repository (hf://owner/repo[@revision]) is kept."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "--", word.removeprefix(HUB_WORD)).strip(".-")
     return home_folder() / "checkpoints" / f"hf--{safe}"
-
-
-def _fits(record: Record, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:
-    return record.generator == generator and record.target is target and set(record.sources) == set(sources)
 
 
 def _place(name: str, record: Record) -> Path:

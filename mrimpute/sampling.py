@@ -4,6 +4,7 @@ from mrimpute.errors import UsageError
 from mrimpute.registry import Checkpoint
 
 SYNDIFF_SAMPLER = "posterior"
+ALDM_PAPER_STEPS = 200
 
 
 def choose_sampling(checkpoint: Checkpoint, sampler: str | None, steps: int | None) -> tuple[str, int]:
@@ -24,5 +25,20 @@ def choose_sampling(checkpoint: Checkpoint, sampler: str | None, steps: int | No
                 "leave --sampler and --steps out",
             )
         return SYNDIFF_SAMPLER, spec.timesteps
+    if checkpoint.record.generator == "aldm":
+        return _of_aldm(checkpoint, sampler or "ddim", steps)
+    if sampler not in (None, "ddim", "ddpm"):
+        raise UsageError(f"--sampler {sampler} is for aldm, not for {checkpoint.name}", "use ddim or ddpm")
     chosen = sampler or "ddim"
     return chosen, steps or (spec.timesteps if chosen == "ddpm" else spec.steps)
+
+
+def _of_aldm(checkpoint: Checkpoint, sampler: str, steps: int | None) -> tuple[str, int]:
+    fixed = {"paper": ALDM_PAPER_STEPS, "none": 0}
+    if sampler == "ddpm":
+        raise UsageError(f"aldm is not sampled with ddpm ({checkpoint.name})", "use ddim, paper or none")
+    if sampler in fixed:
+        if steps not in (None, fixed[sampler]):
+            raise UsageError(f"--sampler {sampler} takes {fixed[sampler]} steps, not {steps}", "leave --steps out")
+        return sampler, fixed[sampler]
+    return sampler, steps or checkpoint.record.sampling.steps

@@ -85,13 +85,3 @@ def test_an_acquired_target_is_not_made_again(make_study):
     plan = make_plan(find_series(make_study()), [T1, FLAIR])
     assert plan.acquired == (T1,)
     assert [job.target for job in plan.jobs] == [FLAIR]
-
-
-def test_routes_of_generators_to_come_say_so(make_study):
-    study = find_series(make_study(contrasts=(T1, T2)))
-    with pytest.raises(
-        NoRoute, match=r"its route is aldm .* with t1c acquired, cwdm would make flair|does not hold yet"
-    ):
-        make_plan(study)
-    (job,) = make_plan(study, [FLAIR]).jobs
-    assert (job.generator, job.sources) == ("syndiff", (T2,))

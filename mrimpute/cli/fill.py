@@ -68,11 +68,12 @@ def fill(
         ),
     ] = None,
     sampler: Annotated[
-        Literal["ddim", "ddpm"] | None,
+        Literal["ddim", "ddpm", "paper", "none"] | None,
         typer.Option(
             envvar="MRIMPUTE_SAMPLER",
             rich_help_panel=_HOW,
-            help="Of cwdm. ddim (default): few steps, near the mean. ddpm: the paper's 1000 random steps.",
+            help="ddim (default): few steps, near the mean. ddpm: the cWDM paper's 1000 random steps."
+            " paper: ALDM's 200. none: ALDM without diffusion.",
         ),
     ] = None,
     steps: Annotated[

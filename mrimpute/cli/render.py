@@ -31,7 +31,7 @@ from mrimpute.deliver import Output
 from mrimpute.errors import ExitCode, MrimputeError, NoRoute
 from mrimpute.evaluate import Evaluation
 from mrimpute.fill import Options, Outcome
-from mrimpute.plan import BUILT, Job, Plan, route
+from mrimpute.plan import Job, Plan, route
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.study import Series, Study
 
@@ -57,8 +57,7 @@ def scan_text(study: Study) -> str:
     lines += [f"  not used      {item.path}: {item.reason}" for item in study.unidentified]
     lines.append(f"  missing       {', '.join(study.missing) or 'nothing'}")
     jobs, problem = _routes(study)
-    lines += [f"  can be made   {_job_text(job)}" for job in jobs if job.generator in BUILT]
-    lines += [f"  not yet       {_job_text(job)}; not in this version" for job in jobs if job.generator not in BUILT]
+    lines += [f"  can be made   {_job_text(job)}" for job in jobs]
     lines += [f"  no route      {problem}"] if problem else []
     return "\n".join(lines)
 
@@ -76,7 +75,7 @@ def scan_record(study: Study) -> dict[str, Any]:
         "set_aside": [{"path": str(item.path), "reason": item.reason} for item in study.set_aside],
         "unidentified": [{"path": str(item.path), "reason": item.reason} for item in study.unidentified],
         "missing": list(study.missing),
-        "plan": [_job_record(job) | {"available": job.generator in BUILT} for job in jobs],
+        "plan": [_job_record(job) for job in jobs],
         "no_route": problem,
     }
 
@@ -246,7 +245,16 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
         sources = ",".join(record.sources)
         about = record.about
         rows.append(
-            (name, record.target, sources, record.origin, "yes" if here else "no", size, about.licence, about.quality)
+            (
+                name,
+                record.target or "any other",
+                sources,
+                record.origin,
+                "yes" if here else "no",
+                size,
+                about.licence,
+                about.quality,
+            )
         )
     lines = _table(rows)
     return "\n".join([*lines, "* first choice of --weights auto"])

@@ -13,6 +13,8 @@ app = typer.Typer(help="Train a generator on your own studies.", no_args_is_help
 
 EPILOG = "Example: mrimpute train cwdm data/* --target flair --out flair-net --crop 64 --brain-window --steps 1000"
 
+ALDM_EPILOG = "Example: mrimpute train aldm data/* --stage spade --start autoencoder-net --out spade-net"
+
 SYNDIFF_EPILOG = "Example: mrimpute train syndiff data/* --source t1 --target t2 --out t1-t2-nets --steps 20000"
 
 
@@ -199,8 +201,109 @@ def syndiff(
         typer.echo(folder)
 
 
+@app.command("aldm", epilog=ALDM_EPILOG)
+def aldm(
+    studies: Annotated[list[Path], typer.Argument(metavar="STUDY…", help="Folders that hold every contrast.")],
+    stage: Annotated[str, typer.Option(help="autoencoder, then spade, then diffusion.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint folder; a killed run goes on there.")],
+    start: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Of the stage before (spade and diffusion).")
+    ] = None,
+    contrasts: Annotated[str, typer.Option(help="Order of the classes.")] = "t1,t1c,t2,flair",
+    preset: Annotated[
+        str, typer.Option(help="Of the losses: mrimpute (trains the code book), or code (the authors': L1 alone).")
+    ] = "mrimpute",
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200_000,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 4e-5,
+    cosine: Annotated[bool, typer.Option("--cosine", help="Let the rate fall to 0 along half a cosine.")] = False,
+    batch: Annotated[int, typer.Option(help="Examples per step.")] = 1,
+    channels: Annotated[int, typer.Option(help="Width of the autoencoder's finest level.")] = 64,
+    groups: Annotated[int, typer.Option(help="Groups of its GroupNorms.")] = 32,
+    codes: Annotated[int, typer.Option(help="Vectors in the code book.")] = 8192,
+    latent: Annotated[int, typer.Option(help="Channels of the latent.")] = 4,
+    spade_channels: Annotated[int, typer.Option(help="Width of the SPADE stack.")] = 128,
+    spade_hidden: Annotated[int, typer.Option(help="Width of its modulations.")] = 64,
+    unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor.")] = 128,
+    crop: Annotated[int, typer.Option(help="Edge of random training cubes in voxels; 0: whole window.")] = 0,
+    brain_window: Annotated[
+        bool, typer.Option("--brain-window", help="Frame: the box around the head instead of 144x192x144.")
+    ] = False,
+    ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.9999,
+    augment: Annotated[
+        str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
+    ] = "",
+    validate: Annotated[
+        list[Path] | None, typer.Option(metavar="STUDY", help="Measured at every save; repeatable.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster, not bit-exact when resumed.")
+    ] = "float32",
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between two saves.")] = 200,
+    device: common.Device = "auto",
+    threads: common.Threads = None,
+    debug: common.Debug = False,
+) -> None:
+    """Train ALDM: any contrast to any other, in three stages. Defaults are the authors' sizes (days on a GPU)."""
+    from mrimpute.device import choose_device, configure, memory_errors
+    from mrimpute.generators.aldm import training
+    from mrimpute.generators.aldm.checkpoint import load_networks, network_config
+    from mrimpute.generators.aldm.config import AldmConfig
+    from mrimpute.registry import read_checkpoint_folder
+    from mrimpute.training.augment import Augmentation
+    from mrimpute.training.cases import load_cases
+
+    if precision not in ("float32", "bfloat16"):
+        raise UsageError(f"unknown precision {precision!r}", "use float32 or bfloat16")
+    if preset not in training.PRESETS:
+        raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(training.PRESETS)}")
+    classes = tuple(parse_contrast(word) for word in contrasts.split(","))
+    earlier = read_checkpoint_folder(start) if start else None
+    try:
+        network = (
+            network_config(earlier)
+            if earlier
+            else AldmConfig(
+                channels=channels,
+                groups=groups,
+                codes=codes,
+                latent=latent,
+                spade_channels=spade_channels,
+                spade_hidden=spade_hidden,
+                unet_channels=unet_channels,
+                classes=len(set(classes)),
+            )
+        )
+    except ValueError as error:
+        raise UsageError(f"impossible network: {error}", "correct its sizes: --channels, --groups, …") from error
+    plan = training.TrainingPlan(
+        stage=stage,  # type: ignore[arg-type]
+        classes=earlier.record.sources if earlier else classes,
+        network=network,
+        losses=training.PRESETS[preset],
+        steps=steps,
+        learning_rate=learning_rate,
+        cosine=cosine,
+        batch=batch,
+        crop=crop,
+        window=None if brain_window else (144, 192, 144),
+        ema=ema,
+        augment=Augmentation.parse(augment),
+        half_precision=precision == "bfloat16",
+        seed=seed,
+    )
+    where = choose_device(device)
+    configure(threads)
+    with memory_errors():
+        cases = load_cases(studies, plan.classes, plan.inputs)
+        held_out = load_cases(validate or [], plan.classes, plan.inputs)
+        before = load_networks(earlier) if earlier else None
+        training.train(plan, cases, before, out, where, _report_losses, save_every, held_out)
+    typer.echo(out)
+
+
 def _report_losses(step: int, figures: dict[str, float]) -> None:
-    common.say(f"iteration {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+    common.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
 def _report(step: int, loss: float, quality: float | None) -> None:

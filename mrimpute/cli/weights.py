@@ -63,7 +63,7 @@ def import_(
 
     path = hub.import_file(name, file)
     record = load_registry()[name].record
-    common.say(f"{name}: taken to make {record.target} from {', '.join(record.sources)}. {record.about.note}".strip())
+    common.say(f"{name}: taken to make {record.makes}. {record.about.note}".strip())
     typer.echo(path)
 
 

@@ -45,6 +45,27 @@ def read_pickle(source: Path) -> dict[str, Tensor]:
     return state
 
 
+def read_checkpoint_file(source: Path) -> dict[str, Tensor]:
+    """Return the state dict inside a PyTorch Lightning checkpoint, or of a plain file, read with
+    weights-only loading, which runs no code.
+
+    Raises:
+        WeightsUnavailable: the file cannot be read safely, or holds no state dict.
+    """
+    try:
+        content = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsUnavailable(
+            f"{source} cannot be read safely ({type(error).__name__}): it holds more than tensors",
+            "where it was trained, save its weights alone: "
+            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pt'), and import that",
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsUnavailable(f"{source} holds no state dict", "give the authors' file as it is")
+    return state
+
+
 def write_weights(target: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors."""
     target.write_bytes(save({key: tensor.contiguous() for key, tensor in tensors.items()}))

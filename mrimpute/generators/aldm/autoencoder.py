@@ -150,7 +150,7 @@ class Quantiser(nn.Module):
 
     def nearest(self, rows: Tensor) -> Tensor:
         """Return the index of the nearest code of each row, (N, latent) → (N,) int64; the first of equals."""
-        codes = self.embedding.weight
+        codes = self.embedding.weight.float()
         lengths = codes.square().sum(dim=1)
         found = []
         for part in rows.detach().split(ROWS):
@@ -168,8 +168,9 @@ class Quantiser(nn.Module):
             The quantised latent, whose gradient passes straight to `latent`; (B·X·Y·Z,) indices;
             the code book's loss.
         """
-        last = latent.movedim(1, -1)
-        indices = self.nearest(last.reshape(-1, latent.shape[1]))
+        last = latent.float().movedim(1, -1)
+        with torch.autocast(latent.device.type, enabled=False):  # half precision would find other codes
+            indices = self.nearest(last.reshape(-1, latent.shape[1]))
         codes = self.embedding(indices).view_as(last)
         loss = (codes.detach() - last).square().mean() + 0.25 * (codes - last.detach()).square().mean()
         quantised = last + (codes - last).detach()

@@ -106,7 +106,7 @@ def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device,
     ladder = sampling_ladder(record.sampling.timesteps, Sampler(sampler), steps)
     network = load_network(checkpoint).to(device)
     floor = record.sampling.output_floor
-    return CwdmGenerator(network, record.sources, record.target, ladder, Sampler(sampler), floor, device, dtype)
+    return CwdmGenerator(network, record.sources, record.one_target, ladder, Sampler(sampler), floor, device, dtype)
 
 
 def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:

@@ -138,7 +138,7 @@ def load(
     return SyndiffGenerator(
         network.to(device),
         source,
-        record.target,
+        record.one_target,
         ladder,
         record.sampling.shared_noise,
         _batch(device),

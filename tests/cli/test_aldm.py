@@ -1,0 +1,126 @@
+"""`fill` with one source and several targets: ALDM from the command line."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrimpute.contrasts import BRATS_FOUR
+from mrimpute.registry import read_checkpoint_folder
+from tests.conftest import tree
+
+T1, T1C, T2, FLAIR = BRATS_FOUR
+SIZES = ["--channels", 8, "--groups", 4, "--codes", 32, "--spade-channels", 4, "--spade-hidden", 4]
+TINY = [*SIZES, "--unet-channels", 32, "--brain-window", "--crop", 32, "--steps", 2, "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def nets(cli, tmp_path_factory):
+    """The three stages, trained for two steps each on a phantom by the command line."""
+    from tests.conftest import OBLIQUE, WORDS, head_voxels, write_nifti
+
+    folder = tmp_path_factory.mktemp("aldm")
+    for contrast in BRATS_FOUR:
+        path = folder / "study" / f"case{WORDS['brats23'][contrast]}.nii.gz"
+        write_nifti(path, head_voxels(contrast), OBLIQUE)
+    before: list[object] = []
+    for stage in ("autoencoder", "spade", "diffusion"):
+        words = ["--stage", stage, "--out", folder / stage, *before, *TINY, "--validate", folder / "study"]
+        done = cli("train", "aldm", folder / "study", *words)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == [str(folder / stage)]
+        before = ["--start", folder / stage]
+    return folder
+
+
+def test_each_stage_leaves_a_checkpoint_and_a_log(nets):
+    for stage, losses in (
+        ("autoencoder", {"l1", "codebook", "t1_to_t1_psnr_db"}),
+        ("spade", {"latent", "image", "cycle", "t1_to_t2_psnr_db"}),
+        ("diffusion", {"noise"}),
+    ):
+        record = read_checkpoint_folder(nets / stage).record
+        assert record.sources == BRATS_FOUR
+        assert record.network["diffusion"] == (stage == "diffusion")
+        line = json.loads((nets / stage / "log.jsonl").read_text().splitlines()[-1])
+        assert losses <= set(line)
+        assert line["step"] == 2
+
+
+def test_all_that_one_sequence_lacks_is_made_in_one_run(cli, make_study, nets):
+    study = make_study(contrasts=(T1,))
+    before = tree(study)
+    done = cli("fill", study, "--weights", nets / "diffusion", "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert [one["modality"] for one in record["outputs"]] == ["t1c", "t2", "flair"]
+    images = [nib.load(one["path"]) for one in record["outputs"]]
+    source = nib.load(study / "case-t1n.nii.gz")
+    for image in images:
+        assert image.shape == source.shape
+        assert np.allclose(image.affine, source.affine, atol=1e-6)
+        assert not image.get_fdata()[source.get_fdata() == 0].any()
+    assert not np.array_equal(images[0].get_fdata(), images[1].get_fdata())
+    assert {one["recipe"]["sampler"] for one in record["outputs"]} == {"ddim"}
+    assert {name: content for name, content in tree(study).items() if name in before} == before
+    again = cli("fill", study, "--weights", nets / "diffusion", "--device", "cpu", "--json")
+    assert json.loads(again.stdout)["status"] == "skipped"
+
+
+def test_one_target_alone_is_the_same_image(cli, make_study, nets, tmp_path):
+    study = make_study(contrasts=(T1, T2))
+    words = ["--weights", nets / "diffusion", "--device", "cpu"]
+    assert cli("fill", study, *words, "--out", tmp_path / "all").returncode == 0
+    done = cli("fill", study, "-m", "t1c", "--generator", "aldm", *words, "--out", tmp_path / "one")
+    assert done.returncode == 0, done.stderr
+    one, among = (nib.load(tmp_path / name / "case" / "case-t1c.nii.gz").get_fdata() for name in ("one", "all"))
+    np.testing.assert_allclose(one, among, atol=1e-3 * among.max())
+
+
+def test_without_diffusion(cli, make_study, nets):
+    study = make_study(contrasts=(FLAIR,))
+    done = cli("fill", study, "--weights", nets / "spade", "--device", "cpu")
+    assert done.returncode == 2
+    assert "add --sampler none" in done.stderr
+    assert cli("fill", study, "--weights", nets / "spade", "--device", "cpu", "--sampler", "none").returncode == 0
+    assert json.loads((study / "case-t2w.json").read_text())["fingerprint"]["sampler"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--steps", 7], "does not fit ALDM's table"),
+        (["--sampler", "paper", "--steps", 10], "takes 200 steps, not 10"),
+        (["--sampler", "ddpm"], "aldm is not sampled with ddpm"),
+    ],
+)
+def test_sampling_that_aldm_does_not_do(cli, make_study, nets, words, text):
+    study = make_study(contrasts=(T1,))
+    done = cli("fill", study, "--weights", nets / "diffusion", "--device", "cpu", *words)
+    assert done.returncode == 2, done.stderr
+    assert text in done.stderr
+
+
+def test_the_authors_file_is_asked_for_by_name(cli, make_study):
+    done = cli("fill", make_study(contrasts=(T1,)))
+    assert done.returncode == 4
+    assert "aldm-brats-stage2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--stage", "spade"], "give the earlier stage's folder with --start"),
+        (["--stage", "colour"], "unknown stage"),
+        (["--stage", "autoencoder", "--preset", "x"], "unknown preset"),
+        (["--stage", "autoencoder", "--groups", 3], "divisible by groups"),
+        (["--stage", "autoencoder", "--contrasts", "t1"], "at least two contrasts"),
+        (["--stage", "autoencoder", "--crop", 10], "not a multiple of 16"),
+    ],
+)
+def test_training_that_cannot_be(cli, make_study, tmp_path, words, text):
+    done = cli("train", "aldm", make_study(contrasts=BRATS_FOUR), "--out", tmp_path / "net", *TINY, *words)
+    assert done.returncode == 2, done.stderr
+    assert text in done.stderr
+    assert not (tmp_path / "net").exists()
