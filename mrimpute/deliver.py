@@ -105,6 +105,7 @@ class Made:
             self.checkpoint,
             self.gathered.volumes,
             self.gathered.alignments,
+            self.gathered.onto,
             self.ready.recipe,
             (zero, one),
             self.ready.warnings,
@@ -165,7 +166,7 @@ def write_series(made: Made, reference: DicomSeries) -> Output:
     derivation = derive.Derivation(
         made.target,
         reference,
-        made.series or {made.gathered.reference.contrast: reference},
+        made.series,
         {contrast: alignment.motion for contrast, alignment in made.gathered.moved.items()},
         json.dumps(asdict(made.fingerprint), sort_keys=True),
         provenance.derivation(made.fingerprint, made.checkpoint, one),
@@ -189,21 +190,28 @@ def mask_path(place: write.Place) -> Path:
     return place.sidecar.with_name(place.sidecar.stem + MASK_ENDING)
 
 
+def check_mask_place(place: write.Place) -> None:
+    """Check that no file but a mask of ours stands where the brain mask belongs.
+
+    Raises:
+        OutputRefused: one does.
+    """
+    path = mask_path(place)
+    if path.exists() and not provenance.is_synthetic(path, {}):
+        raise OutputRefused(f"{path} exists and was not made by mrimpute", "move it away")
+
+
 def write_mask(made: Made, mask: BrainMask) -> Path:
     """Write the brain mask on the result's grid, labelled as ours; an earlier one of ours is replaced.
 
     Raises:
         OutputRefused, ResourcesExhausted: it cannot be written.
     """
+    check_mask_place(made.place)
     path, recipe = mask_path(made.place), made.ready.recipe
     voxels = mask.on(recipe.grid).astype(np.float32)
     image = nifti.encode(voxels, recipe.grid, recipe.header, f"{provenance.DESCRIPTION_MARK} brain mask, not acquired")
-    if path.exists() and path.read_bytes() == image:
-        return path
-    if path.exists() and not provenance.is_synthetic(path, {}):
-        raise OutputRefused(f"{path} exists and was not made by mrimpute", "move it away")
-    path.unlink(missing_ok=True)
-    write.place_bytes(path, image)
+    write.place_bytes(path, image, replace=path.exists())
     return path
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from mrimpute import deliver, device, hub, skull, write
 from mrimpute.contrasts import Contrast
 from mrimpute.deliver import Made, Output
-from mrimpute.errors import MrimputeError, OutputRefused, UsageError
+from mrimpute.errors import MrimputeError, OutputRefused, StudyRefused, UsageError
 from mrimpute.gather import Gathered, find_reference, gather
 from mrimpute.layout import Layout, check_complete
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
@@ -18,7 +18,6 @@ from mrimpute.prepare import prepare, restore
 from mrimpute.provenance import Fingerprint
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
 from mrimpute.sampling import choose_sampling
-from mrimpute.series import Series
 from mrimpute.settings import SETTINGS_FILE, Settings, read_settings
 from mrimpute.study import Study, find_series
 
@@ -111,7 +110,7 @@ class Outcome:
         study, settings, plan: once known.
         volumes: digest of each source read, by contrast.
         outputs: images written or found.
-        copies: acquired files of a complete case (with a layout).
+        copies: other files written: acquired ones of a complete case (with a layout), brain masks.
         warnings: what the user should know.
     """
 
@@ -159,6 +158,12 @@ class Engine:
             raise UsageError("--brain-mask and --skull-strip exclude each other", "leave one of them out")
         if options.save_mask and not (options.brain_mask or options.skull_strip):
             raise UsageError("there is no brain mask to save", "add --brain-mask FILE or --skull-strip")
+        changed = options.brain_mask or options.skull_strip or isinstance(options.reference, Path)
+        if options.layout is not None and (changed or options.format == "dicom"):
+            raise UsageError(
+                "a complete case holds the acquired NIfTI files as they are: no mask, other grid or DICOM goes with it",
+                "leave --layout out, or prepare the study first",
+            )
 
     def plan(self, folder: Path, missing: Sequence[Contrast] = (), outcome: Outcome | None = None) -> Plan:
         """Identify the series and plan the targets; nothing is read but headers."""
@@ -186,35 +191,33 @@ class Engine:
         if options.layout is not None and options.out is not None:
             check_complete(plan.study, options.layout, [job.target for job in plan.jobs])
             self._claim(write.plan_copies(plan.study, options.layout, options.out), plan.study)
-        reference = self._reference(plan.study)
+        reference = find_reference(plan.study, options.reference)
         sources = {job.target: [plan.study.get(contrast) for contrast in job.sources] for job in plan.jobs}
         needed = {series.path: series for listed in sources.values() for series in listed}
         if reference and plan.jobs:
-            needed.setdefault(reference.path, reference)
+            needed.setdefault(reference.series.path, reference.series)
         for job in plan.jobs:
             place = self._place(plan.study, job.target)
             self._claim([place.image], plan.study)
+            if options.save_mask:
+                deliver.check_mask_place(place)
             write.check_room(place, max(prod(series.grid.shape) for series in needed.values()))
         mask = skull.read_brain_mask(options.brain_mask) if options.brain_mask and plan.jobs else None
-        if options.skull_strip:
-            skull.program()
         with device.memory_errors():
             volumes = {path: series.read() for path, series in needed.items()}
             for listed in sources.values():
                 outcome.volumes |= {series.contrast: volumes[series.path].sha256 for series in listed}
-            return {
+            gathered = {
                 target: gather(listed, reference, volumes, options.register, mask) for target, listed in sources.items()
             }
-
-    def _reference(self, study: Study) -> Series | None:
-        """Return the series that the user wants results to lie on."""
-        found = find_reference(study, self.options.reference)
-        return found[0] if found else None
-
-    def _highest_number(self, study: Study) -> int:
-        """Return the highest series number where a derived series will stand."""
-        found = find_reference(study, self.options.reference)
-        return max(study.highest_number, found[1] if found else 0)
+        if options.layout is not None and any(one.moved for one in gathered.values()):
+            raise StudyRefused(
+                f"{plan.study.folder}: series are out of register, and a {options.layout.name} case copies them so",
+                "register the study first, or use --layout same",
+            )
+        if options.skull_strip and any(skull.with_skull(one.volumes.items()) for one in gathered.values()):
+            skull.program()
+        return gathered
 
     def _claim(self, places: Iterable[Path], study: Study) -> None:
         """Take places for one study of this run.
@@ -238,10 +241,10 @@ class Engine:
         """
         failure: MrimputeError | None = None
         with write.holding(plan.study):
-            for jobs in _together(plan.jobs):
+            for job in plan.jobs:
                 try:
                     with device.memory_errors():
-                        self._make(plan.study, jobs, sources, outcome)
+                        self._make(plan.study, job, sources[job.target], outcome)
                 except MrimputeError as error:
                     failure = failure or error
             if failure:
@@ -256,6 +259,8 @@ class Engine:
         """Tell whether results go into a BIDS tree."""
         if self.options.layout is not None:
             return self.options.layout.name == "bids"
+        if self._as_dicom(study):
+            return False
         return self.options.out is None and study.naming.scheme == "bids"
 
     def fill(self, folder: Path, missing: Sequence[Contrast] = ()) -> Outcome:
@@ -265,20 +270,16 @@ class Engine:
         self.make(plan, self.read(plan, outcome), outcome)
         return outcome
 
-    def _make(self, study: Study, jobs: Sequence[Job], sources: Sources, outcome: Outcome) -> None:
-        """Make targets that one network makes of the same sources."""
-        options, gathered = self.options, sources[jobs[0].target]
-        checkpoint = self._checkpoint(jobs[0], outcome)
-        recipes = {job.target: self._fingerprint(job, checkpoint, gathered) for job in jobs}
-        wanted = []
-        for target, fingerprint in recipes.items():
-            place = self._place(study, target)
-            if write.already_made(place, fingerprint, options.overwrite):
-                digest = write.content_sha256(place.image)
-                outcome.outputs.append(Output(place.image, target, True, digest, fingerprint, checkpoint))
-            else:
-                wanted.append(target)
-        if not wanted:
+    def _make(self, study: Study, job: Job, gathered: Gathered, outcome: Outcome) -> None:
+        """Make one target."""
+        options, place = self.options, self._place(study, job.target)
+        checkpoint = self._checkpoint(job, outcome)
+        fingerprint = self._fingerprint(job, checkpoint, gathered)
+        if write.already_made(place, fingerprint, options.overwrite):
+            digest = write.content_sha256(place.image)
+            outcome.outputs.append(Output(place.image, job.target, True, digest, fingerprint, checkpoint))
+            if options.save_mask and not deliver.mask_path(place).exists():
+                outcome.warnings.append(f"{place.image} was there already, so no mask was written; add --overwrite")
             return
 
         mask = gathered.mask or self._brain(gathered)
@@ -286,38 +287,44 @@ class Engine:
         if mask:
             volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
         ready = prepare(volumes, checkpoint.record.inputs, (gathered.reference.contrast, gathered.onto))
-        outcome.warnings += [*_moved_notes(gathered), *ready.warnings]
-        generator = self._generator(checkpoint, recipes[wanted[0]], ready.recipe.window.size)
-        what = ", ".join(wanted)
-        for synthetic in generator(
-            ready, tuple(wanted), options.seed, lambda done, total: self.progress(what, done, total)
-        ):
-            finished = Made(
-                synthetic.target,
-                self._place(study, synthetic.target),
-                restore(synthetic.voxels, ready.recipe),
-                ready,
-                gathered,
-                {c: series for c in volumes if (series := study.get(c).dicom) is not None},
-                self._highest_number(study),
-                mask,
-                recipes[synthetic.target],
-                checkpoint,
-            )
-            if self._as_dicom(study) and gathered.reference.dicom is not None:
-                output = deliver.write_series(finished, gathered.reference.dicom)
-            else:
-                output = deliver.write_volume(finished, scaled=options.intensity == "study")
-            if mask and options.save_mask:
-                deliver.write_mask(finished, mask)
-            outcome.outputs.append(output)
-            outcome.warnings += [
-                f"{output.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in output.checks if not c.ok
-            ]
+        outcome.warnings += [*gathered.notes, *ready.warnings]
+        generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
+        made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
+        finished = Made(
+            job.target,
+            place,
+            restore(made[0].voxels, ready.recipe),
+            ready,
+            gathered,
+            {c: series for c in volumes if (series := study.get(c).dicom) is not None},
+            max(study.highest_number, gathered.highest_number),
+            mask,
+            fingerprint,
+            checkpoint,
+        )
+        if self._as_dicom(study) and gathered.reference.dicom is not None:
+            output = deliver.write_series(finished, gathered.reference.dicom)
+        else:
+            output = deliver.write_volume(finished, scaled=options.intensity == "study")
+        outcome.outputs.append(output)
+        outcome.warnings += [
+            f"{output.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in output.checks if not c.ok
+        ]
+        if mask and options.save_mask:
+            outcome.copies.append(deliver.write_mask(finished, mask))
+
+    def _mask_word(self, gathered: Gathered) -> str:
+        """Return what decides the brain mask: the digest of the user's, or the program that will make one."""
+        if gathered.mask:
+            return gathered.mask.sha256
+        return skull.program() if self._will_strip(gathered) else ""
+
+    def _will_strip(self, gathered: Gathered) -> bool:
+        return self.options.skull_strip and bool(skull.with_skull(gathered.volumes.items()))
 
     def _brain(self, gathered: Gathered) -> skull.BrainMask | None:
         """Return the mask that the stripper on PATH makes of the reference, where a source has skull."""
-        if not self.options.skull_strip or not skull.with_skull(gathered.volumes.items()):
+        if not self._will_strip(gathered):
             return None
         if self._stripped is None or self._stripped[0] != gathered.onto.sha256:
             cuda = device.choose_device(self.options.device).type == "cuda"
@@ -329,8 +336,7 @@ class Engine:
         options = self.options
         is_dicom = any(series.dicom for series in study.series)
         if options.format == "dicom" and not is_dicom:
-            reference = self._reference(study)
-            is_dicom = reference is not None and reference.dicom is not None
+            is_dicom = isinstance(options.reference, Path)
             if not is_dicom:
                 raise UsageError(
                     f"{study.folder} holds no DICOM series to go by", "add --reference FOLDER_OF_A_DICOM_SERIES"
@@ -369,7 +375,7 @@ class Engine:
             sources={c: gathered.volumes[c].sha256 for c in checkpoint.record.sources if c in gathered.volumes},
             onto=gathered.onto.sha256,
             moved=list(gathered.moved),
-            brain_mask=gathered.mask.sha256 if gathered.mask else skull.program() if options.skull_strip else "",
+            brain_mask=self._mask_word(gathered),
             sampler=sampler,
             steps=steps,
             seed=options.seed,
@@ -389,21 +395,3 @@ class Engine:
             self._loaded = None
             self._loaded = (checkpoint, room.load(checkpoint, fingerprint.sampler, fingerprint.steps, where, dtype))
         return self._loaded[1]
-
-
-def _together(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Group jobs that one call of a generator can do: ALDM makes many targets of one source."""
-    groups: dict[tuple[object, ...], list[Job]] = {}
-    for job in jobs:
-        alone = () if job.generator == "aldm" else (job.target,)
-        groups.setdefault((job.generator, job.sources, *alone), []).append(job)
-    return list(groups.values())
-
-
-def _moved_notes(gathered: Gathered) -> list[str]:
-    """Say which sources were registered, and by how much."""
-    return [
-        f"{contrast} was moved onto {gathered.reference.contrast} by {one.mean_mm:.1f} mm on average, "
-        f"{one.largest_mm:.1f} mm at most"
-        for contrast, one in gathered.moved.items()
-    ]

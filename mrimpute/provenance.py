@@ -109,6 +109,7 @@ def sidecar(
     checkpoint: Checkpoint,
     volumes: Mapping[Contrast, Volume],
     alignments: Mapping[Contrast, Alignment],
+    onto: Volume,
     recipe: Recipe,
     scale: tuple[float, float],
     warnings: tuple[str, ...],
@@ -139,7 +140,13 @@ def sidecar(
             "sha256": fingerprint.checkpoint_sha256,
             **record.about.model_dump(),
         },
-        "grid": {"of": recipe.reference, "shape": recipe.grid.shape, "spacing_mm": recipe.grid.spacing},
+        "grid": {
+            "of": recipe.reference,
+            "file": onto.path.name,
+            "sha256": onto.sha256,
+            "shape": recipe.grid.shape,
+            "spacing_mm": recipe.grid.spacing,
+        },
         "register": {
             contrast: {
                 "mean_mm": round(one.mean_mm, 2),

@@ -5,7 +5,7 @@ reference. Each image is brought to cubes on axes of its own: a common grid woul
 blur the other, which measurably misleads (0.7 mm became 1.7 mm on a real pair).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class Alignment:
 
 
 def settle(
-    reference: Volume, sources: Mapping[Contrast, Volume], register: bool
+    reference: Volume, sources: Mapping[Contrast, Volume], register: bool, foreign: Collection[Contrast] = ()
 ) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment]]:
     """Check that all sources lie on the reference; move those that do not, if asked.
 
@@ -89,6 +89,7 @@ def settle(
         reference: what they should lie on.
         sources: by contrast; one that is the reference itself is passed through.
         register: whether sources may be moved.
+        foreign: those whose positions do not compare with the reference's; they are always moved.
 
     Returns:
         The sources, and how each was found to lie (those of which it could be measured).
@@ -101,20 +102,23 @@ def settle(
         if volume is reference:
             continue
         alignment = measure(reference, volume)
-        if alignment is None:
+        if alignment is None and contrast not in foreign:
             continue
-        found[contrast] = alignment
-        if alignment.off and not register:
+        must = contrast in foreign or alignment is None or alignment.off
+        if alignment is not None:
+            found[contrast] = alignment
+        if alignment is not None and alignment.off and not register:
             raise StudyRefused(
                 f"{contrast} ({volume.path}) is out of register: {alignment.mean_mm:.1f} mm off {reference.path} on "
                 f"average, {alignment.largest_mm:.1f} mm at most",
                 "add --register to move it, or register the study first",
             )
-        if register and (alignment.off or not volume.grid.same_as(reference.grid)):
+        if register and (must or not volume.grid.same_as(reference.grid)):
             moved, motion, agreeing = registered(reference, volume)
             rest = measure(reference, moved)
-            trusted = agreeing > 1 and motion.gain >= WORTH and rest is not None and not rest.off
-            if alignment.off and not trusted:
+            worth = motion.gain >= (0 if contrast in foreign else WORTH)
+            trusted = agreeing > 1 and worth and rest is not None and not rest.off
+            if must and not trusted:
                 raise StudyRefused(
                     f"{contrast} ({volume.path}) is out of register and cannot be registered to {reference.path} "
                     f"with certainty ({agreeing} of {len(STARTS)} attempts agree)",

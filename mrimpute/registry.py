@@ -331,7 +331,10 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
 
 def _way_out(generator: str, sources: tuple[Contrast, ...], target: Contrast) -> str:
     """Return what to do where no checkpoint is known for a job."""
-    if generator != "syndiff" or any(c.record.fits(generator, sources, target) for c in load_registry().values()):
+    fitting = [c for c in load_registry().values() if c.record.fits(generator, sources, target)]
+    if any(c.record.origin == "builtin" for c in fitting):
+        return "add --weights builtin for the small network inside the package, or train one"
+    if generator != "syndiff" or fitting:
         return "train one with `mrimpute train`, or " + _LIST
     (source,) = sources
     line = f"mrimpute train syndiff STUDY… --source {source} --target {target} --out NET"

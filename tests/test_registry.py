@@ -1,6 +1,9 @@
 import shutil
+from importlib import import_module
+from itertools import permutations
 
 import pytest
+import torch
 
 from mrimpute import registry
 from mrimpute.contrasts import BRATS_FOUR, Contrast
@@ -30,9 +33,9 @@ def test_every_entry_is_whole(name):
         assert record.sources == tuple(contrast for contrast in BRATS_FOUR if contrast is not record.target)
         assert network_config(checkpoint).in_channels == 32
     if record.origin == "builtin":
-        network = load_network(checkpoint)  # digest, keys and shapes
-        assert sum(tensor.numel() for tensor in network.state_dict().values()) > 10**6
-        assert "measured" not in record.about.quality or "dB" in record.about.quality
+        load_generator = import_module(f"mrimpute.generators.{record.generator}.generator").load
+        load_generator(checkpoint, "ddim", record.sampling.steps, torch.device("cpu"), torch.float32)  # digest, shapes
+        assert "PSNR" in record.about.quality
 
 
 @pytest.mark.parametrize("target", BRATS_FOUR)
@@ -49,12 +52,19 @@ def test_each_cwdm_route_has_a_first_choice_and_a_built_in_network(target):
 
 
 def test_built_in_weights_stay_small():
-    sizes = [
-        c.path.stat().st_size
-        for c in load_registry().values()
-        if c.record.origin == "builtin" and c.record.generator == "cwdm"
-    ]
-    assert sum(sizes) <= 11e6
+    for generator, most in (("cwdm", 11e6), ("syndiff", 6e6)):
+        sizes = [
+            c.path.stat().st_size
+            for c in load_registry().values()
+            if c.record.origin == "builtin" and c.record.generator == generator
+        ]
+        assert 0 < sum(sizes) <= most
+
+
+@pytest.mark.parametrize(("source", "target"), permutations((Contrast.T1, Contrast.T2, Contrast.FLAIR), 2))
+def test_each_pair_of_three_contrasts_has_a_built_in_network(source, target):
+    record = choose_checkpoint("builtin", "syndiff", (source,), target).record
+    assert (record.sources, record.target) == ((source,), target)
 
 
 def test_auto_means_the_authors_weights_also_where_they_are_absent():

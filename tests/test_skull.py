@@ -34,7 +34,10 @@ def stripper(folder: Path, name: str, body: str) -> None:
     program.chmod(0o755)
 
 
-WORKS = "nib.save(nib.Nifti1Image((voxels * (voxels > 40)).astype('float32'), image.affine), words['-o'])"
+WORKS = (
+    "out = words.get('-o') or words['-m']; "
+    "nib.save(nib.Nifti1Image((voxels * (voxels > 40)).astype('float32'), image.affine), out)"
+)
 
 
 def test_heads_with_skull_are_told_by_their_volume(image, phantom_head):
@@ -99,6 +102,14 @@ def test_the_program_on_path_is_called(image, phantom_head, tmp_path, monkeypatc
     assert np.count_nonzero(mask.inside & ~brain) < 0.1 * np.count_nonzero(brain)  # only holes were filled
 
 
+def test_a_program_that_cannot_be_started(image, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    stripper(tmp_path, "hd-bet", "pass")
+    (tmp_path / "hd-bet").write_text("#!/no/such/python\n")
+    with pytest.raises(ResourcesExhausted, match="hd-bet on PATH cannot be run"):
+        skull.strip(image, False)
+
+
 def test_no_program(image, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ResourcesExhausted, match="hd-bet or mri_synthstrip"):
@@ -112,7 +123,7 @@ def test_no_program(image, tmp_path, monkeypatch):
         ("pass", ResourcesExhausted, r"could not strip t1.nii.gz \(exit 0"),
         ("open(words['-o'], 'w').write('junk')", StudyRefused, "no usable image"),
         (WORKS.replace("image.affine", "image.affine * 1.5"), StudyRefused, "changed the grid"),
-        (WORKS.replace("voxels > 40", "voxels > 1e9").replace("voxels *", "1.0 *"), StudyRefused, "no usable image"),
+        (WORKS.replace("voxels > 40", "voxels > 1e9"), StudyRefused, "holds 0.00 litres"),
     ],
 )
 def test_a_program_that_fails(image, tmp_path, monkeypatch, body, error, text):

@@ -253,12 +253,14 @@ def fill(
 
 
 def _reference(word: str | None) -> "Contrast | Path | None":
-    """Return what --reference means: a folder if there is one of that name, else a contrast."""
-    from mrimpute.contrasts import parse_contrast
+    """Return what --reference means: a contrast, else a folder ('./t1' for one of a contrast's name)."""
+    from mrimpute.contrasts import ALIASES, parse_contrast
 
     if word is None:
         return None
-    return Path(word) if Path(word).is_dir() else parse_contrast(word)
+    if word.lower() not in ALIASES and Path(word).is_dir():
+        return Path(word)
+    return parse_contrast(word)
 
 
 def _folders(studies: list[Path], null: bool) -> list[Path]:

@@ -209,7 +209,9 @@ def aldm(
     start: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Of the stage before (spade and diffusion).")
     ] = None,
-    contrasts: Annotated[str, typer.Option(help="Order of the classes.")] = "t1,t1c,t2,flair",
+    contrasts: Annotated[
+        str, typer.Option(help="Order of the classes. Later stages take it, and all sizes, from --start.")
+    ] = "t1,t1c,t2,flair",
     preset: Annotated[
         str, typer.Option(help="Of the losses: mrimpute (trains the code book), or code (the authors': L1 alone).")
     ] = "mrimpute",
@@ -247,7 +249,7 @@ def aldm(
     """Train ALDM: any contrast to any other, in three stages. Defaults are the authors' sizes (days on a GPU)."""
     from mrimpute.device import choose_device, configure, memory_errors
     from mrimpute.generators.aldm import training
-    from mrimpute.generators.aldm.checkpoint import load_networks, network_config
+    from mrimpute.generators.aldm.checkpoint import network_config
     from mrimpute.generators.aldm.config import AldmConfig
     from mrimpute.registry import read_checkpoint_folder
     from mrimpute.training.augment import Augmentation
@@ -259,6 +261,9 @@ def aldm(
         raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(training.PRESETS)}")
     classes = tuple(parse_contrast(word) for word in contrasts.split(","))
     earlier = read_checkpoint_folder(start) if start else None
+    training.check_start(stage, earlier)  # type: ignore[arg-type]
+    if validate and stage == "diffusion":
+        raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
     try:
         network = (
             network_config(earlier)
@@ -297,8 +302,7 @@ def aldm(
     with memory_errors():
         cases = load_cases(studies, plan.classes, plan.inputs)
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
-        before = load_networks(earlier) if earlier else None
-        training.train(plan, cases, before, out, where, _report_losses, save_every, held_out)
+        training.train(plan, cases, earlier, out, where, _report_losses, save_every, held_out)
     typer.echo(out)
 
 

@@ -78,7 +78,13 @@ REQUIRED_EMPTY = (
     "PatientPosition",
 )
 """Type 2: present, empty where the reference has none."""
-FLAVOUR = {Contrast.FLAIR: "FLUID_ATTENUATED", Contrast.T1: "T1", Contrast.T1C: "T1", Contrast.T2: "T2"}
+FLAVOUR = {
+    Contrast.FLAIR: "FLUID_ATTENUATED",
+    Contrast.T1: "T1",
+    Contrast.T1C: "T1",
+    Contrast.T2: "T2",
+    Contrast.PD: "PROTON_DENSITY",
+}
 """Value 3 of Image Type and Acquisition Contrast of an enhanced image."""
 
 
@@ -89,7 +95,7 @@ class Derivation:
     Attributes:
         target: contrast made.
         reference: the series whose grid it has, and whose patient and study it belongs to.
-        sources: every series that went in; where none is DICOM, the reference.
+        sources: every DICOM series that went in; where the images were NIfTI, none.
         motions: (4, 4) from the reference's space to that of a source that was registered, RAS mm.
         identity: what decides the voxels, as text: equal identities give equal UIDs.
         description: how it was made, for people.
@@ -184,7 +190,8 @@ def _common(derivation: Derivation, stored: Any, source: Any, instance: str, sop
     data.BurnedInAnnotation = "NO"
     data.LossyImageCompression = "00"
     data.ContributingEquipmentSequence = _equipment(derivation, source)
-    data.ReferencedSeriesSequence = _all_sources(derivation, "ReferencedInstanceSequence")
+    if derivation.sources:
+        data.ReferencedSeriesSequence = _listed(derivation, "ReferencedInstanceSequence")
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
     data.Columns, data.Rows = stored.shape[:2]
@@ -212,7 +219,8 @@ def _classic(stored: Any, index: int, derivation: Derivation) -> "Dataset":
     data.PixelSpacing = _decimals(spacing[:2])
     data.SliceThickness = _decimals([item.thickness or spacing[2]])[0]
     data.SpacingBetweenSlices = _decimals(spacing[2:])[0]
-    data.SourceImageSequence = _sources_of(position, derivation)
+    if derivation.sources:
+        data.SourceImageSequence = _sources_of(position, derivation)
     low, high = _window(stored)
     data.WindowCenter, data.WindowWidth = _decimals([(low + high) / 2])[0], _decimals([max(1.0, high - low)])[0]
     data.SmallestImagePixelValue, data.LargestImagePixelValue = int(plane.min()), int(plane.max())
@@ -241,7 +249,8 @@ def _enhanced(stored: Any, derivation: Derivation) -> "Dataset":
     data.VolumeBasedCalculationTechnique, data.ComplexImageComponent = "NONE", "MAGNITUDE"
     data.AcquisitionContrast = flavour
     data.PresentationLUTShape = "IDENTITY"
-    data.SourceImageEvidenceSequence = _evidence(derivation)
+    if derivation.sources:
+        data.SourceImageEvidenceSequence = _evidence(derivation)
     data.NumberOfFrames = stored.shape[2]
     dimension = derivation.uid("dimension")
     organisation = Dataset()
@@ -339,11 +348,11 @@ def _evidence(derivation: Derivation) -> list[Any]:
 
     study = Dataset()
     study.StudyInstanceUID = _header(derivation.reference.slices[0]).StudyInstanceUID
-    study.ReferencedSeriesSequence = _all_sources(derivation, "ReferencedSOPSequence")
+    study.ReferencedSeriesSequence = _listed(derivation, "ReferencedSOPSequence")
     return [study]
 
 
-def _all_sources(derivation: Derivation, keyword: str) -> list[Any]:
+def _listed(derivation: Derivation, keyword: str) -> list[Any]:
     """Return every slice of every source by series, the slices in the sequence of that name."""
     from pydicom.dataset import Dataset
 

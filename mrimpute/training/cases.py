@@ -8,7 +8,8 @@ import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.prepare import prepare
+from mrimpute.prepare import choose_reference, prepare
+from mrimpute.register import settle
 from mrimpute.registry import InputSpec
 from mrimpute.study import find_series
 from mrimpute.volume import FloatArray
@@ -26,7 +27,7 @@ def load_cases(folders: Sequence[Path], wanted: Sequence[Contrast], inputs: Inpu
     """Read and prepare the studies that hold every wanted contrast.
 
     Raises:
-        StudyRefused: a study lacks a contrast, or cannot be read.
+        StudyRefused: a study lacks a contrast, cannot be read, or is out of register.
     """
     cases = []
     for folder in folders:
@@ -34,7 +35,9 @@ def load_cases(folders: Sequence[Path], wanted: Sequence[Contrast], inputs: Inpu
         absent = [contrast for contrast in wanted if contrast not in study.present]
         if absent:
             raise StudyRefused(f"{folder} lacks {', '.join(absent)}", "train on studies that have every contrast")
-        prepared = prepare({c: study.get(c).read() for c in wanted}, inputs)
+        volumes = {contrast: study.get(contrast).read() for contrast in wanted}
+        settle(volumes[choose_reference(volumes)], volumes, register=False)
+        prepared = prepare(volumes, inputs)
         cases.append(TrainingCase(study.name, np.stack([prepared.images[c] for c in wanted])))
     return cases
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +15,11 @@ from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.strict import load_strictly, read_checkpoint_file, read_weights, write_weights
 from mrimpute.registry import Checkpoint
 
-DIFFUSION = "diffusion"
-"""Key of a record's `network` table: whether the file holds the noise predictor."""
+Stage = Literal["autoencoder", "spade", "diffusion"]
+STAGES: tuple[Stage, ...] = ("autoencoder", "spade", "diffusion")
+STAGE = "stage"
+"""Key of a record's `network` table: how far the networks were trained; a file of the last stage holds
+the noise predictor."""
 UNET = "unet."
 """What stands before the noise predictor's keys in our files."""
 
@@ -31,7 +34,7 @@ def network_config(checkpoint: Checkpoint) -> AldmConfig:
     """
     given = checkpoint.record.network
     table: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    table.pop(DIFFUSION, None)
+    table.pop(STAGE, None)
     try:
         config = AldmConfig(**table, classes=len(checkpoint.record.sources))
     except (TypeError, ValueError) as error:
@@ -42,6 +45,20 @@ def network_config(checkpoint: Checkpoint) -> AldmConfig:
             "correct its record",
         )
     return config
+
+
+def stage_of(checkpoint: Checkpoint) -> Stage:
+    """Return how far a checkpoint's networks were trained.
+
+    Raises:
+        WeightsUnavailable: the record does not say.
+    """
+    stage = checkpoint.record.network.get(STAGE)
+    if stage not in STAGES:
+        raise WeightsUnavailable(
+            f"checkpoint {checkpoint.name}: network.stage must be one of {', '.join(STAGES)}", "correct its record"
+        )
+    return next(one for one in STAGES if one == stage)
 
 
 def load_networks(checkpoint: Checkpoint) -> tuple[FirstStage, NoisePredictor | None]:
@@ -68,7 +85,7 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
             "today's networks cannot hold it",
             "get the file of June 2025 or later",
         )
-    tensors = _first_stage(state) | ({} if not checkpoint.record.network.get(DIFFUSION) else _diffusion(state, source))
+    tensors = _first_stage(state) | (_diffusion(state, source) if stage_of(checkpoint) == "diffusion" else {})
     first_stage, unet = _filled(checkpoint, tensors)
     write_weights(target, tensors_of(first_stage, unet))
 
@@ -79,11 +96,11 @@ def tensors_of(first_stage: FirstStage, unet: NoisePredictor | None) -> dict[str
     return first_stage.state_dict() | extra
 
 
-def record_table(config: AldmConfig, diffusion: bool) -> dict[str, Any]:
+def record_table(config: AldmConfig, stage: Stage) -> dict[str, Any]:
     """Return the `network` table that describes a configuration."""
     sizes = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
     del sizes["classes"]
-    return {DIFFUSION: diffusion, **sizes}
+    return {STAGE: stage, **sizes}
 
 
 def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,7 +129,7 @@ def _filled(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> tuple[Firs
     config = network_config(checkpoint)
     with torch.device("meta"):
         first_stage = FirstStage(config)
-        unet = NoisePredictor(config) if checkpoint.record.network.get(DIFFUSION) else None
+        unet = NoisePredictor(config) if stage_of(checkpoint) == "diffusion" else None
     inner = {key: tensor for key, tensor in tensors.items() if unet is None or not key.startswith(UNET)}
     load_strictly(first_stage, inner, checkpoint.name)
     first_stage.eval().requires_grad_(False)

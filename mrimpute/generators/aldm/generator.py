@@ -1,8 +1,10 @@
 """ALDM inference: one prepared source → any number of synthetic volumes (SPEC sections 0, 6 and 8)."""
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,12 +12,13 @@ from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.errors import UsageError
 from mrimpute.generators.aldm.autoencoder import FirstStage
-from mrimpute.generators.aldm.checkpoint import load_networks, network_config
+from mrimpute.generators.aldm.checkpoint import load_networks, network_config, stage_of
 from mrimpute.generators.aldm.sampling import Descent, ddim, descent
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.contract import Progress, Synthetic
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
+from mrimpute.volume import FloatArray
 
 NO_DIFFUSION = "none"
 """Sampler that stops at the SPADE stack: all that the authors' public files can run."""
@@ -34,6 +37,7 @@ class AldmGenerator:
         steps: the sampler's steps; None for no diffusion.
         eta: 0 for a deterministic sampler, 1 for the authors'.
         device, dtype: where it runs, and the type of the convolutions.
+        encoded: the last source's digest and latent: a study's targets share it.
     """
 
     first_stage: FirstStage
@@ -43,11 +47,12 @@ class AldmGenerator:
     eta: float
     device: torch.device
     dtype: torch.dtype
+    encoded: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __call__(
         self, prepared: Prepared, targets: tuple[Contrast, ...], seed: int, progress: Progress
     ) -> list[Synthetic]:
-        """Make targets: the source is encoded once, and all targets are diffused at once.
+        """Make targets, one by one: in a batch the last bits of one would depend on the others.
 
         Args:
             prepared: the one source, (X, Y, Z), nominally in [0, 1].
@@ -59,49 +64,49 @@ class AldmGenerator:
             ValueError: a target is no class of this network, or there are several sources.
         """
         (image,) = prepared.images.values()
-        parts = 1 + (len(self.steps.timesteps) if self.steps else 0) + len(targets)
-        numbers = [self.classes.index(target) for target in targets]
+        parts = 1 + len(targets) * (1 + (len(self.steps.timesteps) if self.steps else 0))
+        done = 1
         progress(0, parts)
         made = []
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
-            source = self.first_stage.encode(torch.from_numpy(image)[None, None].to(self.device) * 2 - 1)
-            sources = source.expand(len(targets), *source.shape[1:])
-            latents = self.first_stage.spade(sources, numbers).float()  # (T, latent, X/r, Y/r, Z/r)
-            progress(1, parts)
-            for done, state in enumerate(self._diffused(sources, latents, targets, numbers, seed, prepared), 2):
-                latents = state
-                progress(done, parts)
-            for number, target in enumerate(targets):
-                volume = self.first_stage.decode(latents[number : number + 1]).float()
+            source = self._encoded(image)
+            progress(done, parts)
+            for target in targets:
+                number = self.classes.index(target)
+                latent = self.first_stage.spade(source, [number]).float()  # (1, latent, X/r, Y/r, Z/r)
+                for state in self._diffused(source, latent, target, number, seed, prepared):
+                    latent = state
+                    done += 1
+                    progress(done, parts)
+                volume = self.first_stage.decode(latent).float()
                 made.append(Synthetic(target, ((volume[0, 0] + 1) / 2).clamp(0.0, 1.0).cpu().numpy()))
-                progress(parts - len(targets) + number + 1, parts)
+                done += 1
+                progress(done, parts)
         return made
 
+    def _encoded(self, image: FloatArray) -> Tensor:
+        """Return the source's quantised latent, (1, latent, X/r, Y/r, Z/r)."""
+        digest = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+        if digest not in self.encoded:
+            self.encoded.clear()
+            volume = torch.from_numpy(image)[None, None].to(self.device) * 2 - 1
+            self.encoded[digest] = self.first_stage.encode(volume)
+        return self.encoded[digest]
+
     def _diffused(
-        self,
-        sources: Tensor,
-        moved: Tensor,
-        targets: tuple[Contrast, ...],
-        numbers: list[int],
-        seed: int,
-        prepared: Prepared,
+        self, source: Tensor, moved: Tensor, target: Contrast, number: int, seed: int, prepared: Prepared
     ) -> Iterator[Tensor]:
-        """Yield the targets' latents after each step of diffusion; nothing without it."""
+        """Yield a target's latent after each step of diffusion; nothing without it."""
         if self.steps is None or self.unet is None:
             return
-        unet, classes = self.unet, torch.tensor(numbers, device=self.device)
-        streams = [noise_stream(seed, (*prepared.content, target), (1, *moved.shape[1:])) for target in targets]
-
-        def fresh() -> Iterator[Tensor]:
-            while True:
-                yield torch.cat([next(stream) for stream in streams]).to(self.device)
+        unet, label = self.unet, torch.tensor([number], device=self.device)
+        noise = (one.to(self.device) for one in noise_stream(seed, (*prepared.content, target), moved.shape))
 
         def predict(state: Tensor, timestep: int) -> Tensor:
-            times = torch.full((len(numbers),), timestep, device=self.device)
-            noise: Tensor = unet(torch.cat([state, sources, moved], dim=1), times, classes).float()
-            return noise
+            times = torch.tensor([timestep], device=self.device)
+            predicted: Tensor = unet(torch.cat([state, source, moved], dim=1), times, label).float()
+            return predicted
 
-        noise = fresh()
         for state, _ in ddim(predict, next(noise), self.steps, self.eta, noise):
             yield state
 
@@ -120,6 +125,10 @@ def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device,
         UsageError: steps that the table does not hold, or diffusion with a checkpoint without it.
     """
     walk = None if sampler == NO_DIFFUSION else descent(steps)
+    if stage_of(checkpoint) == "autoencoder":
+        raise UsageError(
+            f"checkpoint {checkpoint.name} is an autoencoder alone", "train its spade stage with `mrimpute train aldm`"
+        )
     first_stage, unet = load_networks(checkpoint)
     if walk is not None and unet is None:
         raise UsageError(

@@ -15,7 +15,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,11 +25,11 @@ from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.errors import UsageError
 from mrimpute.generators.aldm.autoencoder import FirstStage
-from mrimpute.generators.aldm.checkpoint import record_table, tensors_of
+from mrimpute.generators.aldm.checkpoint import STAGES, Stage, load_networks, record_table, stage_of, tensors_of
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.discriminator import VolumeDiscriminator
 from mrimpute.generators.aldm.unet import NoisePredictor
-from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
+from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, Checkpoint, InputSpec
 from mrimpute.training.augment import Augmentation, changed, mirrored
 from mrimpute.training.cases import TrainingCase, random_box
 from mrimpute.training.state import (
@@ -46,10 +45,10 @@ from mrimpute.training.state import (
 
 LADDER_STEPS = 1000
 DEFAULT_STEPS = 10
+LEAST_EDGE = 32
+"""The discriminator halves its input three times, and convolves twice more."""
 CITE = "Kim & Park, Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation, WACV 2024"
 
-Stage = Literal["autoencoder", "spade", "diffusion"]
-STAGES: tuple[Stage, ...] = ("autoencoder", "spade", "diffusion")
 Report = Callable[[int, dict[str, float]], None]
 """Called with (step, mean losses since the last call and, with validation studies, measures)."""
 
@@ -113,8 +112,6 @@ class TrainingPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.stage not in STAGES:
-            raise UsageError(f"unknown stage {self.stage!r}", f"use {', '.join(STAGES)}")
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
         if min(self.steps, self.batch) < 1 or self.learning_rate <= 0 or not 0 <= self.ema < 1 or self.seed < 0:
@@ -122,6 +119,10 @@ class TrainingPlan:
                 "steps, batch and learning rate must be positive, the seed at least 0, EMA from 0 to below 1",
                 "correct the option",
             )
+        if self.batch > 1 and not self.crop and self.window is None:
+            raise UsageError("heads differ in size, so whole ones do not fit in a batch", "add --crop, or --batch 1")
+        if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < LEAST_EDGE:
+            raise UsageError(f"the discriminator needs cubes of at least {LEAST_EDGE} voxels", "raise --crop")
         if len(self.classes) != self.network.classes or self.network.classes < 2:
             raise UsageError("ALDM needs at least two contrasts", "name them with --contrasts")
 
@@ -138,10 +139,25 @@ class TrainingPlan:
         )
 
 
+def check_start(stage: Stage, before: Checkpoint | None) -> None:
+    """Check that a stage goes on from the one before it.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"unknown stage {stage!r}", f"use {', '.join(STAGES)}")
+    needed = None if stage == STAGES[0] else STAGES[STAGES.index(stage) - 1]
+    given = stage_of(before) if before else None
+    if given != needed:
+        hint = f"give a checkpoint of the stage {needed} with --start" if needed else "leave --start out"
+        raise UsageError(f"the stage {stage} goes on from {needed or 'nothing'}, not from {given or 'nothing'}", hint)
+
+
 def train(
     plan: TrainingPlan,
     cases: Sequence[TrainingCase],
-    before: tuple[FirstStage, NoisePredictor | None] | None,
+    before: Checkpoint | None,
     folder: Path,
     device: torch.device,
     report: Report,
@@ -153,24 +169,19 @@ def train(
     Args:
         plan: the stage and its options.
         cases: prepared studies, images in the order of the classes.
-        before: the networks of the stage before; None for the autoencoder.
+        before: the checkpoint of the stage before; None for the autoencoder.
         folder: gets checkpoint weights, log and resume state.
         device: CPU or CUDA.
         report: called at every save.
         save_every: steps between two saves of the resume state.
-        validation: prepared studies that are not trained on; measured at every save.
+        validation: prepared studies that are not trained on; measured at every save of the first two stages.
 
     Raises:
-        OutputRefused: the folder holds a run of another plan.
-        UsageError: a later stage without the one before.
+        OutputRefused: the folder holds a run of another plan, or from another start.
+        WeightsUnavailable: the stage before cannot be read.
     """
-    if (plan.stage == "autoencoder") == (before is not None):
-        raise UsageError(
-            f"the stage {plan.stage} {'begins anew' if before else 'goes on from an earlier one'}",
-            "leave --start out" if before else "give the earlier stage's folder with --start",
-        )
     torch.manual_seed(plan.seed)
-    first_stage, unet = before or (FirstStage(plan.network), None)
+    first_stage, unet = load_networks(before) if before else (FirstStage(plan.network), None)
     if plan.stage == "diffusion":
         unet = NoisePredictor(plan.network)
     first_stage.to(device).requires_grad_(False)
@@ -183,7 +194,8 @@ def train(
         for name, network in networks.items()
     }
     average = weights_of(trained)
-    text = json.dumps([asdict(plan), [case.name for case in cases]], sort_keys=True)
+    names = [case.name for case in cases]
+    text = json.dumps([asdict(plan), names, before.sha256 if before else ""], sort_keys=True)
     state = TrainingState(text, networks, optimisers, {"trained": average})
     start = state.resume(folder)
     seen: list[dict[str, float]] = []
@@ -205,14 +217,14 @@ def train(
     trained.load_state_dict(average)
     save_half(folder / MODEL_FILE, tensors_of(first_stage, unet))
     with replacing(folder / CHECKPOINT_TOML) as temporary:
-        temporary.write_text(checkpoint_toml(plan, cases, unet is not None), "utf-8")
+        temporary.write_text(checkpoint_toml(plan, cases), "utf-8")
 
 
-def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase], diffusion: bool) -> str:
+def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
     """Return the record of trained networks as TOML."""
     top = {"generator": "aldm", "sources": [*plan.classes], "origin": "trained"}
     tables = {
-        "network": record_table(plan.network, diffusion),
+        "network": record_table(plan.network, plan.stage),
         "inputs": plan.inputs.model_dump(exclude_none=True),
         "sampling": {
             "ladder": "root-linear",
