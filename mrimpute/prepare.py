@@ -11,7 +11,7 @@ from mrimpute.errors import StudyRefused
 from mrimpute.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
 from mrimpute.intensity import GreyRange, mean_range, quantile_range, study_scale
 from mrimpute.registry import InputSpec
-from mrimpute.skull import with_skull
+from mrimpute.skull import head_of, with_skull
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
 MIN_OVERLAP = 0.9
@@ -28,7 +28,7 @@ class Recipe:
         reorient: first spatial step.
         resampled: grid that the sources were interpolated onto; None where reorienting sufficed.
         window: the box of it that the network sees.
-        head: (X, Y, Z) on the reference's grid: where any source is not zero.
+        head: (X, Y, Z) on the reference's grid: where any source shows the head.
         ranges: grey values of each source that became 0 and 1.
         scale: grey value that 1 stands for on the study's scale.
     """
@@ -87,7 +87,8 @@ def prepare(
     images, supports = {}, {}
     for contrast, volume in volumes.items():
         grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
-        support = grey > 0 if contrast in inputs.ranges else volume.voxels != 0  # air in CT is not 0
+        support = grey > 0 if contrast in inputs.ranges else head_of(volume)  # air in CT is not 0
+        grey = np.where(support, grey, np.float32(0))
         if volume.grid.same_as(grid) and working is oriented:
             images[contrast], supports[contrast] = reorient.apply(grey), reorient.apply(support)
         else:
@@ -217,9 +218,9 @@ def _dice(one: BoolArray, other: BoolArray) -> float:
 
 
 def _head_on(grid: Grid, volumes: Mapping[Contrast, Volume]) -> BoolArray:
-    """Return where, on a grid, any source is not zero."""
+    """Return where, on a grid, any source shows the head."""
     head = np.zeros(grid.shape, bool)
     for volume in volumes.values():
-        support = volume.voxels != 0
+        support = head_of(volume)
         head |= support if volume.grid.same_as(grid) else resample(support.astype(np.float32), volume.grid, grid) >= 0.5
     return head

@@ -26,6 +26,7 @@ STRIPPED_LITRES = 2.2
 heads 1.1 to 1.5 litres, heads with skull 2.6 to 3.4."""
 BRAIN_LITRES = (0.3, STRIPPED_LITRES)
 """What a brain mask may hold: from a newborn's brain on."""
+SMOOTH_MM = 2.0
 PROGRAMS = ("hd-bet", "mri_synthstrip")
 """In order of choice."""
 
@@ -77,6 +78,23 @@ class BrainMask:
     def applied(self, volume: Volume) -> Volume:
         """Return a volume that is 0 outside the brain."""
         return replace(volume, voxels=np.where(self.on(volume.grid), volume.voxels, volume.voxels.dtype.type(0)))
+
+
+def head_of(volume: Volume) -> BoolArray:
+    """Return where a volume shows the head, (X, Y, Z): of a stripped image where it is not zero; of one
+    with skull, whose air is not zero but noise, the largest bright part without holes."""
+    nonzero = np.asarray(volume.voxels != 0)
+    if _litres(nonzero, volume.grid) <= STRIPPED_LITRES:
+        return nonzero
+    import SimpleITK as sitk
+
+    roots = np.sqrt(np.clip(volume.voxels, 0, np.percentile(volume.voxels, 99))).astype(np.float32)
+    image = sitk.GetImageFromArray(roots)
+    image.SetSpacing(volume.grid.spacing[::-1])
+    bright = sitk.OtsuThreshold(sitk.SmoothingRecursiveGaussian(image, SMOOTH_MM), 0, 1)
+    largest = sitk.RelabelComponent(sitk.ConnectedComponent(bright)) == 1
+    head = _filled(np.asarray(sitk.GetArrayFromImage(largest) > 0))
+    return head & nonzero if head.any() else nonzero
 
 
 def with_skull(volumes: Iterable[tuple[Contrast, Volume]]) -> list[Contrast]:

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,16 @@ WORKS = (
 def test_heads_with_skull_are_told_by_their_volume(image, phantom_head):
     stripped = Volume(phantom_head[T1], image.grid, image.path, "d")
     assert skull.with_skull([(T1, image), (Contrast.T2, stripped)]) == [T1]
+
+
+def test_the_head_of_an_image_with_skull_is_told_from_its_air(image, phantom_head):
+    noise = np.random.default_rng(0).rayleigh(20, image.voxels.shape)
+    brain = phantom_head[T1] > 0
+    head = skull.head_of(replace(image, voxels=np.where(brain, phantom_head[T1], noise)))
+    overlap = 2 * np.count_nonzero(head & brain) / (np.count_nonzero(head) + np.count_nonzero(brain))
+    assert overlap > 0.93
+    stripped = replace(image, voxels=phantom_head[T1])
+    assert np.array_equal(skull.head_of(stripped), brain)
 
 
 def test_a_mask_on_another_grid_takes_the_skull_off(image, phantom_head, tmp_path):
