@@ -26,6 +26,8 @@ STRIPPED_LITRES = 2.2
 heads 1.1 to 1.5 litres, heads with skull 2.6 to 3.4."""
 BRAIN_LITRES = (0.3, STRIPPED_LITRES)
 """What a brain mask may hold: from a newborn's brain on."""
+FILLED_BY_NOISE = 0.9
+"""An image of which more than this share is not zero has noise for air (scanners: 0.98)."""
 SMOOTH_MM = 2.0
 PROGRAMS = ("hd-bet", "mri_synthstrip")
 """In order of choice."""
@@ -81,10 +83,10 @@ class BrainMask:
 
 
 def head_of(volume: Volume) -> BoolArray:
-    """Return where a volume shows the head, (X, Y, Z): of a stripped image where it is not zero; of one
-    with skull, whose air is not zero but noise, the largest bright part without holes."""
+    """Return where a volume shows the head, (X, Y, Z): where it is not zero; of an image whose air is not
+    zero but noise, the largest bright part without holes."""
     nonzero = np.asarray(volume.voxels != 0)
-    if _litres(nonzero, volume.grid) <= STRIPPED_LITRES:
+    if nonzero.mean() <= FILLED_BY_NOISE or _litres(nonzero, volume.grid) <= STRIPPED_LITRES:
         return nonzero
     import SimpleITK as sitk
 
