@@ -87,8 +87,11 @@ def prepare(
     images, supports = {}, {}
     for contrast, volume in volumes.items():
         grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
-        support = grey > 0 if contrast in inputs.ranges else head_of(volume)  # air in CT is not 0
-        grey = np.where(support, grey, np.float32(0))
+        if contrast in inputs.ranges:
+            support = grey > 0  # air in CT is not 0
+        else:
+            support = head_of(volume)
+            grey = np.where(support | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
         if volume.grid.same_as(grid) and working is oriented:
             images[contrast], supports[contrast] = reorient.apply(grey), reorient.apply(support)
         else:
