@@ -61,7 +61,7 @@ def test_built_in_weights_stay_small():
         assert 0 < sum(sizes) <= most
 
 
-@pytest.mark.parametrize(("source", "target"), permutations((Contrast.T1, Contrast.T2, Contrast.FLAIR), 2))
+@pytest.mark.parametrize(("source", "target"), [*permutations((Contrast.T1, Contrast.T2, Contrast.FLAIR), 2)])
 def test_each_pair_of_three_contrasts_has_a_built_in_network(source, target):
     record = choose_checkpoint("builtin", "syndiff", (source,), target).record
     assert (record.sources, record.target) == ((source,), target)
