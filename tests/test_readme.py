@@ -31,6 +31,8 @@ COMMANDS = (
     "weights verify",
     "weights path",
     "train cwdm",
+    "train syndiff",
+    "train aldm",
 )
 
 
@@ -43,7 +45,7 @@ def test_every_command_is_described_and_exists(cli, command):
 def test_every_option_named_exists(cli):
     helps = "".join(
         cli(*words, "--help", env={"COLUMNS": "300"}).stdout
-        for words in (["fill"], ["scan"], ["evaluate"], ["train", "cwdm"], ["train", "syndiff"])
+        for words in (["fill"], ["scan"], ["evaluate"], ["train", "cwdm"], ["train", "syndiff"], ["train", "aldm"])
     )
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README)):
         assert option in helps, option

@@ -270,10 +270,18 @@ def checkpoint_toml(plan: TrainingPlan, source: Contrast, target: Contrast, data
     how = "registered pairs" if plan.paired else "unpaired slices"
     top = {"generator": "syndiff", "sources": [source], "target": target, "origin": "trained"}
     steps = plan.network.timesteps
+    # one noise for all slices: the same PSNR, and neighbouring slices fit (measured: examples/)
+    sampling = {
+        "ladder": "variance-preserving",
+        "timesteps": steps,
+        "predicts": "clean",
+        "steps": steps,
+        "shared_noise": True,
+    }
     tables = {
         "network": record_table(plan.network, plan.regression),
         "inputs": plan.inputs.model_dump(exclude_none=True),
-        "sampling": {"ladder": "variance-preserving", "timesteps": steps, "predicts": "clean", "steps": steps},
+        "sampling": sampling,
         "about": {
             "licence": "that of your data",
             "trained_on": f"{len(names)} studies, {how}, {plan.steps} iterations",

@@ -53,6 +53,7 @@ def test_training_writes_a_checkpoint_for_each_direction(cases, tmp_path, paired
         record = read_checkpoint_folder(folder).record
         assert (record.generator, record.sources, record.target) == ("syndiff", (source,), target)
         assert record.sampling.timesteps == 4
+        assert record.sampling.shared_noise
         assert ("registered pairs" in record.about.trained_on) == paired
         _, coefficients = load_network(read_checkpoint_folder(folder))
         assert (coefficients is not None) == paired
