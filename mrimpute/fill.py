@@ -215,7 +215,7 @@ class Engine:
                 f"{plan.study.folder}: series are out of register, and a {options.layout.name} case copies them so",
                 "register the study first, or use --layout same",
             )
-        if options.skull_strip and any(skull.with_skull(one.volumes.items()) for one in gathered.values()):
+        if options.skull_strip and any(one.with_skull for one in gathered.values()):
             skull.program()
         return gathered
 
@@ -317,14 +317,11 @@ class Engine:
         """Return what decides the brain mask: the digest of the user's, or the program that will make one."""
         if gathered.mask:
             return gathered.mask.sha256
-        return skull.program() if self._will_strip(gathered) else ""
-
-    def _will_strip(self, gathered: Gathered) -> bool:
-        return self.options.skull_strip and bool(skull.with_skull(gathered.volumes.items()))
+        return skull.program() if self.options.skull_strip and gathered.with_skull else ""
 
     def _brain(self, gathered: Gathered) -> skull.BrainMask | None:
         """Return the mask that the stripper on PATH makes of the reference, where a source has skull."""
-        if not self._will_strip(gathered):
+        if not (self.options.skull_strip and gathered.with_skull):
             return None
         if self._stripped is None or self._stripped[0] != gathered.onto.sha256:
             cuda = device.choose_device(self.options.device).type == "cuda"

@@ -11,7 +11,7 @@ from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare import choose_reference
 from mrimpute.register import Alignment, settle
 from mrimpute.series import Series, Study
-from mrimpute.skull import BrainMask
+from mrimpute.skull import BrainMask, with_skull
 from mrimpute.study import find_series
 from mrimpute.volume import Volume
 
@@ -31,6 +31,7 @@ class Gathered:
         alignments: how each source but the reference was found to lie.
         mask: the user's brain mask, in the reference's space.
         highest_number: highest series number beside the reference.
+        with_skull: the sources that are not skull-stripped.
         notes: what the user should know about all this.
     """
 
@@ -40,6 +41,7 @@ class Gathered:
     alignments: dict[Contrast, Alignment]
     mask: BrainMask | None = None
     highest_number: int = 0
+    with_skull: tuple[Contrast, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -139,7 +141,8 @@ def gather(
         notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
     placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
-    return Gathered(chosen, onto, settled, alignments, placed, highest, tuple(notes))
+    full = tuple(with_skull(read.items()))
+    return Gathered(chosen, onto, settled, alignments, placed, highest, full, tuple(notes))
 
 
 def _frames_differ(one: Series, other: Series) -> bool:

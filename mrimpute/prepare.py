@@ -84,13 +84,14 @@ def prepare(
     late = inputs.quantiles_of == "window"  # grey values are mapped once the window is cut
     ranges = {} if late else {contrast: _range(contrast, volume, inputs) for contrast, volume in volumes.items()}
 
+    heads = {contrast: head_of(volume) for contrast, volume in volumes.items()}
     images, supports = {}, {}
     for contrast, volume in volumes.items():
         grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
         if contrast in inputs.ranges:
             support = grey > 0  # air in CT is not 0
         else:
-            support = head_of(volume)
+            support = heads[contrast]
             grey = np.where(support | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
         if volume.grid.same_as(grid) and working is oriented:
             images[contrast], supports[contrast] = reorient.apply(grey), reorient.apply(support)
@@ -117,7 +118,7 @@ def prepare(
         reorient,
         None if working is oriented else working,
         window,
-        _head_on(grid, volumes),
+        _head_on(grid, volumes, heads),
         ranges,
         study_scale(volumes),
     )
@@ -220,10 +221,10 @@ def _dice(one: BoolArray, other: BoolArray) -> float:
     return 2 * int(np.count_nonzero(one & other)) / max(1, total)
 
 
-def _head_on(grid: Grid, volumes: Mapping[Contrast, Volume]) -> BoolArray:
+def _head_on(grid: Grid, volumes: Mapping[Contrast, Volume], heads: Mapping[Contrast, BoolArray]) -> BoolArray:
     """Return where, on a grid, any source shows the head."""
     head = np.zeros(grid.shape, bool)
-    for volume in volumes.values():
-        support = head_of(volume)
+    for contrast, support in heads.items():
+        volume = volumes[contrast]
         head |= support if volume.grid.same_as(grid) else resample(support.astype(np.float32), volume.grid, grid) >= 0.5
     return head

@@ -69,8 +69,6 @@ def cwdm(
     made = parse_contrast(target)
     if made not in BRATS_FOUR:
         raise UsageError(f"cwdm does not make {made}", f"use one of {', '.join(BRATS_FOUR)}")
-    if precision not in ("float32", "bfloat16"):
-        raise UsageError(f"unknown precision {precision!r}", "use float32 or bfloat16")
     try:
         widths = tuple(int(word) for word in levels.split(","))
         network = NetworkConfig(channels, widths, res_blocks, groups)
@@ -92,7 +90,7 @@ def cwdm(
         ema=ema,
         augment=Augmentation.parse(augment),
         regression=regression,
-        half_precision=precision == "bfloat16",
+        half_precision=_half_precision(precision),
         seed=seed,
     )
     configure(threads)
@@ -158,8 +156,6 @@ def syndiff(
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
 
-    if precision not in ("float32", "bfloat16"):
-        raise UsageError(f"unknown precision {precision!r}", "use float32 or bfloat16")
     try:
         widths = tuple(int(word) for word in levels.split(","))
         attended = () if attention == "none" else tuple(int(word) for word in attention.split(","))
@@ -188,7 +184,7 @@ def syndiff(
         augment=Augmentation.parse(augment),
         regression=regression,
         ct_range=ct_range,
-        half_precision=precision == "bfloat16",
+        half_precision=_half_precision(precision),
         seed=seed,
     )
     where = choose_device(device)
@@ -255,8 +251,6 @@ def aldm(
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
 
-    if precision not in ("float32", "bfloat16"):
-        raise UsageError(f"unknown precision {precision!r}", "use float32 or bfloat16")
     if preset not in training.PRESETS:
         raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(training.PRESETS)}")
     classes = tuple(parse_contrast(word) for word in contrasts.split(","))
@@ -294,7 +288,7 @@ def aldm(
         window=None if brain_window else (144, 192, 144),
         ema=ema,
         augment=Augmentation.parse(augment),
-        half_precision=precision == "bfloat16",
+        half_precision=_half_precision(precision),
         seed=seed,
     )
     where = choose_device(device)
@@ -304,6 +298,13 @@ def aldm(
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
         training.train(plan, cases, earlier, out, where, _report_losses, save_every, held_out)
     typer.echo(out)
+
+
+def _half_precision(word: str) -> bool:
+    """Tell whether the networks run in bfloat16."""
+    if word not in ("float32", "bfloat16"):
+        raise UsageError(f"unknown precision {word!r}", "use float32 or bfloat16")
+    return word == "bfloat16"
 
 
 def _report_losses(step: int, figures: dict[str, float]) -> None:
