@@ -146,7 +146,9 @@ def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device,
 
 
 def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], _device: torch.device) -> int:
-    """Estimate the peak bytes of one run in float32: the autoencoder's, about 5 maps of its finest level."""
+    """Estimate the peak bytes of one run in float32: weights, and about 5 maps of the autoencoder's finest level."""
     config = network_config(checkpoint)
-    voxels = window[0] * window[1] * window[2]
-    return 4 * (voxels * (5 * config.channels + 4) + config.codes * config.latent + 60_000_000)
+    with torch.device("meta"):
+        networks = FirstStage(config), NoisePredictor(config)
+    weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
+    return 4 * (window[0] * window[1] * window[2] * (5 * config.channels + 4) + weights)

@@ -11,7 +11,7 @@ from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.aldm.checkpoint import convert, load_networks, record_table, tensors_of
 from mrimpute.generators.aldm.config import AldmConfig
-from mrimpute.generators.aldm.generator import AldmGenerator, load
+from mrimpute.generators.aldm.generator import load, memory_needed
 from mrimpute.generators.aldm.sampling import descent
 from mrimpute.generators.strict import write_weights
 from mrimpute.prepare import Prepared
@@ -91,13 +91,18 @@ def test_the_papers_sampler_draws_noise(small, stored):
     assert np.array_equal(images[1], images[2])
 
 
-def test_half_precision_finds_nearly_the_same_codes(small, stored):
-    base, half = (load(stored, "none", 0, CPU, dtype) for dtype in (torch.float32, torch.bfloat16))
+def test_half_precision_finds_the_same_codes(small, stored):
+    half = load(stored, "none", 0, CPU, torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         rows = small["out_quant_conv_out"].movedim(1, -1)
         _, indices, _ = half.first_stage.quantize(rows.movedim(-1, 1))
     assert torch.equal(indices, small["out_indices"])
-    assert isinstance(base, AldmGenerator)
+
+
+def test_the_authors_networks_need_four_to_six_gigabytes():
+    """The authors' code was measured at 4.4 GiB for encoder and decoder (reference/aldm/BASELINE.md)."""
+    needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU)
+    assert 4.4 * 2**30 < needed < 6 * 2**30
 
 
 def test_steps_that_do_not_fit_are_refused(stored):
