@@ -78,7 +78,7 @@ def test_rooms_do_not_import_each_other_and_are_entered_by_their_doors_only():
             parts = other.split(".")
             if parts[0] == "generators" and len(parts) > 1 and parts[1] in rooms and parts[1] != own:
                 assert own is None, f"{path} reaches into {other}"
-                assert parts[2] in ("network", "config", "generator", "training", "checkpoint"), (
+                assert parts[2] in ("network", "config", "generator", "plan", "training", "checkpoint"), (
                     f"{path} imports {other}"
                 )
 

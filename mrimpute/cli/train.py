@@ -1,5 +1,6 @@
 """`mrimpute train`: the papers' training from folders of studies."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -211,11 +212,15 @@ def aldm(
     preset: Annotated[
         str, typer.Option(help="Of the losses: mrimpute (trains the code book), or code (the authors': L1 alone).")
     ] = "mrimpute",
+    adversarial: Annotated[
+        float | None, typer.Option(help="Weight of the discriminator (autoencoder); 0 trains without.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200_000,
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 4e-5,
     cosine: Annotated[bool, typer.Option("--cosine", help="Let the rate fall to 0 along half a cosine.")] = False,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = 1,
     channels: Annotated[int, typer.Option(help="Width of the autoencoder's finest level.")] = 64,
+    levels: Annotated[str, typer.Option(help="Width of each level as a multiple, finest first.")] = "1,1,2",
     groups: Annotated[int, typer.Option(help="Groups of its GroupNorms.")] = 32,
     codes: Annotated[int, typer.Option(help="Vectors in the code book.")] = 8192,
     latent: Annotated[int, typer.Option(help="Channels of the latent.")] = 4,
@@ -224,12 +229,27 @@ def aldm(
     unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor.")] = 128,
     crop: Annotated[int, typer.Option(help="Edge of random training cubes in voxels; 0: whole window.")] = 0,
     brain_window: Annotated[
-        bool, typer.Option("--brain-window", help="Frame: the box around the head instead of 144x192x144.")
+        bool,
+        typer.Option(
+            "--brain-window",
+            help="Frame: the box around the head instead of 144x192x144, and grey values by percentiles 0.1 to 99.9 of "
+            "the volume instead of 0.5 to 99.5 of that box.",
+        ),
     ] = False,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.9999,
     augment: Annotated[
         str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
     ] = "",
+    variants: Annotated[
+        int, typer.Option(help="Differently augmented copies of each study that the later stages encode.")
+    ] = 1,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Fit voxelwise regressions that steady the networks.")
+    ] = False,
+    perceptual: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="torchvision's vgg16 weights, for a perceptual loss (autoencoder)."),
+    ] = None,
     validate: Annotated[
         list[Path] | None, typer.Option(metavar="STUDY", help="Measured at every save; repeatable.")
     ] = None,
@@ -247,23 +267,28 @@ def aldm(
     from mrimpute.generators.aldm import training
     from mrimpute.generators.aldm.checkpoint import network_config
     from mrimpute.generators.aldm.config import AldmConfig
+    from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_start
     from mrimpute.registry import read_checkpoint_folder
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
 
-    if preset not in training.PRESETS:
-        raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(training.PRESETS)}")
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(PRESETS)}")
     classes = tuple(parse_contrast(word) for word in contrasts.split(","))
     earlier = read_checkpoint_folder(start) if start else None
-    training.check_start(stage, earlier)  # type: ignore[arg-type]
+    check_start(stage, earlier)  # type: ignore[arg-type]
     if validate and stage == "diffusion":
         raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
+    if perceptual and stage != "autoencoder":
+        raise UsageError("the perceptual loss is the autoencoder's", "leave --perceptual out")
+    losses = PRESETS[preset] if adversarial is None else replace(PRESETS[preset], adversarial=adversarial)
     try:
         network = (
             network_config(earlier)
             if earlier
             else AldmConfig(
                 channels=channels,
+                channel_mult=tuple(int(word) for word in levels.split(",")),
                 groups=groups,
                 codes=codes,
                 latent=latent,
@@ -275,19 +300,21 @@ def aldm(
         )
     except ValueError as error:
         raise UsageError(f"impossible network: {error}", "correct its sizes: --channels, --groups, …") from error
-    plan = training.TrainingPlan(
+    plan = TrainingPlan(
         stage=stage,  # type: ignore[arg-type]
         classes=earlier.record.sources if earlier else classes,
         network=network,
-        losses=training.PRESETS[preset],
+        losses=losses,
         steps=steps,
         learning_rate=learning_rate,
         cosine=cosine,
         batch=batch,
         crop=crop,
-        window=None if brain_window else (144, 192, 144),
+        frame="brain" if brain_window else "authors",
         ema=ema,
         augment=Augmentation.parse(augment),
+        variants=variants,
+        regression=regression,
         half_precision=_half_precision(precision),
         seed=seed,
     )
@@ -296,7 +323,9 @@ def aldm(
     with memory_errors():
         cases = load_cases(studies, plan.classes, plan.inputs)
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
-        training.train(plan, cases, earlier, out, where, _report_losses, save_every, held_out)
+        if stage == "autoencoder" and perceptual is None:
+            common.say("perceptual loss: off (--perceptual FILE turns it on)")
+        training.train(plan, cases, earlier, out, where, _report_losses, save_every, held_out, perceptual)
     typer.echo(out)
 
 

@@ -19,7 +19,8 @@ REGRESSION = "regression"
 """Key of a record's `network` table: whether a regression steadies the network."""
 
 COEFFICIENTS = "regression.coefficients"
-"""Key of the coefficients beside a network's tensors; shape (terms,)."""
+"""Key of the coefficients beside a network's tensors; shape (terms,), of a network for all pairs of
+contrasts (source, target, terms)."""
 
 SHARE = 0.5
 """Share of the network's structure in a steadied prediction."""
@@ -34,9 +35,14 @@ def term_count(sources: int) -> int:
     return (2 * sources + 1) * (2 * sources + 2) // 2
 
 
-def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> Tensor | None:
+def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor], shape: tuple[int, ...]) -> Tensor | None:
     """Remove the coefficients from a checkpoint's tensors and return them, float32; None where its
     record has no regression.
+
+    Args:
+        checkpoint: whose record tells.
+        tensors: of its file; the coefficients are removed.
+        shape: the shape that they must have.
 
     Raises:
         WeightsUnavailable: they are missing, too few or too many, or not finite.
@@ -44,10 +50,10 @@ def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor]) -> Ten
     if not checkpoint.record.network.get(REGRESSION):
         return None
     coefficients = tensors.pop(COEFFICIENTS, torch.empty(0)).float()
-    count = term_count(len(checkpoint.record.sources))
-    if coefficients.shape != (count,) or not coefficients.isfinite().all():
+    if coefficients.shape != shape or not coefficients.isfinite().all():
         raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name}: {COEFFICIENTS} must hold {count} numbers", "get it again"
+            f"checkpoint {checkpoint.name}: {COEFFICIENTS} must hold {' x '.join(map(str, shape))} numbers",
+            "get it again",
         )
     return coefficients
 

@@ -3,8 +3,10 @@
 Parameter names are those of the authors' checkpoints.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -175,6 +177,33 @@ class Quantiser(nn.Module):
         loss = (codes.detach() - last).square().mean() + 0.25 * (codes - last.detach()).square().mean()
         quantised = last + (codes - last).detach()
         return quantised.movedim(-1, 1), indices, loss
+
+
+@torch.no_grad()
+def begin_code_book(stage: "FirstStage", volumes: Iterable[Tensor], draw: np.random.Generator) -> None:
+    """Scale a trained autoencoder's latents to mean 0 and variance 1 in the head, and draw the codes from them.
+
+    The scale goes into `quant_conv` and out again in `post_quant_conv`, so that nothing else changes.
+
+    Args:
+        stage: changed in place.
+        volumes: (B, 1, X, Y, Z) in [-1, 1] each; background is -1.
+        draw: which latents become codes.
+    """
+    found = []
+    for volume in volumes:
+        latent = stage.quant_conv(stage.encoder(volume)).float().movedim(1, -1)
+        found.append(latent[F.max_pool3d(volume, stage.config.reduction)[:, 0] > -1])
+    rows = torch.cat(found)
+    mean, deviation = rows.mean(0), rows.std(0)
+    before, after, codes = stage.quant_conv, stage.post_quant_conv, stage.quantize.embedding.weight
+    assert before.bias is not None and after.bias is not None  # Conv3d's default
+    after.bias += after.weight[..., 0, 0, 0] @ mean
+    after.weight *= deviation[:, None, None, None]
+    before.weight /= deviation[:, None, None, None, None]
+    before.bias.copy_((before.bias - mean) / deviation)
+    picked = draw.choice(len(rows), len(codes), replace=len(rows) < len(codes))
+    codes.copy_(((rows - mean) / deviation)[torch.from_numpy(picked)])
 
 
 class FirstStage(nn.Module):

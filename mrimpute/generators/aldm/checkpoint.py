@@ -1,7 +1,7 @@
 """ALDM checkpoints: record → networks, the authors' Lightning files → safetensors (SPEC section 10)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.unet import NoisePredictor
+from mrimpute.generators.regression import COEFFICIENTS, REGRESSION, take_coefficients, term_count
 from mrimpute.generators.strict import load_strictly, read_checkpoint_file, read_weights, write_weights
 from mrimpute.registry import Checkpoint
 
@@ -22,6 +23,30 @@ STAGE = "stage"
 the noise predictor."""
 UNET = "unet."
 """What stands before the noise predictor's keys in our files."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a checkpoint holds.
+
+    Attributes:
+        first_stage: autoencoder and SPADE stack.
+        unet: noise predictor; None before the diffusion stage.
+        coefficients: of the regression of each class on each, (source, target, terms), which steadies what
+            is made; None for the paper's method.
+    """
+
+    first_stage: FirstStage
+    unet: NoisePredictor | None = None
+    coefficients: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint file holds."""
+        found = dict(self.first_stage.state_dict())
+        if self.unet is not None:
+            found |= {UNET + key: tensor for key, tensor in self.unet.state_dict().items()}
+        return found if self.coefficients is None else found | {COEFFICIENTS: self.coefficients}
+
 
 _FIRST_STAGE, _RAW, _EMA = "first_stage_model.", "model.diffusion_model.", "model_ema.diffusion_model"
 
@@ -34,7 +59,8 @@ def network_config(checkpoint: Checkpoint) -> AldmConfig:
     """
     given = checkpoint.record.network
     table: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    table.pop(STAGE, None)
+    for key in (STAGE, REGRESSION):
+        table.pop(key, None)
     try:
         config = AldmConfig(**table, classes=len(checkpoint.record.sources))
     except (TypeError, ValueError) as error:
@@ -61,7 +87,7 @@ def stage_of(checkpoint: Checkpoint) -> Stage:
     return next(one for one in STAGES if one == stage)
 
 
-def load_networks(checkpoint: Checkpoint) -> tuple[FirstStage, NoisePredictor | None]:
+def load_networks(checkpoint: Checkpoint) -> Networks:
     """Return the networks with the checkpoint's weights, float32, on the CPU, ready to run.
 
     Raises:
@@ -86,21 +112,14 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
             "get the file of June 2025 or later",
         )
     tensors = _first_stage(state) | (_diffusion(state, source) if stage_of(checkpoint) == "diffusion" else {})
-    first_stage, unet = _filled(checkpoint, tensors)
-    write_weights(target, tensors_of(first_stage, unet))
+    write_weights(target, _filled(checkpoint, tensors).tensors())
 
 
-def tensors_of(first_stage: FirstStage, unet: NoisePredictor | None) -> dict[str, Tensor]:
-    """Return what a checkpoint file holds."""
-    extra = {} if unet is None else {UNET + key: tensor for key, tensor in unet.state_dict().items()}
-    return first_stage.state_dict() | extra
-
-
-def record_table(config: AldmConfig, stage: Stage) -> dict[str, Any]:
+def record_table(config: AldmConfig, stage: Stage, regression: bool = False) -> dict[str, Any]:
     """Return the `network` table that describes a configuration."""
     sizes = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
     del sizes["classes"]
-    return {STAGE: stage, **sizes}
+    return {STAGE: stage} | ({REGRESSION: True} if regression else {}) | sizes
 
 
 def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -125,8 +144,10 @@ def _diffusion(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     return {UNET + key: averaged[key.replace(".", "")] for key in raw}
 
 
-def _filled(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> tuple[FirstStage, NoisePredictor | None]:
+def _filled(checkpoint: Checkpoint, given: Mapping[str, Tensor]) -> Networks:
     config = network_config(checkpoint)
+    tensors = dict(given)
+    coefficients = take_coefficients(checkpoint, tensors, (config.classes, config.classes, term_count(1)))
     with torch.device("meta"):
         first_stage = FirstStage(config)
         unet = NoisePredictor(config) if stage_of(checkpoint) == "diffusion" else None
@@ -137,4 +158,4 @@ def _filled(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> tuple[Firs
         rest = {key.removeprefix(UNET): tensor for key, tensor in tensors.items() if key.startswith(UNET)}
         load_strictly(unet, rest, checkpoint.name)
         unet.eval().requires_grad_(False)
-    return first_stage, unet
+    return Networks(first_stage, unet, coefficients)

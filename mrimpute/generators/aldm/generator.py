@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.errors import UsageError
+from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import FirstStage
-from mrimpute.generators.aldm.checkpoint import load_networks, network_config, stage_of
+from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network_config, stage_of
 from mrimpute.generators.aldm.sampling import Descent, ddim, descent
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.contract import Progress, Synthetic
@@ -31,17 +32,15 @@ class AldmGenerator:
     """A loaded ALDM checkpoint.
 
     Attributes:
-        first_stage: autoencoder and SPADE stack, on its device.
-        unet: noise predictor; None where there is no diffusion.
+        networks: on their device.
         classes: contrast of each class.
-        steps: the sampler's steps; None for no diffusion.
+        steps: the sampler's steps; None to leave diffusion out.
         eta: 0 for a deterministic sampler, 1 for the authors'.
         device, dtype: where it runs, and the type of the convolutions.
         encoded: the last source's digest and latent: a study's targets share it.
     """
 
-    first_stage: FirstStage
-    unet: NoisePredictor | None
+    networks: Networks
     classes: tuple[Contrast, ...]
     steps: Descent | None
     eta: float
@@ -63,23 +62,23 @@ class AldmGenerator:
         Raises:
             ValueError: a target is no class of this network, or there are several sources.
         """
-        (image,) = prepared.images.values()
+        ((contrast, image),) = prepared.images.items()
         parts = 1 + len(targets) * (1 + (len(self.steps.timesteps) if self.steps else 0))
         done = 1
         progress(0, parts)
-        made = []
+        first_stage, made = self.networks.first_stage, []
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             source = self._encoded(image)
             progress(done, parts)
             for target in targets:
                 number = self.classes.index(target)
-                latent = self.first_stage.spade(source, [number]).float()  # (1, latent, X/r, Y/r, Z/r)
+                latent = first_stage.spade(source, [number]).float()  # (1, latent, X/r, Y/r, Z/r)
                 for state in self._diffused(source, latent, target, number, seed, prepared):
                     latent = state
                     done += 1
                     progress(done, parts)
-                volume = self.first_stage.decode(latent).float()
-                made.append(Synthetic(target, ((volume[0, 0] + 1) / 2).clamp(0.0, 1.0).cpu().numpy()))
+                volume = ((first_stage.decode(latent).float()[0, 0] + 1) / 2).clamp(0.0, 1.0).cpu()
+                made.append(Synthetic(target, self._steadied(volume, image, contrast, target).numpy()))
                 done += 1
                 progress(done, parts)
         return made
@@ -90,16 +89,25 @@ class AldmGenerator:
         if digest not in self.encoded:
             self.encoded.clear()
             volume = torch.from_numpy(image)[None, None].to(self.device) * 2 - 1
-            self.encoded[digest] = self.first_stage.encode(volume)
+            self.encoded[digest] = self.networks.first_stage.encode(volume)
         return self.encoded[digest]
+
+    def _steadied(self, made: Tensor, image: FloatArray, source: Contrast, target: Contrast) -> Tensor:
+        """Steady a volume (X, Y, Z) in [0, 1] by the regression of its target on the source, if there is one."""
+        if self.networks.coefficients is None:
+            return made
+        coefficients = self.networks.coefficients[self.classes.index(source), self.classes.index(target)]
+        seen = torch.from_numpy(image)
+        return regression.steadied(made, regression.estimate(seen[None], coefficients), seen > 0)
 
     def _diffused(
         self, source: Tensor, moved: Tensor, target: Contrast, number: int, seed: int, prepared: Prepared
     ) -> Iterator[Tensor]:
         """Yield a target's latent after each step of diffusion; nothing without it."""
-        if self.steps is None or self.unet is None:
+        unet = self.networks.unet
+        if self.steps is None or unet is None:
             return
-        unet, label = self.unet, torch.tensor([number], device=self.device)
+        label = torch.tensor([number], device=self.device)
         noise = (one.to(self.device) for one in noise_stream(seed, (*prepared.content, target), moved.shape))
 
         def predict(state: Tensor, timestep: int) -> Tensor:
@@ -129,14 +137,17 @@ def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device,
         raise UsageError(
             f"checkpoint {checkpoint.name} is an autoencoder alone", "train its spade stage with `mrimpute train aldm`"
         )
-    first_stage, unet = load_networks(checkpoint)
-    if walk is not None and unet is None:
+    networks = load_networks(checkpoint)
+    if walk is not None and networks.unet is None:
         raise UsageError(
             f"checkpoint {checkpoint.name} has no diffusion stage", "add --sampler none, or take another checkpoint"
         )
     return AldmGenerator(
-        first_stage.to(device),
-        unet.to(device) if unet is not None and walk is not None else None,
+        replace(
+            networks,
+            first_stage=networks.first_stage.to(device),
+            unet=networks.unet.to(device) if networks.unet is not None and walk is not None else None,
+        ),
         checkpoint.record.sources,
         walk,
         1.0 if sampler == PAPER else 0.0,

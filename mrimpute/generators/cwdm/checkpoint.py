@@ -9,7 +9,7 @@ from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.cwdm._wavelet import BANDS
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
-from mrimpute.generators.regression import REGRESSION, take_coefficients
+from mrimpute.generators.regression import REGRESSION, take_coefficients, term_count
 from mrimpute.generators.strict import load_strictly, read_pickle, read_weights, write_weights
 from mrimpute.registry import Checkpoint
 
@@ -43,7 +43,7 @@ def load_network(checkpoint: Checkpoint) -> Denoiser:
     """
     config = network_config(checkpoint)
     tensors = read_weights(checkpoint)
-    coefficients = take_coefficients(checkpoint, tensors)
+    coefficients = take_coefficients(checkpoint, tensors, (term_count(len(checkpoint.record.sources)),))
     with torch.device("meta"):
         network = Denoiser(config)
     network.coefficients = coefficients

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
-from mrimpute.generators.regression import REGRESSION, take_coefficients
+from mrimpute.generators.regression import REGRESSION, take_coefficients, term_count
 from mrimpute.generators.strict import load_strictly, read_pickle, read_weights, write_weights
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.registry import Checkpoint
@@ -50,7 +50,7 @@ def load_network(checkpoint: Checkpoint) -> tuple[DiffusiveGenerator, Tensor | N
     with torch.device("meta"):
         network = DiffusiveGenerator(config)
     tensors = read_weights(checkpoint)
-    coefficients = take_coefficients(checkpoint, tensors)
+    coefficients = take_coefficients(checkpoint, tensors, (term_count(len(checkpoint.record.sources)),))
     load_strictly(network, tensors, checkpoint.name)
     return network.eval().requires_grad_(False), coefficients
 

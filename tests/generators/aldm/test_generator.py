@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import UsageError, WeightsUnavailable
-from mrimpute.generators.aldm.checkpoint import convert, load_networks, record_table, tensors_of
+from mrimpute.generators.aldm.checkpoint import Networks, convert, load_networks, record_table
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.generator import load, memory_needed
 from mrimpute.generators.aldm.sampling import descent
@@ -49,7 +49,7 @@ def checkpoint(config, path, diffusion=True):
 @pytest.fixture
 def stored(small, tmp_path):
     path = tmp_path / "model.safetensors"
-    write_weights(path, tensors_of(small.first_stage, small.unet))
+    write_weights(path, Networks(small.first_stage, small.unet).tensors())
     return checkpoint(small.config, path)
 
 
@@ -95,7 +95,7 @@ def test_half_precision_finds_the_same_codes(small, stored):
     half = load(stored, "none", 0, CPU, torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         rows = small["out_quant_conv_out"].movedim(1, -1)
-        _, indices, _ = half.first_stage.quantize(rows.movedim(-1, 1))
+        _, indices, _ = half.networks.first_stage.quantize(rows.movedim(-1, 1))
     assert torch.equal(indices, small["out_indices"])
 
 
@@ -112,9 +112,9 @@ def test_steps_that_do_not_fit_are_refused(stored):
 
 def test_a_checkpoint_without_diffusion_says_how_to_run_it(small, tmp_path):
     path = tmp_path / "first.safetensors"
-    write_weights(path, tensors_of(small.first_stage, None))
+    write_weights(path, Networks(small.first_stage).tensors())
     first = checkpoint(small.config, path, diffusion=False)
-    assert load(first, "none", 0, CPU, torch.float32).unet is None
+    assert load(first, "none", 0, CPU, torch.float32).networks.unet is None
     with pytest.raises(UsageError, match="add --sampler none"):
         load(first, "ddim", 5, CPU, torch.float32)
 
@@ -140,7 +140,7 @@ def test_a_whole_checkpoint_is_imported_with_its_averaged_weights(small, whole, 
     torch.save(lightning(whole), tmp_path / "last.ckpt")
     target = tmp_path / "model.safetensors"
     convert(checkpoint(small.config, target), tmp_path / "last.ckpt", target)
-    _, unet = load_networks(checkpoint(small.config, target))
+    unet = load_networks(checkpoint(small.config, target)).unet
     first, _ = small.classes
     single = torch.cat([small["in_x_T"], small["out_z_q"], small[f"out_spade_c{first}"]], dim=1)
     with torch.inference_mode():

@@ -6,7 +6,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.checkpoint import load_networks
 from mrimpute.generators.aldm.config import AldmConfig
-from mrimpute.generators.aldm.training import PRESETS, STAGES, Losses, TrainingPlan, checkpoint_toml, train
+from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, checkpoint_toml
+from mrimpute.generators.aldm.training import train
 from mrimpute.generators.strict import write_weights
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.training.augment import Augmentation
@@ -21,7 +22,7 @@ TINY = AldmConfig(
 
 
 def plan(stage, **changes):
-    fields = {"network": TINY, "steps": 4, "crop": 32, "window": None, "ema": 0.9, "learning_rate": 1e-3}
+    fields = {"network": TINY, "steps": 4, "crop": 32, "frame": "brain", "ema": 0.9, "learning_rate": 1e-3}
     return TrainingPlan(stage, PAIR, **(fields | changes))
 
 
@@ -77,16 +78,18 @@ def test_a_stopped_run_goes_on_exactly(cases, tmp_path, stage):
 def test_a_stage_trains_its_own_part_alone(cases, tmp_path, stage):
     first = networks()
     train(plan(stage), cases, before(stage, tmp_path), tmp_path, CPU, quiet)
-    made, noise = load_networks(read_checkpoint_folder(tmp_path))
+    loaded = load_networks(read_checkpoint_folder(tmp_path))
     moved = {
-        key.split(".")[0] for key, old in first.state_dict().items() if abs(made.state_dict()[key] - old).max() > 2e-3
+        key.split(".")[0]
+        for key, old in first.state_dict().items()
+        if abs(loaded.first_stage.state_dict()[key] - old).max() > 2e-3
     }
     own = {"encoder", "decoder", "quantize", "quant_conv", "post_quant_conv"}
     if stage == "autoencoder":  # begins anew, so all differ but in what no step touched
         assert own <= moved
     else:
         assert moved == ({"spade"} if stage == "spade" else set())
-    assert (noise is not None) == (stage == "diffusion")
+    assert (loaded.unet is not None) == (stage == "diffusion")
 
 
 def test_the_code_book_learns_under_our_preset_and_not_under_the_authors(cases, tmp_path):
@@ -94,7 +97,7 @@ def test_the_code_book_learns_under_our_preset_and_not_under_the_authors(cases, 
     start = FirstStage(TINY).quantize.embedding.weight.detach().clone()
     for name, losses in PRESETS.items():
         train(plan("autoencoder", losses=losses), cases, None, tmp_path / name, CPU, quiet)
-        made, _ = load_networks(read_checkpoint_folder(tmp_path / name))
+        made = load_networks(read_checkpoint_folder(tmp_path / name)).first_stage
         change = float((made.quantize.embedding.weight - start).abs().max())
         assert (change > 1e-3) == (name == "mrimpute"), name
 

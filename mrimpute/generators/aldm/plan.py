@@ -1,0 +1,153 @@
+"""What decides the training of ALDM's stages, and the record that it leaves (SPEC sections 9 and 11)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import UsageError
+from mrimpute.generators.aldm.checkpoint import STAGES, Stage, record_table, stage_of
+from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.registry import Checkpoint, InputSpec
+from mrimpute.training.augment import Augmentation
+from mrimpute.training.cases import TrainingCase
+from mrimpute.training.state import checkpoint_text
+
+LADDER_STEPS = 1000
+DEFAULT_STEPS = 10
+LEAST_EDGE = 32
+"""The discriminator halves its input three times, and convolves twice more."""
+CITE = "Kim & Park, Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation, WACV 2024"
+
+Frame = Literal["authors", "brain"]
+FRAMES: dict[Frame, dict[str, object]] = {
+    "authors": {"window": (144, 192, 144), "clip_quantiles": (0.005, 0.995), "quantiles_of": "window"},
+    "brain": {"clip_quantiles": (0.001, 0.999), "clip_floor": 0.0},
+}
+"""The authors' box and percentiles (SPEC section 7); the box around the head and the percentiles of all
+our own networks, which leave more of bright lesions."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the losses.
+
+    Attributes:
+        codebook: of the code book's loss (autoencoder).
+        book: share of the steps before the code book takes part; until then latents are not quantised, then
+            the codes are drawn from them. 0: it takes part from the start, as it was drawn.
+        adversarial: of the discriminator's verdict (autoencoder), from `start` on.
+        start: share of the steps after which the discriminator takes part.
+        perceptual: of the difference of VGG features (autoencoder), where weights are given.
+        image: of the decoded image's L1 beside the latent's (spade).
+        cycle: of the L1 between a latent and what comes back from a target's class (spade).
+    """
+
+    codebook: float = 1.0
+    book: float = 0.3
+    adversarial: float = 0.05
+    start: float = 0.5
+    perceptual: float = 0.1
+    image: float = 1.0
+    cycle: float = 0.5
+
+
+PRESETS = {"mrimpute": Losses(), "code": Losses(codebook=0, book=0, adversarial=0, perceptual=0, image=0, cycle=0)}
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What decides the training of one stage.
+
+    Attributes:
+        stage: which.
+        classes: the contrasts, in the order of the network's classes.
+        network: sizes.
+        losses: weights of the losses.
+        steps: optimiser steps.
+        learning_rate: of Adam; it falls along half a cosine where `cosine` is set.
+        cosine: see learning_rate; off in the authors' code.
+        batch: examples per step.
+        crop: edge in voxels of the random cubes that are trained on (later stages: that the latents
+            show); 0 for the whole window.
+        frame: which box and percentiles, see FRAMES.
+        ema: decay of the averaged weights that are saved (authors: 0.9999, of the diffusion only).
+        augment: random changes to what the networks see.
+        variants: how many differently changed copies of each study the later stages encode.
+        regression: fit voxelwise regressions on the same studies, which will steady the networks.
+        half_precision: run the networks in bfloat16.
+        seed: of every random choice.
+    """
+
+    stage: Stage
+    classes: tuple[Contrast, ...]
+    network: AldmConfig = field(default_factory=AldmConfig)
+    losses: Losses = field(default_factory=Losses)
+    steps: int = 200_000
+    learning_rate: float = 4e-5
+    cosine: bool = False
+    batch: int = 1
+    crop: int = 0
+    frame: Frame = "authors"
+    ema: float = 0.9999
+    augment: Augmentation = field(default_factory=Augmentation)
+    variants: int = 1
+    regression: bool = False
+    half_precision: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crop < 0 or self.crop % self.network.image_multiple:
+            raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
+        if min(self.steps, self.batch, self.variants) < 1 or self.learning_rate <= 0:
+            raise UsageError("steps, batch, variants and learning rate must be positive", "correct the option")
+        if not 0 <= self.ema < 1 or self.seed < 0:
+            raise UsageError("the seed must be at least 0, EMA from 0 to below 1", "correct the option")
+        if self.batch > 1 and not self.crop and self.frame == "brain":
+            raise UsageError("heads differ in size, so whole ones do not fit in a batch", "add --crop, or --batch 1")
+        if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < LEAST_EDGE:
+            raise UsageError(f"the discriminator needs cubes of at least {LEAST_EDGE} voxels", "raise --crop")
+        if len(self.classes) != self.network.classes or self.network.classes < 2:
+            raise UsageError("ALDM needs at least two contrasts", "name them with --contrasts")
+
+    @property
+    def inputs(self) -> InputSpec:
+        """The frame that the networks are trained in, which their record states."""
+        table = {"orientation": "RAS", "spacing_mm": 1.0, "multiple": self.network.image_multiple}
+        return InputSpec.model_validate(table | FRAMES[self.frame])
+
+
+def check_start(stage: Stage, before: Checkpoint | None) -> None:
+    """Check that a stage goes on from the one before it.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"unknown stage {stage!r}", f"use {', '.join(STAGES)}")
+    needed = None if stage == STAGES[0] else STAGES[STAGES.index(stage) - 1]
+    given = stage_of(before) if before else None
+    if given != needed:
+        hint = f"give a checkpoint of the stage {needed} with --start" if needed else "leave --start out"
+        raise UsageError(f"the stage {stage} goes on from {needed or 'nothing'}, not from {given or 'nothing'}", hint)
+
+
+def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
+    """Return the record of trained networks as TOML."""
+    top = {"generator": "aldm", "sources": [*plan.classes], "origin": "trained"}
+    tables = {
+        "network": record_table(plan.network, plan.stage, plan.regression),
+        "inputs": plan.inputs.model_dump(exclude_none=True),
+        "sampling": {
+            "ladder": "root-linear",
+            "timesteps": LADDER_STEPS,
+            "predicts": "noise",
+            "steps": DEFAULT_STEPS,
+        },
+        "about": {
+            "licence": "that of your data",
+            "trained_on": f"{len(cases)} studies, {plan.stage}, {plan.steps} steps",
+            "cite": CITE,
+        },
+    }
+    return checkpoint_text(top, tables)
