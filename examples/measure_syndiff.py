@@ -38,7 +38,7 @@ def main() -> None:
         others = [images[other] for other in PATIENTS if other != patient]
         brain = brain_of(images[patient])
         for source, target in DIRECTIONS:
-            made = dict(_simple(images[patient], others, source, target))
+            made = dict(simple(images[patient], others, source, target))
             seconds = {}
             for pair in (f"{source}-{target}", f"{target}-{source}"):
                 weights = state / f"syndiff-{how}" / Path(patient).name / pair / f"{source}-to-{target}"
@@ -55,7 +55,7 @@ def main() -> None:
                 )
 
 
-def _simple(
+def simple(
     images: Images, others: list[Images], source: Contrast, target: Contrast
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (method, prediction) of what needs no network."""

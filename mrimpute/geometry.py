@@ -175,6 +175,7 @@ def choose_window(head: BoolArray, size: tuple[int, int, int] | None, multiple: 
     x, y, z = (
         max(low, -(-(length + margin) // multiple) * multiple) for low, length in zip(least, extent, strict=True)
     )
-    starts = (low + (length - width) // 2 for low, length, width in zip(first, extent, (x, y, z), strict=True))
+    odd = int(size is None)  # which side gets the odd voxel: in a given window as ALDM's authors pad (SPEC section 7)
+    starts = (low - (width - length + odd) // 2 for low, length, width in zip(first, extent, (x, y, z), strict=True))
     i, j, k = starts
     return Window((i, j, k), (x, y, z), (a, b, c))

@@ -227,6 +227,9 @@ def aldm(
     spade_channels: Annotated[int, typer.Option(help="Width of the SPADE stack.")] = 128,
     spade_hidden: Annotated[int, typer.Option(help="Width of its modulations.")] = 64,
     unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor.")] = 128,
+    attention: Annotated[
+        str, typer.Option(help="Reductions of the latent at which the noise predictor attends; or none.")
+    ] = "4,2",
     crop: Annotated[int, typer.Option(help="Edge of random training cubes in voxels; 0: whole window.")] = 0,
     brain_window: Annotated[
         bool,
@@ -295,6 +298,7 @@ def aldm(
                 spade_channels=spade_channels,
                 spade_hidden=spade_hidden,
                 unet_channels=unet_channels,
+                attention_at=() if attention == "none" else tuple(int(word) for word in attention.split(",")),
                 classes=len(set(classes)),
             )
         )

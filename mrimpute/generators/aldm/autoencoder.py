@@ -181,29 +181,54 @@ class Quantiser(nn.Module):
 
 @torch.no_grad()
 def begin_code_book(stage: "FirstStage", volumes: Iterable[Tensor], draw: np.random.Generator) -> None:
-    """Scale a trained autoencoder's latents to mean 0 and variance 1 in the head, and draw the codes from them.
-
-    The scale goes into `quant_conv` and out again in `post_quant_conv`, so that nothing else changes.
+    """Scale each channel of a trained autoencoder's latents to mean 0 and variance 1, and draw the codes from them.
 
     Args:
         stage: changed in place.
         volumes: (B, 1, X, Y, Z) in [-1, 1] each; background is -1.
         draw: which latents become codes.
     """
+    rows = _latents_in_the_head(stage, volumes)
+    mean, deviation = rows.mean(0), rows.std(0)
+    _rescale(stage, mean, deviation)
+    codes = stage.quantize.embedding.weight
+    picked = draw.choice(len(rows), len(codes), replace=len(rows) < len(codes))
+    codes.copy_(((rows - mean) / deviation)[torch.from_numpy(picked)])
+
+
+@torch.no_grad()
+def standardise_latents(stage: "FirstStage", volumes: Iterable[Tensor]) -> None:
+    """Bring latents and codes to mean 0 and variance 1, as diffusion assumes: training lets them shrink.
+
+    One factor serves all channels, so that every latent keeps its nearest code.
+
+    Args:
+        stage: changed in place; what it makes of a volume stays the same.
+        volumes: (B, 1, X, Y, Z) in [-1, 1] each; background is -1.
+    """
+    rows = _latents_in_the_head(stage, volumes)
+    mean = rows.mean(0)
+    _rescale(stage, mean, (rows - mean).square().mean().sqrt().expand_as(mean))
+
+
+def _latents_in_the_head(stage: "FirstStage", volumes: Iterable[Tensor]) -> Tensor:
+    """Return latents before quantisation, (N, latent)."""
     found = []
     for volume in volumes:
         latent = stage.quant_conv(stage.encoder(volume)).float().movedim(1, -1)
         found.append(latent[F.max_pool3d(volume, stage.config.reduction)[:, 0] > -1])
-    rows = torch.cat(found)
-    mean, deviation = rows.mean(0), rows.std(0)
+    return torch.cat(found)
+
+
+def _rescale(stage: "FirstStage", mean: Tensor, deviation: Tensor) -> None:
+    """Let `quant_conv` and the codes give (latent - mean) / deviation, and `post_quant_conv` undo it."""
     before, after, codes = stage.quant_conv, stage.post_quant_conv, stage.quantize.embedding.weight
     assert before.bias is not None and after.bias is not None  # Conv3d's default
     after.bias += after.weight[..., 0, 0, 0] @ mean
     after.weight *= deviation[:, None, None, None]
     before.weight /= deviation[:, None, None, None, None]
     before.bias.copy_((before.bias - mean) / deviation)
-    picked = draw.choice(len(rows), len(codes), replace=len(rows) < len(codes))
-    codes.copy_(((rows - mean) / deviation)[torch.from_numpy(picked)])
+    codes.copy_((codes - mean) / deviation)
 
 
 class FirstStage(nn.Module):

@@ -7,8 +7,8 @@ diffusion    the noise predictor on registered pairs, everything else frozen
 The paper gives no weights of its losses, and its published code trains on L1 alone, which leaves the code book
 where it began. The preset 'mrimpute' is our choice; 'code' is theirs.
 
-Ours trains the code book so: at first latents are not quantised; then they are scaled to mean 0 and variance 1,
-which diffusion assumes, and the codes are drawn from them.
+Ours trains the code book so: at first latents are not quantised; then the codes are drawn from them. At
+the end latents are brought to mean 0 and variance 1, which diffusion assumes.
 
 Every random choice of a step follows from (seed, step), so a run that was killed goes on exactly as
 if it had not been (in float32).
@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.generators import regression
-from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book
+from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
 from mrimpute.generators.aldm.checkpoint import Networks, load_networks
 from mrimpute.generators.aldm.discriminator import VolumeDiscriminator
 from mrimpute.generators.aldm.examples import EncodedStudy, encode_studies, random_pairs, random_volumes
@@ -126,6 +126,9 @@ def train(
             state.save(folder, step + 1)
             report(step + 1, figures)
     trained.load_state_dict(average)
+    if plan.stage == "autoencoder" and _book_start(plan) > 0:
+        draw = np.random.default_rng([plan.seed, plan.steps])
+        standardise_latents(stage, (random_volumes(plan, cases, draw, device) for _ in range(BOOK_BOXES)))
     tensors = Networks(stage, unet, _regressions(cases) if plan.regression else None).tensors()
     save_half(folder / MODEL_FILE, tensors, {regression.COEFFICIENTS} & tensors.keys())
     with replacing(folder / CHECKPOINT_TOML) as temporary:

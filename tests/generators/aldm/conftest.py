@@ -12,6 +12,7 @@ import torch
 from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.unet import NoisePredictor
+from tests.conftest import GOLDENS
 
 SETS = ("small", "official_width")
 
@@ -74,6 +75,8 @@ class Golden:
 
 
 @pytest.fixture(scope="module", params=SETS)
-def golden(request: pytest.FixtureRequest, shared: Path) -> Golden:
-    """Each golden set in turn."""
-    return Golden(shared / "reference" / "aldm" / "goldens", request.param)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Each golden set in turn; the large one lies in the shared material."""
+    if request.param == "small":
+        return Golden(GOLDENS / "aldm", "small")
+    return Golden(request.getfixturevalue("shared") / "reference" / "aldm" / "goldens", request.param)

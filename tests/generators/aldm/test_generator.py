@@ -16,6 +16,7 @@ from mrimpute.generators.aldm.sampling import descent
 from mrimpute.generators.strict import write_weights
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint, Record, load_registry
+from tests.conftest import GOLDENS
 from tests.generators.aldm.conftest import Golden, weight
 
 T1, T1C, T2, FLAIR = Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR
@@ -23,8 +24,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def small(shared):
-    return Golden(shared / "reference" / "aldm" / "goldens", "small")
+def small():
+    return Golden(GOLDENS / "aldm", "small")
 
 
 def quiet(_done, _total):

@@ -12,6 +12,7 @@ from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.sampling import ddim, descent, official_timesteps
 from mrimpute.generators.aldm.unet import NoisePredictor
+from tests.conftest import GOLDENS
 
 
 @pytest.fixture(autouse=True)
@@ -131,8 +132,8 @@ def test_trajectories_equal_the_authors(golden):
         golden.check(f"{name}_decoded", golden.first_stage.decode(path[-1][0]))
 
 
-def test_the_schedule_equals_the_authors(shared):
-    with np.load(shared / "reference" / "aldm" / "goldens" / "schedule.npz") as arrays:
+def test_the_schedule_equals_the_authors():
+    with np.load(GOLDENS / "aldm" / "schedule.npz") as arrays:
         tables = dict(arrays)
     ladder = root_linear_ladder()
     np.testing.assert_allclose(ladder.betas, tables["betas_float64"], rtol=1e-12)

@@ -1,14 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mrimpute.contrasts import Contrast
-from mrimpute.generators.aldm.autoencoder import FirstStage
+from mrimpute.errors import OutputRefused, WeightsUnavailable
+from mrimpute.generators import regression
+from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
 from mrimpute.generators.aldm.checkpoint import load_networks
 from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.aldm.examples import encode_studies, random_pairs
+from mrimpute.generators.aldm.generator import load
+from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
 from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, checkpoint_toml
 from mrimpute.generators.aldm.training import train
 from mrimpute.generators.strict import write_weights
+from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
@@ -118,3 +127,154 @@ def test_the_losses_fall(cases, tmp_path, stage, name):
     longer = plan(stage, steps=60, learning_rate=3e-3, losses=Losses(adversarial=0, image=0, cycle=0))
     train(longer, cases, before(stage, tmp_path), tmp_path, CPU, lambda _step, figures: seen.append(figures), 20)
     assert seen[-1][name] < 0.97 * seen[0][name]
+
+
+@pytest.fixture
+def volumes(cases):
+    return [torch.from_numpy(image)[None, None] * 2 - 1 for case in cases for image in case.images]
+
+
+def head_latents(stage, volume):
+    latent = stage.quant_conv(stage.encoder(volume))
+    return latent[:, :, (torch.nn.functional.max_pool3d(volume, 4) > -1)[0, 0]]
+
+
+def test_the_code_book_begins_from_latents_of_variance_one_and_nothing_else_changes(volumes):
+    stage = networks().requires_grad_(False)
+    plain = [stage.decode(stage.quant_conv(stage.encoder(volume))) for volume in volumes]
+    begin_code_book(stage, volumes, np.random.default_rng(0))
+    for volume, before in zip(volumes, plain, strict=True):
+        torch.testing.assert_close(stage.decode(stage.quant_conv(stage.encoder(volume))), before, atol=1e-4, rtol=1e-4)
+    rows = torch.cat([head_latents(stage, volume)[0].T for volume in volumes])
+    torch.testing.assert_close(rows.mean(0), torch.zeros(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(rows.std(0), torch.ones(4), atol=1e-3, rtol=0)
+    codes = stage.quantize.embedding.weight
+    assert (torch.cdist(codes, rows).min(dim=1).values < 0.01).all()  # cdist rounds
+    assert len(codes.unique(dim=0)) == len(codes)
+
+
+def test_standardised_latents_keep_their_codes_and_images(volumes):
+    stage = networks().requires_grad_(False)
+    begin_code_book(stage, volumes, np.random.default_rng(0))
+    stage.quantize.embedding.weight.mul_(0.1)  # as training lets them shrink
+    stage.quant_conv.weight.mul_(0.1)
+    before = [stage.quantize(stage.quant_conv(stage.encoder(volume)))[1] for volume in volumes]
+    images = [stage.decode(stage.encode(volume)) for volume in volumes]
+    standardise_latents(stage, volumes)
+    for volume, indices, image in zip(volumes, before, images, strict=True):
+        now = stage.quantize(stage.quant_conv(stage.encoder(volume)))[1]
+        assert (now == indices).float().mean() > 0.999  # of float32's ties
+        torch.testing.assert_close(stage.decode(stage.encode(volume)), image, atol=1e-3, rtol=1e-3)
+    rows = torch.cat([head_latents(stage, volume)[0].T for volume in volumes])
+    assert float(rows.square().mean()) == pytest.approx(1, abs=1e-2)
+
+
+def test_studies_are_encoded_once_in_several_variants(cases):
+    stage = networks().requires_grad_(False)
+    many = plan("spade", variants=3, augment=Augmentation.parse("mirror=0.5,gamma=0.3"), crop=0)
+    studies = encode_studies(many, stage, cases, CPU)
+    assert len(studies) == 6
+    for number, study in enumerate(studies):
+        case = cases[number // 3]
+        assert np.array_equal(study.images, case.images) or np.array_equal(study.images[:, ::-1], case.images)
+        for image, latent in zip(study.images, study.exact, strict=True):
+            assert torch.equal(stage.encode(torch.from_numpy(image.copy())[None, None] * 2 - 1)[0], latent)
+        assert not torch.equal(study.seen, study.exact)
+    plain = encode_studies(plan("spade"), stage, cases, CPU)
+    assert all(torch.equal(study.seen, study.exact) for study in plain)
+
+
+def test_pairs_are_two_contrasts_of_one_place(cases):
+    stage = networks().requires_grad_(False)
+    options = plan("spade", batch=3)
+    pairs = random_pairs(options, encode_studies(options, stage, cases, CPU), np.random.default_rng(2), CPU)
+    assert pairs.source.shape == pairs.target.shape == (3, 4, 8, 8, 8)
+    assert pairs.image.shape == (3, 1, 32, 32, 32)
+    assert all(a != b for a, b in zip(*pairs.classes, strict=True))
+    whole = [torch.from_numpy(image) * 2 - 1 for case in cases for image in case.images]
+    for box in pairs.image[:, 0]:
+        places = [image.unfold(0, 32, 4).unfold(1, 32, 4).unfold(2, 32, 4) for image in whole]
+        assert any(bool((place == box).flatten(3).all(3).any()) for place in places)
+
+
+def test_regressions_steady_what_is_made(cases, tmp_path):
+    train(plan("spade", regression=True), cases, before("spade", tmp_path), tmp_path / "net", CPU, quiet)
+    stored = read_checkpoint_folder(tmp_path / "net")
+    assert stored.record.network["regression"] is True
+    coefficients = load_networks(stored).coefficients
+    assert coefficients.shape == (2, 2, 6)
+    pairs = [(torch.from_numpy(case.images[[0]]), torch.from_numpy(case.images[1])) for case in cases]
+    assert torch.equal(coefficients[0, 1], regression.fit(pairs))
+    assert not coefficients[0, 0].any()
+    image = cases[0].images[0]
+    prepared = Prepared({Contrast.T1: image}, None, ("a",))
+    generator = load(stored, "none", 0, CPU, torch.float32)
+    (made,) = generator(prepared, (Contrast.T2,), 0, quiet)
+    raw = replace(generator, networks=replace(generator.networks, coefficients=None))
+    (plain,) = raw(prepared, (Contrast.T2,), 0, quiet)
+    seen = torch.from_numpy(image)
+    expected = regression.steadied(
+        torch.from_numpy(plain.voxels), regression.estimate(seen[None], coefficients[0, 1]), seen > 0
+    )
+    assert np.array_equal(made.voxels, expected.numpy())
+    assert not np.array_equal(made.voxels, plain.voxels)
+
+
+@pytest.mark.parametrize("content", ["missing", "shape"])
+def test_a_checkpoint_without_its_regressions_is_refused(cases, tmp_path, content):
+    train(plan("spade", regression=True), cases, before("spade", tmp_path), tmp_path / "net", CPU, quiet)
+    state = load_file(tmp_path / "net" / "model.safetensors")
+    coefficients = state.pop(regression.COEFFICIENTS)
+    if content == "shape":
+        state[regression.COEFFICIENTS] = coefficients[:1].clone()
+    write_weights(tmp_path / "net" / "model.safetensors", state)
+    with pytest.raises(WeightsUnavailable, match="must hold 2 x 2 x 6 numbers"):
+        load_networks(read_checkpoint_folder(tmp_path / "net"))
+
+
+@pytest.fixture
+def vgg(tmp_path):
+    """A file as torchvision's: more layers than are used, and a classifier."""
+    torch.manual_seed(0)
+    state = PerceptualLoss("").state_dict()
+    more = {"features.24.weight": torch.zeros(512, 512, 3, 3), "classifier.0.bias": torch.zeros(4096)}
+    torch.save(state | more, tmp_path / "vgg16.pth")
+    return tmp_path / "vgg16.pth"
+
+
+def test_the_perceptual_loss_compares_features_of_slices(vgg, volumes):
+    loss = load_perceptual(vgg)
+    assert float(loss(volumes[0], volumes[0], (20, 20, 20))) == 0
+    other = volumes[0].clone()
+    other[:, :, 20] += 0.1
+    assert float(loss(other, volumes[0], (20, 20, 20))) > 0
+    far = volumes[0].clone()
+    far[:, :, 3, 3, 3] += 0.1  # on none of the three slices
+    assert float(loss(far, volumes[0], (20, 20, 20))) == 0
+
+
+def test_the_perceptual_loss_takes_part_where_its_file_is_given(cases, tmp_path, vgg):
+    seen = []
+    train(
+        plan("autoencoder"),
+        cases,
+        None,
+        tmp_path / "net",
+        CPU,
+        lambda _s, figures: seen.append(figures),
+        perceptual=vgg,
+    )
+    assert seen[0]["perceptual"] > 0
+    with pytest.raises(OutputRefused, match="other options"):
+        train(plan("autoencoder"), cases, None, tmp_path / "net", CPU, quiet)
+
+
+def test_other_perceptual_files_are_refused(tmp_path, vgg):
+    with pytest.raises(WeightsUnavailable, match="cannot be read safely"):
+        load_perceptual(tmp_path / "none.pth")
+    (tmp_path / "bad.safetensors").write_bytes(b"no")
+    with pytest.raises(WeightsUnavailable, match="cannot read"):
+        load_perceptual(tmp_path / "bad.safetensors")
+    torch.save({"features.0.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsUnavailable, match="belongs to another network"):
+        load_perceptual(tmp_path / "other.pth")
