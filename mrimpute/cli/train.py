@@ -1,6 +1,5 @@
 """`mrimpute train`: the papers' training from folders of studies."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -212,11 +211,16 @@ def aldm(
     preset: Annotated[
         str, typer.Option(help="Of the losses: mrimpute (trains the code book), or code (the authors': L1 alone).")
     ] = "mrimpute",
-    adversarial: Annotated[
-        float | None, typer.Option(help="Weight of the discriminator (autoencoder); 0 trains without.")
-    ] = None,
+    losses: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Changes to the preset's weights, for instance adversarial=0,cycle=1. Names: codebook, quantise_from, "
+            "adversarial, adversarial_from, perceptual, image, cycle.",
+        ),
+    ] = "",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200_000,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 4e-5,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam; of AdamW in the diffusion stage.")] = 4e-5,
     cosine: Annotated[bool, typer.Option("--cosine", help="Let the rate fall to 0 along half a cosine.")] = False,
     batch: Annotated[int, typer.Option(help="Examples per step.")] = 1,
     channels: Annotated[int, typer.Option(help="Width of the autoencoder's finest level.")] = 64,
@@ -244,7 +248,7 @@ def aldm(
         str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
     ] = "",
     variants: Annotated[
-        int, typer.Option(help="Differently augmented copies of each study that the later stages encode.")
+        int, typer.Option(help="Copies of each study that the later stages encode: one as it is, the rest augmented.")
     ] = 1,
     regression: Annotated[
         bool, typer.Option("--regression", help="Fit voxelwise regressions that steady the networks.")
@@ -270,7 +274,7 @@ def aldm(
     from mrimpute.generators.aldm import training
     from mrimpute.generators.aldm.checkpoint import network_config
     from mrimpute.generators.aldm.config import AldmConfig
-    from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_start
+    from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_frame, check_start
     from mrimpute.registry import read_checkpoint_folder
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
@@ -284,7 +288,6 @@ def aldm(
         raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
     if perceptual and stage != "autoencoder":
         raise UsageError("the perceptual loss is the autoencoder's", "leave --perceptual out")
-    losses = PRESETS[preset] if adversarial is None else replace(PRESETS[preset], adversarial=adversarial)
     try:
         network = (
             network_config(earlier)
@@ -308,7 +311,8 @@ def aldm(
         stage=stage,  # type: ignore[arg-type]
         classes=earlier.record.sources if earlier else classes,
         network=network,
-        losses=losses,
+        losses=PRESETS[preset].changed(losses),
+        identity=preset == "mrimpute",
         steps=steps,
         learning_rate=learning_rate,
         cosine=cosine,
@@ -322,6 +326,7 @@ def aldm(
         half_precision=_half_precision(precision),
         seed=seed,
     )
+    check_frame(plan, earlier)
     where = choose_device(device)
     configure(threads)
     with memory_errors():

@@ -77,7 +77,10 @@ def mirrored(images: FloatArray, probability: float, draw: np.random.Generator) 
 
 def changed(image: Tensor, strengths: Augmentation, draw: np.random.Generator) -> Tensor:
     """Return one source (X, Y, Z), float32 in [0, 1], as another scanner might have made it."""
+    if not (strengths.gamma or strengths.gain or strengths.bias or strengths.noise or strengths.thick):
+        return image
     head = image > 0
+    image = image.clamp(min=0.0)
     if strengths.gamma:
         image = image ** float(np.exp(draw.normal(0, strengths.gamma)))
     if strengths.gain:

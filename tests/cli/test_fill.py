@@ -199,7 +199,7 @@ def test_a_folder_that_is_not_writable_ends_with_code_6(make_study, tmp_path):
         f"    main(['fill', {str(folder)!r}])"
     )
     for path in (folder, *folder.parents):
-        if path.stat().st_uid == 0 and path != path.parent and path.is_relative_to(tempfile.gettempdir()):
+        if path.stat().st_uid == 0 and path != path.parent and Path(tempfile.gettempdir()) in path.parents:
             path.chmod(0o755)
     done = subprocess.run(
         [sys.executable, "-c", script],

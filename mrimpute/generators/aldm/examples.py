@@ -65,17 +65,16 @@ def encode_studies(
     for number, case in enumerate(cases):
         exact: dict[bool, Tensor] = {}
         for variant in range(plan.variants):
-            draw = np.random.default_rng([plan.seed, number, variant])
-            images = mirrored(case.images, plan.augment.mirror, draw)
+            draw = np.random.default_rng([plan.seed, number, variant, 1])  # a step's draws take two numbers
+            images = mirrored(case.images, plan.augment.mirror, draw) if variant else case.images
             side = images is case.images
             volumes = torch.from_numpy(images.copy())
             if side not in exact:
                 exact[side] = _encoded(plan, stage, volumes, device)
-            seen = torch.stack([changed(volume, plan.augment, draw) for volume in volumes])
+            seen = torch.stack([changed(volume, plan.augment, draw) for volume in volumes]) if variant else volumes
             same = torch.equal(seen, volumes)
-            studies.append(
-                EncodedStudy(images, exact[side] if same else _encoded(plan, stage, seen, device), exact[side])
-            )
+            latents = exact[side] if same else _encoded(plan, stage, seen, device)
+            studies.append(EncodedStudy(images, latents, exact[side]))
     return studies
 
 

@@ -75,7 +75,8 @@ def load_perceptual(file: Path) -> PerceptualLoss:
         raise WeightsUnavailable(
             f"cannot read {file}", "give torchvision's vgg16 weights, .safetensors or .pth"
         ) from error
-    loss = PerceptualLoss(hashlib.sha256(file.read_bytes()).hexdigest())
+    with torch.device("meta"):
+        loss = PerceptualLoss(hashlib.sha256(file.read_bytes()).hexdigest())
     wanted = loss.state_dict().keys()
     load_strictly(loss, {key: tensor for key, tensor in state.items() if key in wanted}, str(file))
     return loss.eval().requires_grad_(False)

@@ -1,7 +1,8 @@
 """What decides the training of ALDM's stages, and the record that it leaves (SPEC sections 9 and 11)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from typing import Literal
 
 from mrimpute.contrasts import Contrast
@@ -30,29 +31,49 @@ our own networks, which leave more of bright lesions."""
 
 @dataclass(frozen=True)
 class Losses:
-    """Weights of the losses.
+    """Weights of the losses, and from when on they count. The defaults are ours: the paper tells none.
 
     Attributes:
         codebook: of the code book's loss (autoencoder).
-        book: share of the steps before the code book takes part; until then latents are not quantised, then
-            the codes are drawn from them. 0: it takes part from the start, as it was drawn.
-        adversarial: of the discriminator's verdict (autoencoder), from `start` on.
-        start: share of the steps after which the discriminator takes part.
-        perceptual: of the difference of VGG features (autoencoder), where weights are given.
+        quantise_from: share of the steps from which latents are quantised (autoencoder); the codes are drawn
+            from the latents then. 0: from the start, with the codes as they were initialised.
+        adversarial: of the discriminator's verdict (autoencoder).
+        adversarial_from: share of the steps from which the discriminator takes part.
+        perceptual: of the difference of VGG features (autoencoder), where a weights file is given.
         image: of the decoded image's L1 beside the latent's (spade).
         cycle: of the L1 between a latent and what comes back from a target's class (spade).
     """
 
     codebook: float = 1.0
-    book: float = 0.3
+    quantise_from: float = 0.3
     adversarial: float = 0.05
-    start: float = 0.5
+    adversarial_from: float = 0.5
     perceptual: float = 0.1
     image: float = 1.0
     cycle: float = 0.5
 
+    def changed(self, words: str) -> "Losses":
+        """Return a copy with the weights in 'adversarial=0,cycle=1,…' changed.
 
-PRESETS = {"mrimpute": Losses(), "code": Losses(codebook=0, book=0, adversarial=0, perceptual=0, image=0, cycle=0)}
+        Raises:
+            UsageError: an unknown name, or a weight that is no number from 0 on.
+        """
+        weights: dict[str, float] = {}
+        for word in filter(None, (part.strip() for part in words.split(","))):
+            name, _, number = word.partition("=")
+            try:
+                weights[name] = float(number)
+            except ValueError:
+                weights[name] = -1.0
+            if name not in asdict(self) or not 0 <= weights[name] < inf:
+                raise UsageError(
+                    f"--losses: {word!r} is not understood", f"use {', '.join(asdict(self))} with =WEIGHT from 0 on"
+                )
+        return replace(self, **weights)
+
+
+_OFF = dict.fromkeys(("codebook", "quantise_from", "adversarial", "perceptual", "image", "cycle"), 0.0)
+PRESETS = {"mrimpute": Losses(), "code": Losses(**_OFF)}
 
 
 @dataclass(frozen=True)
@@ -65,7 +86,8 @@ class TrainingPlan:
         network: sizes.
         losses: weights of the losses.
         steps: optimiser steps.
-        learning_rate: of Adam; it falls along half a cosine where `cosine` is set.
+        identity: start the SPADE stack from the identity, not from random weights (spade); off in the authors' code.
+        learning_rate: of Adam (diffusion: AdamW); it falls along half a cosine where `cosine` is set.
         cosine: see learning_rate; off in the authors' code.
         batch: examples per step.
         crop: edge in voxels of the random cubes that are trained on (later stages: that the latents
@@ -73,7 +95,7 @@ class TrainingPlan:
         frame: which box and percentiles, see FRAMES.
         ema: decay of the averaged weights that are saved (authors: 0.9999, of the diffusion only).
         augment: random changes to what the networks see.
-        variants: how many differently changed copies of each study the later stages encode.
+        variants: how many copies of each study the later stages encode, the first one unchanged.
         regression: fit voxelwise regressions on the same studies, which will steady the networks.
         half_precision: run the networks in bfloat16.
         seed: of every random choice.
@@ -83,6 +105,7 @@ class TrainingPlan:
     classes: tuple[Contrast, ...]
     network: AldmConfig = field(default_factory=AldmConfig)
     losses: Losses = field(default_factory=Losses)
+    identity: bool = True
     steps: int = 200_000
     learning_rate: float = 4e-5
     cosine: bool = False
@@ -99,7 +122,12 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
-        if min(self.steps, self.batch, self.variants) < 1 or self.learning_rate <= 0:
+        if (self.variants > 1) != (self.stage != "autoencoder" and bool(self.augment)):
+            raise UsageError(
+                "the later stages encode each study once, in --variants copies: they and --augment go together",
+                "give both or none; the autoencoder changes volumes at every step and takes --augment alone",
+            )
+        if min(self.steps, self.batch, self.variants) < 1 or not 0 < self.learning_rate < inf:
             raise UsageError("steps, batch, variants and learning rate must be positive", "correct the option")
         if not 0 <= self.ema < 1 or self.seed < 0:
             raise UsageError("the seed must be at least 0, EMA from 0 to below 1", "correct the option")
@@ -125,11 +153,24 @@ def check_start(stage: Stage, before: Checkpoint | None) -> None:
     """
     if stage not in STAGES:
         raise UsageError(f"unknown stage {stage!r}", f"use {', '.join(STAGES)}")
+    if before and before.record.generator != "aldm":
+        raise UsageError(f"{before.name} is no ALDM checkpoint", "give the folder of the stage before with --start")
     needed = None if stage == STAGES[0] else STAGES[STAGES.index(stage) - 1]
     given = stage_of(before) if before else None
     if given != needed:
         hint = f"give a checkpoint of the stage {needed} with --start" if needed else "leave --start out"
         raise UsageError(f"the stage {stage} goes on from {needed or 'nothing'}, not from {given or 'nothing'}", hint)
+
+
+def check_frame(plan: TrainingPlan, before: Checkpoint | None) -> None:
+    """Check that a stage sees what the one before it saw.
+
+    Raises:
+        UsageError: another box or other grey values.
+    """
+    if before and before.record.inputs != plan.inputs:
+        needed = "leave --brain-window out" if plan.frame == "brain" else "add --brain-window"
+        raise UsageError("the stage given with --start was trained in another frame", needed)
 
 
 def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:

@@ -70,6 +70,15 @@ class SpadeStack(nn.Module):
         widths = [config.latent, base, 2 * base, base, config.latent]
         self.block = nn.ModuleList(SpadeBlock(a, b, config) for a, b in pairwise(widths))
 
+    def begin_as_identity(self) -> None:
+        """Let the untrained stack return its input: translations start from the source as it is."""
+        for block in self.block:
+            assert isinstance(block, SpadeBlock)  # see above
+            nn.init.dirac_(block.conv_s.weight)
+            nn.init.zeros_(block.conv_1.weight)
+            assert block.conv_1.bias is not None  # Conv3d's default
+            nn.init.zeros_(block.conv_1.bias)
+
     def forward(self, latent: Tensor, targets: list[int]) -> Tensor:
         """Translate quantised latents.
 

@@ -90,13 +90,12 @@ def train(
     unet = NoisePredictor(plan.network) if plan.stage == "diffusion" else None
     stage = loaded.first_stage.to(device).requires_grad_(False)
     trained = _trained(plan, stage, unet).to(device)
+    if plan.stage == "spade" and plan.identity:
+        stage.spade.begin_as_identity()
     networks: dict[str, nn.Module] = {"trained": trained}
     if plan.stage == "autoencoder" and plan.losses.adversarial:
         networks["judge"] = VolumeDiscriminator().to(device)
-    optimisers: dict[str, torch.optim.Optimizer] = {
-        name: torch.optim.Adam(network.parameters(), lr=plan.learning_rate, betas=(0.5, 0.9))
-        for name, network in networks.items()
-    }
+    optimisers = {name: _optimiser(plan, network) for name, network in networks.items()}
     average = weights_of(trained)
     given = [before.sha256 if before else "", features.sha256 if features else ""]
     text = json.dumps([asdict(plan), [case.name for case in cases], given], sort_keys=True)
@@ -111,11 +110,11 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = _rate(plan, step)
         draw = np.random.default_rng([plan.seed, step])
+        if plan.stage == "autoencoder" and step == _book_start(plan) > 0:
+            boxes = (random_volumes(plan, cases, draw, device) for _ in range(BOOK_BOXES))
+            begin_code_book(stage, boxes, draw)
+            average |= weights_of(trained)
         with torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
-            if plan.stage == "autoencoder" and step == _book_start(plan) > 0:
-                boxes = (random_volumes(plan, cases, draw, device) for _ in range(BOOK_BOXES))
-                begin_code_book(stage, boxes, draw)
-                average |= weights_of(trained)
             seen.append(_STEPS[plan.stage](run, step, draw))
         average_in(average, trained, rising_decay(plan.ema, step) if plan.ema else 0.0)
         if (step + 1) % save_every == 0 or step + 1 == plan.steps:
@@ -137,7 +136,7 @@ def train(
 
 def _book_start(plan: TrainingPlan) -> int:
     """Return the step at which the code book takes part."""
-    return round(plan.losses.book * plan.steps)
+    return round(plan.losses.quantise_from * plan.steps)
 
 
 def _regressions(cases: Sequence[TrainingCase]) -> Tensor:
@@ -159,6 +158,13 @@ def _trained(plan: TrainingPlan, first_stage: FirstStage, unet: NoisePredictor |
         return first_stage.spade
     parts = ("encoder", "decoder", "quantize", "quant_conv", "post_quant_conv")
     return nn.ModuleDict({name: getattr(first_stage, name) for name in parts})
+
+
+def _optimiser(plan: TrainingPlan, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the authors' optimiser of a stage (SPEC section 9)."""
+    if plan.stage == "diffusion":
+        return torch.optim.AdamW(network.parameters(), lr=plan.learning_rate)
+    return torch.optim.Adam(network.parameters(), lr=plan.learning_rate, betas=(0.5, 0.9))
 
 
 def _rate(plan: TrainingPlan, step: int) -> float:
@@ -206,7 +212,7 @@ def _train_autoencoder(run: _Run, step: int, draw: np.random.Generator) -> dict[
         losses["perceptual"] = run.perceptual(made, volume, (x, y, z)).float()
         total = total + weights.perceptual * losses["perceptual"]
     judge = run.networks.get("judge")
-    judged = judge is not None and step >= weights.start * plan.steps
+    judged = judge is not None and step >= weights.adversarial_from * plan.steps
     if judge is not None and judged:
         judge.requires_grad_(False)
         losses["adversarial"] = -judge(made).float().mean()
