@@ -156,7 +156,7 @@ def choose_window(head: BoolArray, size: tuple[int, int, int] | None, multiple: 
     Args:
         head: (X, Y, Z) where there is tissue; not empty.
         size: the checkpoint's window; None for the smallest box around the head.
-        multiple: every axis of the window is a multiple of this.
+        multiple: every axis that no size is given for, or that outgrows it, becomes a multiple of this.
 
     Returns:
         On the BraTS grid the authors' window; elsewhere one centred on the head. A head that

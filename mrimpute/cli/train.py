@@ -232,7 +232,8 @@ def aldm(
     spade_hidden: Annotated[int, typer.Option(help="Width of its modulations.")] = 64,
     unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor.")] = 128,
     attention: Annotated[
-        str, typer.Option(help="Reductions of the latent at which the noise predictor attends; or none.")
+        str,
+        typer.Option(help="Reductions of the latent at which the noise predictor attends; none: at its middle alone."),
     ] = "4,2",
     crop: Annotated[int, typer.Option(help="Edge of random training cubes in voxels; 0: whole window.")] = 0,
     brain_window: Annotated[
@@ -251,7 +252,8 @@ def aldm(
         int, typer.Option(help="Copies of each study that the later stages encode: one as it is, the rest augmented.")
     ] = 1,
     regression: Annotated[
-        bool, typer.Option("--regression", help="Fit voxelwise regressions that steady the networks.")
+        bool,
+        typer.Option("--regression", help="Fit voxelwise regressions that steady the networks; later stages keep it."),
     ] = False,
     perceptual: Annotated[
         Path | None,
@@ -275,6 +277,7 @@ def aldm(
     from mrimpute.generators.aldm.checkpoint import network_config
     from mrimpute.generators.aldm.config import AldmConfig
     from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_frame, check_start
+    from mrimpute.generators.regression import REGRESSION
     from mrimpute.registry import read_checkpoint_folder
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
@@ -286,8 +289,11 @@ def aldm(
     check_start(stage, earlier)  # type: ignore[arg-type]
     if validate and stage == "diffusion":
         raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
-    if perceptual and stage != "autoencoder":
-        raise UsageError("the perceptual loss is the autoencoder's", "leave --perceptual out")
+    weights = PRESETS[preset].changed(losses)
+    if perceptual and (stage != "autoencoder" or not weights.perceptual):
+        raise UsageError("the perceptual loss is the autoencoder's, with a weight above 0", "leave --perceptual out")
+    if perceptual and not perceptual.is_file():
+        raise UsageError(f"{perceptual} is not a file", "give torchvision's vgg16 weights, .safetensors or .pth")
     try:
         network = (
             network_config(earlier)
@@ -306,12 +312,14 @@ def aldm(
             )
         )
     except ValueError as error:
-        raise UsageError(f"impossible network: {error}", "correct its sizes: --channels, --groups, …") from error
+        raise UsageError(
+            f"impossible network: {error}", "correct its sizes: --channels, --levels, --attention, …"
+        ) from error
     plan = TrainingPlan(
         stage=stage,  # type: ignore[arg-type]
         classes=earlier.record.sources if earlier else classes,
         network=network,
-        losses=PRESETS[preset].changed(losses),
+        losses=weights,
         identity=preset == "mrimpute",
         steps=steps,
         learning_rate=learning_rate,
@@ -322,7 +330,7 @@ def aldm(
         ema=ema,
         augment=Augmentation.parse(augment),
         variants=variants,
-        regression=regression,
+        regression=regression or bool(earlier and earlier.record.network.get(REGRESSION)),
         half_precision=_half_precision(precision),
         seed=seed,
     )

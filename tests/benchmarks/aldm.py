@@ -27,7 +27,7 @@ def measure(stage: str, precision: str) -> dict[str, float]:
     device.configure(None)
     torch.manual_seed(0)
     config = AldmConfig()
-    first, unet = FirstStage(config).eval(), NoisePredictor(config).eval()
+    first, unet = (network(config).eval().requires_grad_(False) for network in (FirstStage, NoisePredictor))
     coarse = [length // config.reduction for length in VOLUME]
     latent = torch.randn(1, config.latent, *coarse)
     volume = torch.rand(1, 1, *VOLUME) * 2 - 1

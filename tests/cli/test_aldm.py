@@ -33,6 +33,7 @@ def nets(cli, tmp_path_factory):
         done = cli("train", "aldm", folder / "study", *words)
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [str(folder / stage)]
+        assert ("perceptual loss: off" in done.stderr) == (stage == "autoencoder")
         before = ["--start", folder / stage]
     return folder
 
@@ -142,6 +143,35 @@ def test_stages_go_on_from_the_one_before(cli, nets, tmp_path, stage, start, mor
     assert text in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("stage", "words", "text"),
+    [
+        ("spade", ["--augment", "gamma"], "--augment go together"),
+        ("spade", ["--perceptual", "x"], "the perceptual loss is the autoencoder's"),
+    ],
+)
+def test_options_that_do_not_fit_a_later_stage(cli, nets, tmp_path, stage, words, text):
+    start = ["--stage", stage, "--start", nets / "autoencoder", "--out", tmp_path / "net"]
+    done = cli("train", "aldm", nets / "study", *start, *TINY, *words)
+    assert done.returncode == 2, done.stderr
+    assert text in done.stderr
+
+
+def test_a_stage_sees_what_the_one_before_saw(cli, nets, tmp_path):
+    authors = [word for word in TINY if word != "--brain-window"]
+    start = ["--stage", "spade", "--start", nets / "autoencoder", "--out", tmp_path / "net"]
+    done = cli("train", "aldm", nets / "study", *start, *authors)
+    assert done.returncode == 2
+    assert "trained in another frame; add --brain-window" in done.stderr
+
+
+def test_too_many_levels_for_the_authors_box(cli, make_study, tmp_path):
+    words = ["--stage", "autoencoder", "--levels", "1,1,2,2", "--channels", 8, "--groups", 4]
+    done = cli("train", "aldm", make_study(contrasts=BRATS_FOUR), "--out", tmp_path / "net", *words)
+    assert done.returncode == 2
+    assert "the networks need multiples of 32 voxels" in done.stderr
+
+
 def test_a_run_from_another_start_is_not_gone_on_with(cli, nets):
     words = ["--stage", "diffusion", "--start", nets / "other", *TINY]
     shutil.copytree(nets / "spade", nets / "other")
@@ -157,12 +187,24 @@ def test_a_run_from_another_start_is_not_gone_on_with(cli, nets):
     ("words", "text"),
     [
         (["--stage", "spade"], "give a checkpoint of the stage autoencoder with --start"),
-        (["--stage", "autoencoder", "--crop", 16], "needs cubes of at least 32"),
+        (["--stage", "autoencoder", "--crop", 16], "needs cubes of at least 24"),
         (["--stage", "autoencoder", "--crop", 0, "--batch", 2], "do not fit in a batch"),
         (["--stage", "colour"], "unknown stage"),
         (["--stage", "autoencoder", "--preset", "x"], "unknown preset"),
         (["--stage", "autoencoder", "--groups", 3], "divisible by groups"),
+        (["--stage", "autoencoder", "--channels", 0], "every size must be positive"),
+        (["--stage", "autoencoder", "--unet-channels", -32], "every size must be positive"),
+        (["--stage", "autoencoder", "--levels", "1,x"], "impossible network"),
+        (["--stage", "autoencoder", "--levels", "0,1"], "every size must be positive"),
+        (["--stage", "autoencoder", "--attention", "3"], "must be among [1, 2, 4]"),
+        (["--stage", "autoencoder", "--losses", "cycle=-1"], "'cycle=-1' is not understood"),
+        (["--stage", "autoencoder", "--variants", 2], "--variants copies"),
+        (["--stage", "autoencoder", "--learning-rate", "nan"], "must be positive"),
+        (["--stage", "autoencoder", "--seed", 2**63], "the seed must be"),
+        (["--stage", "autoencoder", "--perceptual", "nowhere.pth"], "nowhere.pth is not a file"),
+        (["--stage", "autoencoder", "--preset", "code", "--perceptual", "."], "with a weight above 0"),
         (["--stage", "autoencoder", "--contrasts", "t1"], "at least two contrasts"),
+        (["--stage", "autoencoder", "--contrasts", "t1,t2,t1"], "each once"),
         (["--stage", "autoencoder", "--crop", 10], "not a multiple of 16"),
     ],
 )

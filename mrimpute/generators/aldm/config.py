@@ -41,7 +41,16 @@ class AldmConfig:
 
     def __post_init__(self) -> None:
         numbers = (*self.channel_mult, *self.unet_mult, self.res_blocks, self.unet_res_blocks, self.groups)
-        sizes = (self.latent, self.codes, self.spade_channels, self.spade_hidden, self.classes, self.head_width)
+        sizes = (
+            self.channels,
+            self.unet_channels,
+            self.latent,
+            self.codes,
+            self.spade_channels,
+            self.spade_hidden,
+            self.classes,
+            self.head_width,
+        )
         if not self.channel_mult or not self.unet_mult or min(numbers + sizes) < 1:
             raise ValueError("every size must be positive")
         if any(self.channels * factor % self.groups for factor in self.channel_mult):
@@ -50,6 +59,10 @@ class AldmConfig:
             raise ValueError(f"every width of the UNet must be divisible by {UNET_GROUPS}")
         if any(self.unet_channels * factor % self.head_width for factor in self.unet_mult):
             raise ValueError(f"every width of the UNet must be divisible by head_width {self.head_width}")
+
+        reductions = {2**level for level in range(len(self.unet_mult))}
+        if not set(self.attention_at) <= reductions:
+            raise ValueError(f"the noise predictor's reductions must be among {sorted(reductions)}")
 
     @property
     def reduction(self) -> int:

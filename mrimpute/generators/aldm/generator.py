@@ -32,7 +32,7 @@ class AldmGenerator:
     """A loaded ALDM checkpoint.
 
     Attributes:
-        networks: on their device.
+        networks: on their device; the regressions stay on the CPU.
         classes: contrast of each class.
         steps: the sampler's steps; None to leave diffusion out.
         eta: 0 for a deterministic sampler, 1 for the authors'.

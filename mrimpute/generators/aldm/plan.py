@@ -16,8 +16,8 @@ from mrimpute.training.state import checkpoint_text
 
 LADDER_STEPS = 1000
 DEFAULT_STEPS = 10
-LEAST_EDGE = 32
-"""The discriminator halves its input three times, and convolves twice more."""
+LEAST_EDGE = 24
+"""The discriminator halves its input three times, then each of two convolutions takes one voxel."""
 CITE = "Kim & Park, Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation, WACV 2024"
 
 Frame = Literal["authors", "brain"]
@@ -120,6 +120,13 @@ class TrainingPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        window = self.inputs.window or ()
+        if any(length % self.network.image_multiple for length in window):
+            raise UsageError(
+                f"the networks need multiples of {self.network.image_multiple} voxels, the authors' box is "
+                + "x".join(map(str, window)),
+                "add --brain-window, or take fewer --levels",
+            )
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
         if (self.variants > 1) != (self.stage != "autoencoder" and bool(self.augment)):
@@ -129,14 +136,25 @@ class TrainingPlan:
             )
         if min(self.steps, self.batch, self.variants) < 1 or not 0 < self.learning_rate < inf:
             raise UsageError("steps, batch, variants and learning rate must be positive", "correct the option")
-        if not 0 <= self.ema < 1 or self.seed < 0:
-            raise UsageError("the seed must be at least 0, EMA from 0 to below 1", "correct the option")
+        if not 0 <= self.ema < 1 or not 0 <= self.seed < 2**63:
+            raise UsageError("the seed must be from 0 to below 2^63, EMA from 0 to below 1", "correct the option")
         if self.batch > 1 and not self.crop and self.frame == "brain":
             raise UsageError("heads differ in size, so whole ones do not fit in a batch", "add --crop, or --batch 1")
         if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < LEAST_EDGE:
             raise UsageError(f"the discriminator needs cubes of at least {LEAST_EDGE} voxels", "raise --crop")
-        if len(self.classes) != self.network.classes or self.network.classes < 2:
-            raise UsageError("ALDM needs at least two contrasts", "name them with --contrasts")
+        if len(set(self.classes)) != len(self.classes) or self.network.classes < 2:
+            raise UsageError("ALDM needs at least two contrasts, each once", "name them with --contrasts")
+
+    def check_batch(self, cases: Sequence[TrainingCase]) -> None:
+        """Check that boxes of these studies fit in a batch.
+
+        Raises:
+            UsageError: they differ in size.
+        """
+        sizes = {tuple(min(self.crop or n, n) for n in case.images.shape[1:]) for case in cases}
+        if self.batch > 1 and len(sizes) > 1:
+            told = ", ".join("x".join(map(str, size)) for size in sorted(sizes))
+            raise UsageError(f"boxes of {told} voxels do not fit in a batch", "give a smaller --crop, or --batch 1")
 
     @property
     def inputs(self) -> InputSpec:

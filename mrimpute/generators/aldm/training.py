@@ -81,9 +81,11 @@ def train(
         perceptual: weights of the autoencoder's loss on features, which the paper names and its code lacks.
 
     Raises:
+        UsageError: boxes of the studies do not fit in a batch.
         OutputRefused: the folder holds a run of another plan, or from another start.
         WeightsUnavailable: the stage before, or the perceptual loss, cannot be read.
     """
+    plan.check_batch(cases)
     torch.manual_seed(plan.seed)
     features = load_perceptual(perceptual).to(device) if perceptual else None
     loaded = load_networks(before) if before else Networks(FirstStage(plan.network))
@@ -101,7 +103,8 @@ def train(
     text = json.dumps([asdict(plan), [case.name for case in cases], given], sort_keys=True)
     state = TrainingState(text, networks, optimisers, {"trained": average})
     start = state.resume(folder)
-    studies = [] if plan.stage == "autoencoder" else encode_studies(plan, stage, cases, device)
+    encodes = plan.stage != "autoencoder" and start < plan.steps
+    studies = encode_studies(plan, stage, cases, device) if encodes else []
     trained.requires_grad_(True)
     run = _Run(plan, stage, networks, optimisers, cases, studies, features, device)
     seen: list[dict[str, float]] = []
@@ -120,7 +123,7 @@ def train(
         if (step + 1) % save_every == 0 or step + 1 == plan.steps:
             figures = {name: float(np.mean([one[name] for one in seen if name in one])) for name in seen[-1]}
             seen.clear()
-            figures |= _measured(run, average, validation)
+            figures |= _measured(run, step, average, validation)
             log(folder, {"step": step + 1, "rate": _rate(plan, step), **figures})
             state.save(folder, step + 1)
             report(step + 1, figures)
@@ -278,29 +281,29 @@ def _numbers(losses: dict[str, Tensor]) -> dict[str, float]:
     return {name: float(loss.detach()) for name, loss in losses.items()}
 
 
-def _measured(run: _Run, average: dict[str, Tensor], validation: Sequence[TrainingCase]) -> dict[str, float]:
+def _measured(run: _Run, step: int, average: dict[str, Tensor], validation: Sequence[TrainingCase]) -> dict[str, float]:
     """Return the mean brain PSNR in dB of the validation studies with the weights that would be saved:
     of reconstructions in the autoencoder's stage, else of what the SPADE stack makes of each other contrast."""
     plan, stage, trained = run.plan, run.stage, run.networks["trained"]
     if not validation or plan.stage == "diffusion":
         return {}
+    quantised = plan.stage != "autoencoder" or step >= _book_start(plan)
+    classes = range(len(plan.classes))
+    pairs = [(one, one) for one in classes] if plan.stage == "autoencoder" else list(permutations(classes, 2))
     raw = weights_of(trained)
     trained.load_state_dict(average)
     figures: dict[str, list[float]] = {}
     for case in validation:
         brain = (case.images > 0).any(0)
         with torch.inference_mode(), torch.autocast(run.device.type, torch.bfloat16, enabled=plan.half_precision):
-            latents = [
-                stage.encode(torch.from_numpy(image)[None, None].to(run.device) * 2 - 1) for image in case.images
-            ]
-            for number, truth in enumerate(case.images):
-                for origin, latent in enumerate(latents):
-                    if (origin == number) != (plan.stage == "autoencoder"):
-                        continue
-                    moved = latent if plan.stage == "autoencoder" else stage.spade(latent, [number])
-                    made = ((stage.decode(moved).float()[0, 0] + 1) / 2).clamp(0, 1).cpu().numpy()
-                    error = np.square(made - truth.clip(0, 1))[brain].mean()
-                    name = f"{plan.classes[origin]}_to_{plan.classes[number]}_psnr_db"
-                    figures.setdefault(name, []).append(-10 * float(np.log10(error)))
+            volumes = [torch.from_numpy(image)[None, None].to(run.device) * 2 - 1 for image in case.images]
+            latents = [stage.quant_conv(stage.encoder(volume)) for volume in volumes]
+            latents = [stage.quantize(latent)[0] for latent in latents] if quantised else latents
+            for source, target in pairs:
+                moved = latents[source] if source == target else stage.spade(latents[source], [target])
+                made = ((stage.decode(moved).float()[0, 0] + 1) / 2).clamp(0, 1).cpu().numpy()
+                error = np.square(made - case.images[target].clip(0, 1))[brain].mean()
+                name = f"{plan.classes[source]}_to_{plan.classes[target]}_psnr_db"
+                figures.setdefault(name, []).append(-10 * float(np.log10(error)))
     trained.load_state_dict(raw)
     return {name: float(np.mean(values)) for name, values in figures.items()}

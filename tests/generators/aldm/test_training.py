@@ -273,7 +273,7 @@ def test_the_perceptual_loss_takes_part_where_its_file_is_given(cases, tmp_path,
         train(plan("autoencoder"), cases, None, tmp_path / "net", CPU, quiet)
 
 
-def test_other_perceptual_files_are_refused(tmp_path, vgg):
+def test_other_perceptual_files_are_refused(tmp_path):
     with pytest.raises(WeightsUnavailable, match="cannot be read safely"):
         load_perceptual(tmp_path / "none.pth")
     (tmp_path / "bad.safetensors").write_bytes(b"no")
@@ -312,3 +312,18 @@ def test_other_weights_of_losses_are_refused(words):
     assert Losses().changed("adversarial=0, cycle=2") == Losses(adversarial=0, cycle=2)
     with pytest.raises(UsageError, match="is not understood"):
         Losses().changed(words)
+
+
+def test_heads_of_different_size_do_not_fit_in_a_batch(cases, tmp_path):
+    small = TrainingCase("c", cases[0].images[:, :40])
+    with pytest.raises(UsageError, match="48x48x48 voxels do not fit in a batch"):
+        train(plan("autoencoder", batch=2, crop=48), [*cases, small], None, tmp_path / "net", CPU, quiet)
+    assert not (tmp_path / "net").exists()
+
+
+def test_a_validation_before_the_code_book_begins_does_not_quantise(cases, tmp_path):
+    options = {"steps": 2, "crop": 0, "learning_rate": 1e-5, "losses": Losses(quantise_from=0.5, adversarial=0)}
+    train(plan("autoencoder", **options), cases, None, tmp_path, CPU, quiet, 1, cases[:1])
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    before, after = (line["t1_to_t1_psnr_db"] for line in lines)
+    assert before == pytest.approx(after, abs=1)  # with the codes as they were initialised: nothing of an image
