@@ -13,19 +13,22 @@ for study in "$data"/ms-mni/OPENMS-07 "$data"/ms-mni/OPENMS-19 "$data"/glioma-br
     [ "$(basename "$study")" = "$left_out" ] || studies+=("$study")
 done
 
+small=(--channels 16 --levels 1,2 --groups 8 --codes 4096 --spade-channels 16 --spade-hidden 16
+    --unet-channels 32 --attention 4)
+augment=(--augment mirror,gamma=0.15,gain=0.03)
 before=()
-for stage in autoencoder spade diffusion; do
-    case $stage in
+for step in autoencoder spade-boxes spade diffusion-boxes diffusion; do
+    case $step in
     # Halved once, not twice as the authors' latents: so small a network keeps 23 dB of an image, not 18.
-    autoencoder) options=(--channels 16 --levels 1,2 --groups 8 --codes 4096 --spade-channels 16 --spade-hidden 16
-        --unet-channels 32 --attention 4 --losses adversarial=0 --crop 48 --steps 900 --learning-rate 2e-3) ;;
-    # Whole latents: of crops the normalisations have other statistics, which cost 4 dB.
-    spade) options=(--losses cycle=0 --steps 300 --learning-rate 1e-3 --variants 3 --regression) ;;
-    diffusion) options=(--steps 300 --learning-rate 1e-3 --variants 2 --regression) ;;
+    autoencoder) options=("${small[@]}" "${augment[@]}" --losses adversarial=0 --crop 48 --steps 900 --learning-rate 2e-3) ;;
+    # First on boxes, which is quick; then on whole heads, since in boxes the normalisations have other statistics.
+    spade-boxes) options=("${augment[@]}" --variants 3 --losses image=0,cycle=0 --crop 64 --steps 1600 --learning-rate 1e-3) ;;
+    spade) options=(--losses cycle=0 --steps 120 --learning-rate 3e-4 --regression) ;;
+    diffusion-boxes) options=(--crop 64 --steps 800 --learning-rate 1e-3) ;;
+    diffusion) options=(--steps 120 --learning-rate 3e-4) ;;
     esac
-    out=$state/aldm/$left_out/$stage
-    [ -f "$out/checkpoint.toml" ] || mrimpute train aldm "${studies[@]}" --stage "$stage" --out "$out" "${before[@]}" \
-        --brain-window "${options[@]}" --cosine --ema 0.99 --augment mirror,gamma=0.15,gain=0.03 \
-        --save-every 50 --precision bfloat16 --threads 1
+    out=$state/aldm/$left_out/$step
+    [ -f "$out/checkpoint.toml" ] || mrimpute train aldm "${studies[@]}" --stage "${step%-boxes}" --out "$out" \
+        "${before[@]}" --brain-window "${options[@]}" --cosine --ema 0.99 --save-every 50 --precision bfloat16 --threads 1
     before=(--start "$out")
 done

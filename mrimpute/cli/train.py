@@ -203,7 +203,7 @@ def aldm(
     stage: Annotated[str, typer.Option(help="autoencoder, then spade, then diffusion.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint folder; a killed run goes on there.")],
     start: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of the stage before (spade and diffusion).")
+        Path | None, typer.Option(metavar="FOLDER", help="Of the stage before, or of this one (spade and diffusion).")
     ] = None,
     contrasts: Annotated[
         str, typer.Option(help="Order of the classes. Later stages take it, and all sizes, from --start.")

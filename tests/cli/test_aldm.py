@@ -132,6 +132,8 @@ def test_the_authors_file_is_asked_for_by_name(cli, make_study):
     ("stage", "start", "more", "text"),
     [
         ("diffusion", "autoencoder", [], "goes on from spade, not from autoencoder"),
+        ("spade", "diffusion", [], "goes on from autoencoder, not from diffusion"),
+        ("autoencoder", "autoencoder", [], "leave --start out"),
         ("autoencoder", "spade", [], "leave --start out"),
         ("diffusion", "spade", ["--validate", "."], "not measured while it is trained"),
     ],

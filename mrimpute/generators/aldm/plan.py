@@ -86,7 +86,8 @@ class TrainingPlan:
         network: sizes.
         losses: weights of the losses.
         steps: optimiser steps.
-        identity: start the SPADE stack from the identity, not from random weights (spade); off in the authors' code.
+        identity: start an untrained SPADE stack from the identity, not from random weights (spade); off in the
+            authors' code.
         learning_rate: of Adam (diffusion: AdamW); it falls along half a cosine where `cosine` is set.
         cosine: see learning_rate; off in the authors' code.
         batch: examples per step.
@@ -164,7 +165,7 @@ class TrainingPlan:
 
 
 def check_start(stage: Stage, before: Checkpoint | None) -> None:
-    """Check that a stage goes on from the one before it.
+    """Check that a stage goes on from the one before it; the later two also from themselves.
 
     Raises:
         UsageError: it does not.
@@ -175,7 +176,7 @@ def check_start(stage: Stage, before: Checkpoint | None) -> None:
         raise UsageError(f"{before.name} is no ALDM checkpoint", "give the folder of the stage before with --start")
     needed = None if stage == STAGES[0] else STAGES[STAGES.index(stage) - 1]
     given = stage_of(before) if before else None
-    if given != needed:
+    if given != needed and (needed is None or given != stage):
         hint = f"give a checkpoint of the stage {needed} with --start" if needed else "leave --start out"
         raise UsageError(f"the stage {stage} goes on from {needed or 'nothing'}, not from {given or 'nothing'}", hint)
 

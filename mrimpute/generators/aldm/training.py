@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
-from mrimpute.generators.aldm.checkpoint import Networks, load_networks
+from mrimpute.generators.aldm.checkpoint import Networks, load_networks, stage_of
 from mrimpute.generators.aldm.discriminator import VolumeDiscriminator
 from mrimpute.generators.aldm.examples import EncodedStudy, encode_studies, random_pairs, random_volumes
 from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
@@ -72,7 +72,7 @@ def train(
     Args:
         plan: the stage and its options.
         cases: prepared studies, images in the order of the classes.
-        before: the checkpoint of the stage before; None for the autoencoder.
+        before: the checkpoint of the stage before, or of this stage, to go on with; None for the autoencoder.
         folder: gets checkpoint weights, log and resume state.
         device: CPU or CUDA.
         report: called at every save.
@@ -89,10 +89,10 @@ def train(
     torch.manual_seed(plan.seed)
     features = load_perceptual(perceptual).to(device) if perceptual else None
     loaded = load_networks(before) if before else Networks(FirstStage(plan.network))
-    unet = NoisePredictor(plan.network) if plan.stage == "diffusion" else None
+    unet = loaded.unet or NoisePredictor(plan.network) if plan.stage == "diffusion" else None
     stage = loaded.first_stage.to(device).requires_grad_(False)
     trained = _trained(plan, stage, unet).to(device)
-    if plan.stage == "spade" and plan.identity:
+    if plan.stage == "spade" and plan.identity and before and stage_of(before) != "spade":
         stage.spade.begin_as_identity()
     networks: dict[str, nn.Module] = {"trained": trained}
     if plan.stage == "autoencoder" and plan.losses.adversarial:

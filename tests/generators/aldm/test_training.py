@@ -15,7 +15,7 @@ from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.examples import encode_studies, random_pairs
 from mrimpute.generators.aldm.generator import load
 from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
-from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, checkpoint_toml
+from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, check_start, checkpoint_toml
 from mrimpute.generators.aldm.training import train
 from mrimpute.generators.strict import write_weights
 from mrimpute.prepare import Prepared
@@ -327,3 +327,14 @@ def test_a_validation_before_the_code_book_begins_does_not_quantise(cases, tmp_p
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     before, after = (line["t1_to_t1_psnr_db"] for line in lines)
     assert before == pytest.approx(after, abs=1)  # with the codes as they were initialised: nothing of an image
+
+
+@pytest.mark.parametrize("stage", ["spade", "diffusion"])
+def test_a_stage_goes_on_from_itself(cases, tmp_path, stage):
+    train(plan(stage, learning_rate=1e-2), cases, before(stage, tmp_path), tmp_path / "first", CPU, quiet)
+    first = read_checkpoint_folder(tmp_path / "first")
+    check_start(stage, first)
+    train(plan(stage, steps=1, learning_rate=1e-6), cases, first, tmp_path / "second", CPU, quiet)
+    states = [load_file(tmp_path / name / "model.safetensors") for name in ("first", "second")]
+    for key, tensor in states[0].items():
+        torch.testing.assert_close(tensor.float(), states[1][key].float(), atol=1e-4, rtol=2e-3)
