@@ -3,7 +3,8 @@
 # Usage: examples/train_aldm.sh DATA_DIR STATE_DIR [fold]
 # With a fold (OPENMS-07, OPENMS-19 or TCGA-DU-7294) that patient is left out: such networks
 # give the quoted figures ('none' leaves out nobody). A run that was stopped goes on when the same
-# line is typed again.
+# line is typed again. What is built in is the step 'spade': the diffusion trained here makes worse images
+# (measure_aldm.py), and is here to go on from.
 set -euo pipefail
 
 data=$1 state=$2 left_out=${3:-none}

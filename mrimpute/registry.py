@@ -95,6 +95,8 @@ class SamplingSpec(_Table):
         timesteps: rungs of that ladder.
         predicts: what the network's output is.
         steps: steps of the default sampler.
+        sampler: what a run takes without --sampler; None for the generator's usual. 'none': an ALDM without
+            diffusion.
         shared_noise: of a network that works slice by slice: give every slice the same noise.
         output_floor: values of the result up to this become 0.
     """
@@ -103,6 +105,7 @@ class SamplingSpec(_Table):
     timesteps: int = Field(ge=2)
     predicts: Literal["clean", "noise"]
     steps: int = Field(ge=1)
+    sampler: Literal["none"] | None = None
     output_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
     shared_noise: bool = False
 

@@ -26,7 +26,7 @@ def choose_sampling(checkpoint: Checkpoint, sampler: str | None, steps: int | No
             )
         return SYNDIFF_SAMPLER, spec.timesteps
     if checkpoint.record.generator == "aldm":
-        return _of_aldm(checkpoint, sampler or "ddim", steps)
+        return _of_aldm(checkpoint, sampler or spec.sampler or "ddim", steps)
     if sampler not in (None, "ddim", "ddpm"):
         raise UsageError(f"--sampler {sampler} is for aldm, not for {checkpoint.name}", "use ddim or ddpm")
     chosen = sampler or "ddim"

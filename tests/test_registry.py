@@ -10,6 +10,7 @@ from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.cwdm.checkpoint import load_network, network_config
 from mrimpute.registry import choose_checkpoint, load_registry, read_checkpoint_folder
+from mrimpute.sampling import choose_sampling
 
 SOURCES = (Contrast.T1, Contrast.T1C, Contrast.T2)
 
@@ -34,7 +35,7 @@ def test_every_entry_is_whole(name):
         assert network_config(checkpoint).in_channels == 32
     if record.origin == "builtin":
         load_generator = import_module(f"mrimpute.generators.{record.generator}.generator").load
-        load_generator(checkpoint, "ddim", record.sampling.steps, torch.device("cpu"), torch.float32)  # digest, shapes
+        load_generator(checkpoint, *choose_sampling(checkpoint, None, None), torch.device("cpu"), torch.float32)
         assert "PSNR" in record.about.quality
 
 
@@ -52,7 +53,7 @@ def test_each_cwdm_route_has_a_first_choice_and_a_built_in_network(target):
 
 
 def test_built_in_weights_stay_small():
-    for generator, most in (("cwdm", 11e6), ("syndiff", 6e6)):
+    for generator, most in (("cwdm", 11e6), ("syndiff", 6e6), ("aldm", 8e6)):
         sizes = [
             c.path.stat().st_size
             for c in load_registry().values()
@@ -65,6 +66,13 @@ def test_built_in_weights_stay_small():
 def test_each_pair_of_three_contrasts_has_a_built_in_network(source, target):
     record = choose_checkpoint("builtin", "syndiff", (source,), target).record
     assert (record.sources, record.target) == ((source,), target)
+
+
+@pytest.mark.parametrize(("source", "target"), [*permutations(BRATS_FOUR, 2)])
+def test_one_built_in_network_makes_any_contrast_of_any_other(source, target):
+    checkpoint = choose_checkpoint("builtin", "aldm", (source,), target)
+    assert checkpoint.name == "aldm-small"
+    assert choose_sampling(checkpoint, None, None) == ("none", 0)
 
 
 def test_auto_means_the_authors_weights_also_where_they_are_absent():
