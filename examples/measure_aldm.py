@@ -19,7 +19,6 @@ from measure_builtin import PATIENTS, brain_of, images_of
 from measure_syndiff import simple
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.generators import regression
 from mrimpute.generators.aldm.checkpoint import load_networks
 from mrimpute.generators.aldm.generator import load
 from mrimpute.metrics import score, texture
@@ -89,15 +88,11 @@ def _made(
 ) -> list[tuple[str, FloatArray, float]]:
     """Return (kind, image, seconds): raw, and as the tool gives it."""
     generator = load(checkpoint, "ddim" if steps else "none", steps, CPU, torch.float32)
-    coefficients = generator.networks.coefficients
-    assert coefficients is not None  # train_aldm.sh fits them
     raw = replace(generator, networks=replace(generator.networks, coefficients=None))
     began = time.perf_counter()
     (one,) = raw(prepared, (target,), 0, lambda _done, _total: None)
     seconds = time.perf_counter() - began
-    seen = torch.from_numpy(prepared.images[source])
-    pair = coefficients[raw.classes.index(source), raw.classes.index(target)]
-    steadied = regression.steadied(torch.from_numpy(one.voxels), regression.estimate(seen[None], pair), seen > 0)
+    steadied = generator.steadied(torch.from_numpy(one.voxels), prepared.images[source], source, target)
     found = [(", raw", one.voxels), ("", steadied.numpy())]
     return [(kind, restore(image, prepared.recipe), seconds) for kind, image in found]
 

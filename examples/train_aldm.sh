@@ -9,10 +9,7 @@ set -euo pipefail
 
 data=$1 state=$2 left_out=${3:-none}
 
-studies=()
-for study in "$data"/ms-mni/OPENMS-07 "$data"/ms-mni/OPENMS-19 "$data"/glioma-brats-space/TCGA-DU-7294; do
-    [ "$(basename "$study")" = "$left_out" ] || studies+=("$study")
-done
+source "$(dirname "$0")/studies.sh"
 
 small=(--channels 16 --levels 1,2 --groups 8 --codes 4096 --spade-channels 16 --spade-hidden 16
     --unet-channels 32 --attention 4)

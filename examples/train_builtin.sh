@@ -7,10 +7,7 @@ set -euo pipefail
 
 data=$1 state=$2 left_out=${3:-none}
 
-studies=()
-for study in "$data"/ms-mni/OPENMS-07 "$data"/ms-mni/OPENMS-19 "$data"/glioma-brats-space/TCGA-DU-7294; do
-    [ "$(basename "$study")" = "$left_out" ] || studies+=("$study")
-done
+source "$(dirname "$0")/studies.sh"
 
 for target in flair t1 t2 t1c; do
     out=$state/$left_out/$target

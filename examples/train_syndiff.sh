@@ -9,10 +9,7 @@ set -euo pipefail
 
 data=$1 state=$2 left_out=${3:-none} how=${4:-paired}
 
-studies=()
-for study in "$data"/ms-mni/OPENMS-07 "$data"/ms-mni/OPENMS-19 "$data"/glioma-brats-space/TCGA-DU-7294; do
-    [ "$(basename "$study")" = "$left_out" ] || studies+=("$study")
-done
+source "$(dirname "$0")/studies.sh"
 
 options=(--paired --regression --pixel-weight 10 --augment mirror,gamma=0.15,gain=0.03
     --steps 1500 --generator-rate 1e-3 --judge-rate 2e-4 --ema 0.995)

@@ -78,7 +78,7 @@ class AldmGenerator:
                     done += 1
                     progress(done, parts)
                 volume = ((first_stage.decode(latent).float()[0, 0] + 1) / 2).clamp(0.0, 1.0).cpu()
-                made.append(Synthetic(target, self._steadied(volume, image, contrast, target).numpy()))
+                made.append(Synthetic(target, self.steadied(volume, image, contrast, target).numpy()))
                 done += 1
                 progress(done, parts)
         return made
@@ -92,7 +92,7 @@ class AldmGenerator:
             self.encoded[digest] = self.networks.first_stage.encode(volume)
         return self.encoded[digest]
 
-    def _steadied(self, made: Tensor, image: FloatArray, source: Contrast, target: Contrast) -> Tensor:
+    def steadied(self, made: Tensor, image: FloatArray, source: Contrast, target: Contrast) -> Tensor:
         """Steady a volume (X, Y, Z) in [0, 1] by the regression of its target on the source, if there is one."""
         if self.networks.coefficients is None:
             return made
