@@ -70,7 +70,7 @@ def main() -> None:
                     row(pair, method, made, target)
             for steps in (0, 1, 2, 5, 10, 20, 50) if sweep else (0,):
                 method = f"diffusion, {steps} steps" if steps else "SPADE alone"
-                for kind, made, seconds in _made(checkpoint, seen(source), source, target, steps):
+                for kind, made, seconds in _made(checkpoint, seen(source), target, steps):
                     row(pair, f"{method}{kind}", made, target, seconds)
 
 
@@ -84,7 +84,7 @@ def _reconstructed(checkpoint: Checkpoint, prepared: Prepared, contrast: Contras
 
 
 def _made(
-    checkpoint: Checkpoint, prepared: Prepared, source: Contrast, target: Contrast, steps: int
+    checkpoint: Checkpoint, prepared: Prepared, target: Contrast, steps: int
 ) -> list[tuple[str, FloatArray, float]]:
     """Return (kind, image, seconds): raw, and as the tool gives it."""
     generator = load(checkpoint, "ddim" if steps else "none", steps, CPU, torch.float32)
@@ -92,7 +92,7 @@ def _made(
     began = time.perf_counter()
     (one,) = raw(prepared, (target,), 0, lambda _done, _total: None)
     seconds = time.perf_counter() - began
-    steadied = generator.steadied(torch.from_numpy(one.voxels), prepared.images[source], source, target)
+    steadied = generator.steadied(torch.from_numpy(one.voxels), prepared, target)
     found = [(", raw", one.voxels), ("", steadied.numpy())]
     return [(kind, restore(image, prepared.recipe), seconds) for kind, image in found]
 

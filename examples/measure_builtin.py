@@ -69,7 +69,10 @@ def _regressed(
     yield "(iii)", np.tensordot(solved, _linear(sources(images)), axes=1)
     pairs = ((sources(patient), torch.from_numpy(patient[target]).float()) for patient in others)
     coefficients = regression.fit(pairs, ridge=0.0)
-    yield "(iv)", regression.estimate(sources(images), coefficients).double().numpy()
+    yield (
+        "(iv)",
+        regression.estimate(sources(images), coefficients, torch.from_numpy(brain_of(images))).double().numpy(),
+    )
 
 
 def _linear(sources: torch.Tensor) -> np.ndarray:

@@ -75,7 +75,10 @@ def simple(
 
     pairs = ((maps(patient), torch.from_numpy(patient[target]).float()) for patient in others)
     coefficients = regression.fit(pairs)
-    yield "regression with means", regression.estimate(maps(images), coefficients).double().numpy()
+    yield (
+        "regression with means",
+        regression.estimate(maps(images), coefficients, torch.from_numpy(brain)).double().numpy(),
+    )
 
 
 def _ours(study: Path, source: Contrast, target: Contrast, weights: Path) -> tuple[np.ndarray, float]:

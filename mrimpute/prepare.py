@@ -51,12 +51,14 @@ class Prepared:
     Attributes:
         images: contrast → (X, Y, Z) float32 in [0, 1] (beyond, where quantiles are the window's), all of
             the window's size.
+        head: (X, Y, Z) of the same size: where any source shows the head.
         recipe: how they came here.
         content: digests of the sources, which with the run's seed decide the noise.
         warnings: what the user should know about these inputs.
     """
 
     images: dict[Contrast, FloatArray]
+    head: BoolArray
     recipe: Recipe
     content: tuple[str, ...]
     warnings: tuple[str, ...] = ()
@@ -123,7 +125,7 @@ def prepare(
         study_scale(volumes),
     )
     content = tuple(volume.sha256 for volume in volumes.values())
-    return Prepared(boxed, recipe, content, tuple(warnings))
+    return Prepared(boxed, window.apply(head), recipe, content, tuple(warnings))
 
 
 def _quantiles(inputs: InputSpec) -> tuple[float, float]:

@@ -83,11 +83,13 @@ class BrainMask:
 
 
 def head_of(volume: Volume) -> BoolArray:
-    """Return where a volume shows the head, (X, Y, Z): where it is not zero; of an image whose air is not
-    zero but noise, the largest bright part without holes."""
+    """Return where a volume shows the head, (X, Y, Z): where it is not zero, and of a stripped brain the
+    voxels that it encloses; of an image whose air is not zero but noise, the largest bright part without holes."""
     nonzero = np.asarray(volume.voxels != 0)
-    if nonzero.mean() <= FILLED_BY_NOISE or _litres(nonzero, volume.grid) <= STRIPPED_LITRES:
-        return nonzero
+    if _litres(nonzero, volume.grid) <= STRIPPED_LITRES:
+        return _filled(nonzero)
+    if nonzero.mean() <= FILLED_BY_NOISE:
+        return nonzero  # a hole in it is air
     import SimpleITK as sitk
 
     roots = np.sqrt(np.clip(volume.voxels, 0, np.percentile(volume.voxels, 99))).astype(np.float32)

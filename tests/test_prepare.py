@@ -50,6 +50,17 @@ def golden_volumes() -> dict[Contrast, Volume]:
     return volumes
 
 
+def test_fluid_that_is_dark_or_0_belongs_to_the_head():
+    voxels = head_voxels(Contrast.T1, (40, 48, 36))
+    voxels[20, 24, 16:19] = 0, -5, 1e-6  # no signal, below 0 after resampling, below the quantile of 0
+    prepared = prepare({Contrast.T1: volume(voxels, BRATS_AFFINE)}, ANY)
+    assert prepared.head.shape == prepared.images[Contrast.T1].shape
+    dark = restore(np.where(prepared.head, np.float32(0.5), np.float32(0)), prepared.recipe)[20, 24, 16:19]
+    assert np.array_equal(dark, np.full(3, 0.5, np.float32))
+    assert not prepared.images[Contrast.T1][prepared.head].all()  # the head is not told by what is above 0
+    assert not prepared.head.all()
+
+
 def test_preparation_equals_the_authors_on_the_brats_grid(golden_volumes):
     recorded = json.loads((GOLDENS / "cwdm" / "preprocess.json").read_text())["volumes"]
     blocks = load_file(GOLDENS / "cwdm" / "preprocess.safetensors")

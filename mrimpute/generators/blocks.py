@@ -25,6 +25,34 @@ class Norm(nn.GroupNorm):
         return super().forward(x.float().contiguous()).to(x.dtype)
 
 
+SLAB_BYTES = 128 * 2**20
+"""Input of a convolution's part: oneDNN copies input and output into layouts of its own, which for a whole
+map at full resolution is two gigabytes."""
+
+
+class SlabConv(nn.Conv3d):
+    """A 3x3x3 convolution with padding 1 that, where no gradient is wanted, takes a large map on the CPU in slabs."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, X, Y, Z) → (B, out, X, Y, Z)."""
+        length = x.shape[2]
+        planes = max(1, SLAB_BYTES * length // (x.element_size() * x.numel()))
+        if planes >= length or x.device.type != "cpu" or torch.is_grad_enabled():
+            return super().forward(x)
+        made = None
+        for start in range(0, length, planes):
+            before, stop = max(0, start - 1), min(start + planes, length)
+            slab = super().forward(x[:, :, before : stop + 1])[:, :, start - before : stop - before]
+            if made is None:  # only now is its type known
+                made = slab.new_empty(*slab.shape[:2], *x.shape[2:])
+            made[:, :, start:stop] = slab
+        assert made is not None  # a map has planes
+        return made
+
+
 def double(x: Tensor) -> Tensor:
     """Repeat each voxel 2x2x2 times: (B, C, X, Y, Z) → (B, C, 2X, 2Y, 2Z)."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
@@ -99,7 +127,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(channels, channels, 3, padding=1)
+        self.conv = SlabConv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return it."""

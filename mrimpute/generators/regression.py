@@ -89,8 +89,17 @@ def fit(examples: Iterable[tuple[Tensor, Tensor]], ridge: float = RIDGE) -> Tens
     return solved.float()
 
 
-def estimate(sources: Tensor, coefficients: Tensor) -> Tensor:
-    """Return the regression's target (X, Y, Z) in [0, 1], 0 where no source (S, X, Y, Z) is above 0."""
+def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
+    """Return the regression's target.
+
+    Args:
+        sources: (S, X, Y, Z) in [0, 1].
+        coefficients: from `fit`.
+        head: (X, Y, Z) bool. That a source is above 0 does not tell it: fluid may be 0.
+
+    Returns:
+        (X, Y, Z) in [0, 1], 0 outside the head.
+    """
     maps = features(sources)
     constant, linear, quadratic = coefficients.split([1, len(maps), len(coefficients) - 1 - len(maps)])
     rest = iter(quadratic)
@@ -100,7 +109,6 @@ def estimate(sources: Tensor, coefficients: Tensor) -> Tensor:
         for other in maps[index:]:
             inner.addcmul_(next(rest), other)
         value.addcmul_(one, inner)
-    head = (sources > 0).any(0)
     return value.clamp_(0.0, 1.0).mul_(head)
 
 
@@ -109,7 +117,7 @@ def steadied(image: Tensor, estimate: Tensor, head: Tensor) -> Tensor:
 
     Args:
         image, estimate: the network's and the regression's target, (X, Y, Z) in [0, 1].
-        head: (X, Y, Z), where some source is above 0.
+        head: (X, Y, Z) bool.
 
     Returns:
         estimate + SHARE (d - mean of d over the head) in the head, where d = image - estimate; else 0.

@@ -34,7 +34,8 @@ def main() -> None:
             torch.nn.init.normal_(parameter, std=0.01)
     network.to(where)
     draw = np.random.default_rng(0)
-    prepared = Prepared({c: draw.random(BRATS_WINDOW, dtype=np.float32) for c in SOURCES}, None, ("a",))  # type: ignore[arg-type]
+    images = {c: draw.random(BRATS_WINDOW, dtype=np.float32) for c in SOURCES}
+    prepared = Prepared(images, np.ones(BRATS_WINDOW, bool), None, ("a",))  # type: ignore[arg-type]
     ladder = sampling_ladder(1000, Sampler.DDIM, 2)
     medians = {}
     for dtype in (torch.float32, torch.bfloat16):

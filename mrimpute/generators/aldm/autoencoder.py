@@ -3,7 +3,7 @@
 Parameter names are those of the authors' checkpoints.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.spade import SpadeStack
-from mrimpute.generators.blocks import Norm, Upsample, silu
+from mrimpute.generators.blocks import Norm, SlabConv, Upsample, silu
 
 EPS = 1e-6
 ROWS = 4096
@@ -26,9 +26,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
         super().__init__()
         self.norm1 = Norm(groups, inputs, eps=EPS)
-        self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
+        self.conv1 = SlabConv(inputs, outputs)
         self.norm2 = Norm(groups, outputs, eps=EPS)
-        self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
+        self.conv2 = SlabConv(outputs, outputs)
         if inputs != outputs:
             self.nin_shortcut = nn.Conv3d(inputs, outputs, 1)
         self.changes_width = inputs != outputs
@@ -36,7 +36,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return x plus what two normalised convolutions make of it."""
         h = self.conv1(silu(self.norm1(x)))
-        h = self.conv2(silu(self.norm2(h)))
+        h = silu(self.norm2(h))  # a line of its own: at full resolution each map that is let go is a gigabyte
+        h = self.conv2(h)
         h += self.nin_shortcut(x) if self.changes_width else x
         result: Tensor = h
         return result
@@ -62,12 +63,12 @@ class Level(nn.Module):
         super().__init__()
         self.block = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in, X, Y, Z) → (B, out, X', Y', Z')."""
-        for layer in self.children():
-            for part in layer if isinstance(layer, nn.ModuleList) else [layer]:
-                x = part(x)
-        return x
+
+def _layers(levels: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Yield the layers of levels in their order. Who runs them one by one keeps no map alive but the last."""
+    for level in levels:
+        for layer in level.children():
+            yield from layer if isinstance(layer, nn.ModuleList) else [layer]
 
 
 class Middle(nn.Module):
@@ -106,8 +107,8 @@ class Encoder(nn.Module):
     def forward(self, volume: Tensor) -> Tensor:
         """Return the latent before `quant_conv`."""
         h = self.conv_in(volume)
-        for level in self.down:
-            h = level(h)
+        for layer in _layers(self.down):
+            h = layer(h)
         latent: Tensor = self.conv_out(silu(self.norm_out(self.mid(h))))
         return latent
 
@@ -136,9 +137,10 @@ class Decoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Return the volume."""
         h = self.mid(self.conv_in(latent))
-        for level in reversed(list(self.up)):
-            h = level(h)
-        volume: Tensor = self.conv_out(silu(self.norm_out(h)))
+        for layer in _layers(reversed(self.up)):
+            h = layer(h)
+        h = silu(self.norm_out(h))
+        volume: Tensor = self.conv_out(h)
         return volume
 
 

@@ -62,7 +62,7 @@ class AldmGenerator:
         Raises:
             ValueError: a target is no class of this network, or there are several sources.
         """
-        ((contrast, image),) = prepared.images.items()
+        (image,) = prepared.images.values()
         parts = 1 + len(targets) * (1 + (len(self.steps.timesteps) if self.steps else 0))
         done = 1
         progress(0, parts)
@@ -78,7 +78,7 @@ class AldmGenerator:
                     done += 1
                     progress(done, parts)
                 volume = ((first_stage.decode(latent).float()[0, 0] + 1) / 2).clamp(0.0, 1.0).cpu()
-                made.append(Synthetic(target, self.steadied(volume, image, contrast, target).numpy()))
+                made.append(Synthetic(target, self.steadied(volume, prepared, target).numpy()))
                 done += 1
                 progress(done, parts)
         return made
@@ -92,13 +92,14 @@ class AldmGenerator:
             self.encoded[digest] = self.networks.first_stage.encode(volume)
         return self.encoded[digest]
 
-    def steadied(self, made: Tensor, image: FloatArray, source: Contrast, target: Contrast) -> Tensor:
-        """Steady a volume (X, Y, Z) in [0, 1] by the regression of its target on the source, if there is one."""
+    def steadied(self, made: Tensor, prepared: Prepared, target: Contrast) -> Tensor:
+        """Steady a volume (X, Y, Z) in [0, 1] by the regression of its target on the one source, if there is one."""
         if self.networks.coefficients is None:
             return made
+        ((source, image),) = prepared.images.items()
         coefficients = self.networks.coefficients[self.classes.index(source), self.classes.index(target)]
-        seen = torch.from_numpy(image)
-        return regression.steadied(made, regression.estimate(seen[None], coefficients), seen > 0)
+        head = torch.from_numpy(prepared.head)
+        return regression.steadied(made, regression.estimate(torch.from_numpy(image)[None], coefficients, head), head)
 
     def _diffused(
         self, source: Tensor, moved: Tensor, target: Contrast, number: int, seed: int, prepared: Prepared

@@ -35,18 +35,18 @@ class Denoiser(nn.Module):
         bands: Tensor = self.unet(torch.cat([state, condition], dim=1), timesteps).float()
         return bands
 
-    def estimate(self, sources: Tensor) -> Estimate | None:
-        """Return what the regression, if there is one, makes of sources (S, X, Y, Z), and their head."""
+    def estimate(self, sources: Tensor, head: Tensor) -> Estimate | None:
+        """Return what the regression, if there is one, makes of sources (S, X, Y, Z) in a head, and that head."""
         if self.coefficients is None:
             return None
-        return regression.estimate(sources, self.coefficients), (sources > 0).any(0)
+        return regression.estimate(sources, self.coefficients, head), head
 
     def image(self, state: Tensor, condition: Tensor, timesteps: Tensor, estimate: Estimate | None) -> Tensor:
         """Predict the clean image, (1, 1, X, Y, Z) in [0, 1], for a batch of one.
 
         Args:
             state, condition, timesteps: as for `forward`.
-            estimate: from `estimate`, for the same sources.
+            estimate: from `estimate`, for the same study.
         """
         made = _wavelet.unpack(self(state, condition, timesteps)).clamp_(0.0, 1.0)
         if estimate is None:

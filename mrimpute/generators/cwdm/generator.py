@@ -61,7 +61,7 @@ class CwdmGenerator:
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             sources = self._sources(prepared)  # (3, X, Y, Z)
             condition = self.network.condition(sources)  # (1, 24, X/2, Y/2, Z/2)
-            estimate = self.network.estimate(sources)
+            estimate = self.network.estimate(sources, torch.from_numpy(prepared.head).to(self.device))
             shape = (1, _wavelet.BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)

@@ -287,15 +287,15 @@ def _validated(
     found = []
     for case in validation:
         truth, sources = case.images[-1], torch.from_numpy(case.images[:-1]).to(device)
+        brain = (case.images > 0).any(0)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
             condition = denoiser.condition(sources)
             noise = np.random.default_rng(plan.seed).standard_normal(
                 (1, _wavelet.BANDS, *condition.shape[2:]), dtype=np.float32
             )
             last = torch.tensor([LADDER_STEPS - 1], device=device)
-            estimate = denoiser.estimate(sources)
+            estimate = denoiser.estimate(sources, torch.from_numpy(brain).to(device))
             made = denoiser.image(torch.from_numpy(noise).to(device), condition, last, estimate)[0, 0].cpu().numpy()
-        brain = (case.images > 0).any(0)
         found.append(-10 * float(np.log10(np.square(made - truth)[brain].mean())))
     denoiser.load_state_dict(raw)
     return float(np.mean(found))

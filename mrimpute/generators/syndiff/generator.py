@@ -16,7 +16,7 @@ from mrimpute.generators.syndiff.checkpoint import load_network, network_config
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig, parameter_bytes
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
-from mrimpute.volume import FloatArray
+from mrimpute.volume import BoolArray, FloatArray
 
 CUDA_BATCH = 8
 """Slices at once on a GPU; on the CPU one at a time is quickest (measured: 7.2 s a slice against
@@ -84,15 +84,16 @@ class SyndiffGenerator:
             unit = (self.sample(source.to(self.device) * 2 - 1, draws) + 1) / 2
             made[:, :, indices] = unit[:, 0].clamp(0.0, 1.0).float().cpu().numpy().transpose(2, 1, 0)
             progress(first + len(indices), len(filled))
-        return [Synthetic(self.target, self.steadied(made, image))]
+        return [Synthetic(self.target, self.steadied(made, image, prepared.head))]
 
-    def steadied(self, made: FloatArray, image: FloatArray) -> FloatArray:
+    def steadied(self, made: FloatArray, image: FloatArray, head: BoolArray) -> FloatArray:
         """Steady a finished volume by the regression on its source, if there is one; (X, Y, Z) in [0, 1]."""
         if self.coefficients is None:
             return made
+        inside = torch.from_numpy(np.ascontiguousarray(head))
         source = torch.from_numpy(np.ascontiguousarray(image))
-        estimate = regression.estimate(source[None], self.coefficients)
-        return regression.steadied(torch.from_numpy(made), estimate, source > 0).numpy()
+        estimate = regression.estimate(source[None], self.coefficients, inside)
+        return regression.steadied(torch.from_numpy(made), estimate, inside).numpy()
 
     def sample(self, source: Tensor, draws: list[SliceDraws]) -> Tensor:
         """Sample slices: source (B, 1, H, W) in [-1, 1] → target (B, 1, H, W) in [-1, 1]."""

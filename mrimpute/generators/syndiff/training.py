@@ -392,8 +392,8 @@ def _measured(
             middle = case.images.shape[3] // 2
             part = case.images[..., max(0, middle - MEASURED_SLICES // 2) : middle + MEASURED_SLICES // 2]
             made = np.stack([_translated(sampler, part[2 - number, :, :, k], k) for k in range(part.shape[3])], 2)
-            made = sampler.steadied(made, part[2 - number])
             brain = np.asarray((part > 0).any(0))
+            made = sampler.steadied(made, part[2 - number], brain)
             result = score(made, part[number - 1], {"brain": brain})["brain"]
             figures.setdefault(f"{source}_to_{target}_psnr_db", []).append(result.psnr)
             figures.setdefault(f"{source}_to_{target}_ssim", []).append(result.ssim)

@@ -56,7 +56,7 @@ def stored(small, tmp_path):
 
 def prepared(golden):
     image = ((golden["in_x_src"][0, 0] + 1) / 2).numpy()
-    return Prepared({T1: image}, None, ("content",))
+    return Prepared({T1: image}, image > 0, None, ("content",))
 
 
 def test_without_diffusion_it_makes_the_authors_spade_image(small, stored):

@@ -211,14 +211,14 @@ def test_regressions_steady_what_is_made(cases, tmp_path):
     assert torch.equal(coefficients[0, 1], regression.fit(pairs))
     assert not coefficients[0, 0].any()
     image = cases[0].images[0]
-    prepared = Prepared({Contrast.T1: image}, None, ("a",))
+    prepared = Prepared({Contrast.T1: image}, image > 0, None, ("a",))
     generator = load(stored, "none", 0, CPU, torch.float32)
     (made,) = generator(prepared, (Contrast.T2,), 0, quiet)
     raw = replace(generator, networks=replace(generator.networks, coefficients=None))
     (plain,) = raw(prepared, (Contrast.T2,), 0, quiet)
     seen = torch.from_numpy(image)
     expected = regression.steadied(
-        torch.from_numpy(plain.voxels), regression.estimate(seen[None], coefficients[0, 1]), seen > 0
+        torch.from_numpy(plain.voxels), regression.estimate(seen[None], coefficients[0, 1], seen > 0), seen > 0
     )
     assert np.array_equal(made.voxels, expected.numpy())
     assert not np.array_equal(made.voxels, plain.voxels)

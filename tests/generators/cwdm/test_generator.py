@@ -34,7 +34,7 @@ def official(reference: Path) -> CwdmGenerator:
 
 def prepared_from(images: torch.Tensor) -> Prepared:
     pictures = {contrast: image[0].numpy() for contrast, image in zip(SOURCES, images, strict=True)}
-    return Prepared(pictures, recipe=None, content=("a", "b", "c"))
+    return Prepared(pictures, np.ones_like(pictures[SOURCES[0]], bool), recipe=None, content=("a", "b", "c"))
 
 
 def test_condition_equals_the_authors(official, reference):
@@ -87,7 +87,8 @@ def tiny(weights, sampler=Sampler.DDIM, steps=2):
 
 def random_sources(content=("x", "y", "z")):
     draw = np.random.default_rng(1)
-    return Prepared({c: draw.random((16, 24, 8), dtype=np.float32) for c in SOURCES}, recipe=None, content=content)
+    images = {c: draw.random((16, 24, 8), dtype=np.float32) for c in SOURCES}
+    return Prepared(images, np.ones((16, 24, 8), bool), recipe=None, content=content)
 
 
 def silent(_done, _total):

@@ -182,10 +182,16 @@ def test_the_regression_finds_a_quadratic_mixture():
     sources, target = torch.from_numpy(smooth[:3]), torch.from_numpy(smooth[3])
     coefficients = regression.fit([(sources, target)])
     assert len(coefficients) == regression.term_count(3) == 28
-    torch.testing.assert_close(regression.estimate(sources, coefficients), target, atol=0.01, rtol=0)
-    cut = sources.clone()
-    cut[:, :4] = 0
-    assert not regression.estimate(cut, coefficients)[:4].any()
+    head = torch.ones_like(target, dtype=torch.bool)
+    torch.testing.assert_close(regression.estimate(sources, coefficients, head), target, atol=0.01, rtol=0)
+    head[:4] = False
+    assert not regression.estimate(sources, coefficients, head)[:4].any()
+
+
+def test_fluid_that_is_0_in_every_source_belongs_to_the_head():
+    sources, head = torch.zeros(1, 4, 4, 4), torch.ones(4, 4, 4, dtype=torch.bool)
+    coefficients = torch.tensor([0.8, 0, 0, 0, 0, 0])  # bright where a source is dark
+    assert torch.equal(regression.estimate(sources, coefficients, head), torch.full((4, 4, 4), 0.8))
 
 
 def test_a_steadied_image_has_the_regressions_mean_and_half_of_the_networks_structure():
