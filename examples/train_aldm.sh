@@ -12,7 +12,7 @@ data=$1 state=$2 left_out=${3:-none}
 source "$(dirname "$0")/studies.sh"
 
 small=(--channels 16 --levels 1,2 --groups 8 --codes 4096 --spade-channels 16 --spade-hidden 16
-    --unet-channels 32 --attention 4)
+    --unet-channels 64 --attention 4)
 augment=(--augment mirror,gamma=0.15,gain=0.03)
 before=()
 for step in autoencoder spade-boxes spade diffusion-boxes diffusion; do

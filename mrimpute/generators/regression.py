@@ -112,16 +112,17 @@ def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
     return value.clamp_(0.0, 1.0).mul_(head)
 
 
-def steadied(image: Tensor, estimate: Tensor, head: Tensor) -> Tensor:
+def steadied(image: Tensor, estimate: Tensor, head: Tensor, share: float = SHARE) -> Tensor:
     """Give a network's prediction the regression's mean over the head, and part of its structure.
 
     Args:
         image, estimate: the network's and the regression's target, (X, Y, Z) in [0, 1].
         head: (X, Y, Z) bool.
+        share: of the structure.
 
     Returns:
-        estimate + SHARE (d - mean of d over the head) in the head, where d = image - estimate; else 0.
+        estimate + share (d - mean of d over the head) in the head, where d = image - estimate; else 0.
     """
     difference = torch.where(head, image - estimate, 0.0)
     mean = difference.sum() / head.sum().clamp(min=1)
-    return torch.where(head, estimate + SHARE * (difference - mean), 0.0).clamp(0.0, 1.0)
+    return torch.where(head, estimate + share * (difference - mean), 0.0).clamp(0.0, 1.0)

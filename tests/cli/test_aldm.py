@@ -14,7 +14,7 @@ from tests.conftest import tree
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
 SIZES = ["--channels", 8, "--groups", 4, "--codes", 32, "--spade-channels", 4, "--spade-hidden", 4]
-TINY = [*SIZES, "--unet-channels", 32, "--brain-window", "--crop", 32, "--steps", 2, "--device", "cpu"]
+TINY = [*SIZES, "--unet-channels", 64, "--brain-window", "--crop", 32, "--steps", 2, "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")

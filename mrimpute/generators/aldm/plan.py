@@ -8,7 +8,7 @@ from typing import Literal
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import UsageError
 from mrimpute.generators.aldm.checkpoint import STAGES, Stage, record_table, stage_of
-from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.aldm.config import UNET_GROUPS, AldmConfig
 from mrimpute.registry import Checkpoint, InputSpec
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
@@ -42,6 +42,7 @@ class Losses:
         perceptual: of the difference of VGG features (autoencoder), where a weights file is given.
         image: of the decoded image's L1 beside the latent's (spade).
         cycle: of the L1 between a latent and what comes back from a target's class (spade).
+        clean: of the error in the clean latent that a predicted noise means (diffusion), beside that of the noise.
     """
 
     codebook: float = 1.0
@@ -51,6 +52,7 @@ class Losses:
     perceptual: float = 0.1
     image: float = 1.0
     cycle: float = 0.5
+    clean: float = 0.1
 
     def changed(self, words: str) -> "Losses":
         """Return a copy with the weights in 'adversarial=0,cycle=1,…' changed.
@@ -72,7 +74,7 @@ class Losses:
         return replace(self, **weights)
 
 
-_OFF = dict.fromkeys(("codebook", "quantise_from", "adversarial", "perceptual", "image", "cycle"), 0.0)
+_OFF = dict.fromkeys(("codebook", "quantise_from", "adversarial", "perceptual", "image", "cycle", "clean"), 0.0)
 PRESETS = {"mrimpute": Losses(), "code": Losses(**_OFF)}
 
 
@@ -127,6 +129,12 @@ class TrainingPlan:
                 f"the networks need multiples of {self.network.image_multiple} voxels, the authors' box is "
                 + "x".join(map(str, window)),
                 "add --brain-window, or take fewer --levels",
+            )
+        if self.network.unet_channels == UNET_GROUPS:
+            raise UsageError(
+                f"a noise predictor of {UNET_GROUPS} channels cannot see the step: {UNET_GROUPS} groups of "
+                "normalisation leave each channel alone, and what the step adds to it is taken away again",
+                f"take --unet-channels {2 * UNET_GROUPS} or more",
             )
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")

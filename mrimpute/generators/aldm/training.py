@@ -52,6 +52,9 @@ IMAGE_EDGE = 64
 """Edge in voxels of the random box that the spade stage decodes: a whole volume's gradients take 30 GB at
 the authors' size."""
 
+LARGEST_RATIO = 100.0
+"""Of the variances of noise and signal, in the loss of the clean latent: at the last timestep it is 7000."""
+
 Report = Callable[[int, dict[str, float]], None]
 """Called with (step, mean losses since the last call and, with validation studies, measures)."""
 
@@ -94,6 +97,8 @@ def train(
     trained = _trained(plan, stage, unet).to(device)
     if plan.stage == "spade" and plan.identity and before and stage_of(before) != "spade":
         stage.spade.begin_as_identity()
+    if unet is not None and plan.identity and loaded.unet is None:
+        unet.begin_as_identity()
     networks: dict[str, nn.Module] = {"trained": trained}
     if plan.stage == "autoencoder" and plan.losses.adversarial:
         networks["judge"] = VolumeDiscriminator().to(device)
@@ -263,9 +268,14 @@ def _train_diffusion(run: _Run, _step: int, draw: np.random.Generator) -> dict[s
     predicted = run.networks["trained"](
         torch.cat([noisy, pairs.source, moved], dim=1), timesteps, torch.tensor(targets, device=run.device)
     )
-    loss = F.mse_loss(predicted.float(), noise)
-    _descend(loss, run.optimisers["trained"])
-    return _numbers({"noise": loss})
+    error = (predicted.float() - noise).square()
+    losses = {"noise": error.mean()}
+    total = losses["noise"]
+    if run.plan.losses.clean:
+        losses["clean"] = (error * ((1 - level) / level).clamp(max=LARGEST_RATIO)).mean()
+        total = total + run.plan.losses.clean * losses["clean"]
+    _descend(total, run.optimisers["trained"])
+    return _numbers(losses)
 
 
 _STEPS = {"autoencoder": _train_autoencoder, "spade": _train_spade, "diffusion": _train_diffusion}

@@ -17,6 +17,7 @@ from mrimpute.generators.aldm.generator import load
 from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
 from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, check_start, checkpoint_toml
 from mrimpute.generators.aldm.training import train
+from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.strict import write_weights
 from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
@@ -27,7 +28,7 @@ from tests.conftest import head_voxels
 CPU = torch.device("cpu")
 PAIR = (Contrast.T1, Contrast.T2)
 TINY = AldmConfig(
-    channels=8, groups=4, codes=16, spade_channels=4, spade_hidden=4, classes=2, unet_channels=32, head_width=16
+    channels=8, groups=4, codes=16, spade_channels=4, spade_hidden=4, classes=2, unet_channels=64, head_width=16
 )
 
 
@@ -222,6 +223,10 @@ def test_regressions_steady_what_is_made(cases, tmp_path):
     )
     assert np.array_equal(made.voxels, expected.numpy())
     assert not np.array_equal(made.voxels, plain.voxels)
+    uptake = replace(generator, classes=(Contrast.T1, Contrast.T1C))  # which nothing but agent shows
+    little = uptake.steadied(torch.from_numpy(plain.voxels), prepared, Contrast.T1C).numpy()
+    estimate = regression.estimate(seen[None], coefficients[0, 1], seen > 0).numpy()
+    assert 0 < np.abs(little - estimate).mean() < 0.5 * np.abs(made.voxels - estimate).mean()
 
 
 @pytest.mark.parametrize("content", ["missing", "shape"])
@@ -294,6 +299,46 @@ def test_the_spade_stack_begins_as_the_identity_and_leaves_it(cases, tmp_path):
     made = load_networks(read_checkpoint_folder(tmp_path / "net")).first_stage
     difference = float((made.spade(latent, [0]) - latent).abs().max())
     assert 1e-4 < difference < 0.5
+
+
+def test_the_noise_predictor_begins_with_the_noisy_latent():
+    torch.manual_seed(2)
+    unet = NoisePredictor(TINY)
+    unet.begin_as_identity()
+    noisy, others = torch.randn(2, 4, 8, 8, 8), torch.randn(2, 8, 8, 8, 8)
+    with torch.inference_mode():
+        predicted = unet(torch.cat([noisy, others], dim=1), torch.tensor([990, 3]), torch.tensor([0, 1]))
+    expected = noisy / noisy.std((2, 3, 4), correction=0, keepdim=True)
+    torch.testing.assert_close(predicted, expected, atol=2e-3, rtol=2e-3)
+
+
+def test_the_loss_of_the_clean_latent_weighs_the_noisy_steps(cases, tmp_path):
+    for weight in (0.0, 0.5):
+        options = {"losses": Losses(clean=weight), "steps": 2}
+        train(plan("diffusion", **options), cases, before("diffusion", tmp_path), tmp_path / str(weight), CPU, quiet, 1)
+    plain, weighed = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("0.0", "0.5")
+    )
+    assert all("clean" not in line for line in plain)
+    assert all(line["clean"] != line["noise"] for line in weighed)
+    assert plain[0]["noise"] == weighed[0]["noise"]
+    assert plain[1]["noise"] != weighed[1]["noise"]
+
+
+@pytest.mark.parametrize("width, told", [(32, False), (64, True)])
+def test_a_level_with_one_channel_per_group_does_not_see_the_step(width, told):
+    torch.manual_seed(3)
+    block = NoisePredictor(replace(TINY, unet_channels=width)).output_blocks[-1][0]
+    torch.nn.init.normal_(block.out_layers[-1].weight, std=0.1)
+    image, (one, other) = torch.randn(1, block.skip_connection.in_channels, 8, 8, 8), torch.randn(2, 1, 4 * width)
+    with torch.inference_mode():
+        change = float((block(image, one) - block(image, other)).abs().max())
+    assert (change > 0.1) == told
+    assert (change < 1e-4) == (not told)
+    if not told:
+        with pytest.raises(UsageError, match="take --unet-channels 64 or more"):
+            plan("diffusion", network=replace(TINY, unet_channels=width))
 
 
 def test_training_in_half_precision_passes_the_start_of_the_code_book(cases, tmp_path):
