@@ -39,6 +39,9 @@ def _of_aldm(checkpoint: Checkpoint, sampler: str, steps: int | None) -> tuple[s
         raise UsageError(f"aldm is not sampled with ddpm ({checkpoint.name})", "use ddim, paper or none")
     if sampler in fixed:
         if steps not in (None, fixed[sampler]):
-            raise UsageError(f"--sampler {sampler} takes {fixed[sampler]} steps, not {steps}", "leave --steps out")
+            raise UsageError(
+                f"the sampler {sampler} of {checkpoint.name} takes {fixed[sampler]} steps, not {steps}",
+                "leave --steps out",
+            )
         return sampler, fixed[sampler]
     return sampler, steps or checkpoint.record.sampling.steps
