@@ -22,8 +22,9 @@ for step in autoencoder spade-boxes spade diffusion-boxes diffusion; do
     # First on boxes, which is quick; then on whole heads, since in boxes the normalisations have other statistics.
     spade-boxes) options=("${augment[@]}" --variants 3 --losses image=0,cycle=0 --crop 64 --steps 1600 --learning-rate 1e-3) ;;
     spade) options=(--losses cycle=0 --steps 120 --learning-rate 3e-4 --regression) ;;
-    diffusion-boxes) options=(--crop 64 --steps 800 --learning-rate 1e-3) ;;
-    diffusion) options=(--steps 120 --learning-rate 3e-4) ;;
+    # The later the timestep, the more an error of the noise is worth: first up to a ratio of 100, then all.
+    diffusion-boxes) options=(--crop 48 --steps 4000 --learning-rate 5e-4) ;;
+    diffusion) options=(--crop 48 --losses clean_ratio=10000 --steps 4000 --learning-rate 2e-4) ;;
     esac
     out=$state/aldm/$left_out/$step
     [ -f "$out/checkpoint.toml" ] || mrimpute train aldm "${studies[@]}" --stage "${step%-boxes}" --out "$out" \

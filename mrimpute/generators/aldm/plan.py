@@ -42,7 +42,9 @@ class Losses:
         perceptual: of the difference of VGG features (autoencoder), where a weights file is given.
         image: of the decoded image's L1 beside the latent's (spade).
         cycle: of the L1 between a latent and what comes back from a target's class (spade).
-        clean: of the error in the clean latent that a predicted noise means (diffusion), beside that of the noise.
+        clean: of the squared error in the clean latent that a predicted noise means (diffusion), beside that of the
+            noise, of which it is the multiple noise / signal (ratio of variances).
+        clean_ratio: the largest such ratio that counts; that of the last timestep is 7000.
     """
 
     codebook: float = 1.0
@@ -53,6 +55,7 @@ class Losses:
     image: float = 1.0
     cycle: float = 0.5
     clean: float = 0.1
+    clean_ratio: float = 100.0
 
     def changed(self, words: str) -> "Losses":
         """Return a copy with the weights in 'adversarial=0,cycle=1,…' changed.

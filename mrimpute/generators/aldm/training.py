@@ -52,9 +52,6 @@ IMAGE_EDGE = 64
 """Edge in voxels of the random box that the spade stage decodes: a whole volume's gradients take 30 GB at
 the authors' size."""
 
-LARGEST_RATIO = 100.0
-"""Of the variances of noise and signal, in the loss of the clean latent: at the last timestep it is 7000."""
-
 Report = Callable[[int, dict[str, float]], None]
 """Called with (step, mean losses since the last call and, with validation studies, measures)."""
 
@@ -255,7 +252,8 @@ def _train_spade(run: _Run, _step: int, draw: np.random.Generator) -> dict[str, 
 
 
 def _train_diffusion(run: _Run, _step: int, draw: np.random.Generator) -> dict[str, float]:
-    """Predict the noise in a target's latent: mean squared error (SPEC section 6)."""
+    """Predict the noise in a target's latent: mean squared error (SPEC section 6), also of the clean latent."""
+    weights = run.plan.losses
     pairs = random_pairs(run.plan, run.studies, draw, run.device)
     _, targets = pairs.classes
     with torch.no_grad():
@@ -271,9 +269,9 @@ def _train_diffusion(run: _Run, _step: int, draw: np.random.Generator) -> dict[s
     error = (predicted.float() - noise).square()
     losses = {"noise": error.mean()}
     total = losses["noise"]
-    if run.plan.losses.clean:
-        losses["clean"] = (error * ((1 - level) / level).clamp(max=LARGEST_RATIO)).mean()
-        total = total + run.plan.losses.clean * losses["clean"]
+    if weights.clean:
+        losses["clean"] = (error * ((1 - level) / level).clamp(max=weights.clean_ratio)).mean()
+        total = total + weights.clean * losses["clean"]
     _descend(total, run.optimisers["trained"])
     return _numbers(losses)
 
