@@ -230,7 +230,7 @@ def aldm(
     latent: Annotated[int, typer.Option(help="Channels of the latent.")] = 4,
     spade_channels: Annotated[int, typer.Option(help="Width of the SPADE stack.")] = 128,
     spade_hidden: Annotated[int, typer.Option(help="Width of its modulations.")] = 64,
-    unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor.")] = 128,
+    unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor, from 64 on.")] = 128,
     attention: Annotated[
         str,
         typer.Option(help="Reductions of the latent at which the noise predictor attends; none: at its middle alone."),
