@@ -19,7 +19,7 @@ for step in autoencoder spade-boxes spade diffusion-boxes diffusion; do
     case $step in
     # Halved once, not twice as the authors' latents: so small a network keeps 23 dB of an image, not 18.
     autoencoder) options=("${small[@]}" "${augment[@]}" --losses adversarial=0 --crop 48 --steps 900 --learning-rate 2e-3) ;;
-    # First on boxes, which is quick; then on whole heads, since in boxes the normalisations have other statistics.
+    # First on boxes, which is quick; then on whole heads, in which the normalisations have other statistics.
     spade-boxes) options=("${augment[@]}" --variants 3 --losses image=0,cycle=0 --crop 64 --steps 1600 --learning-rate 1e-3) ;;
     spade) options=(--losses cycle=0 --steps 120 --learning-rate 3e-4 --regression) ;;
     # The later the timestep, the more an error of the noise is worth: first up to a ratio of 100, then all.

@@ -11,7 +11,7 @@ from mrimpute.errors import StudyRefused
 from mrimpute.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
 from mrimpute.intensity import GreyRange, mean_range, quantile_range, study_scale
 from mrimpute.registry import InputSpec
-from mrimpute.skull import head_of, with_skull
+from mrimpute.skull import filled, head_of, with_skull
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
 MIN_OVERLAP = 0.9
@@ -51,7 +51,7 @@ class Prepared:
     Attributes:
         images: contrast → (X, Y, Z) float32 in [0, 1] (beyond, where quantiles are the window's), all of
             the window's size.
-        head: (X, Y, Z) of the same size: where any source shows the head.
+        head: (X, Y, Z) of the same size: where any source is above 0, and what that encloses of the head.
         recipe: how they came here.
         content: digests of the sources, which with the run's seed decide the noise.
         warnings: what the user should know about these inputs.
@@ -113,6 +113,9 @@ def prepare(
         for contrast, volume in volumes.items():
             ranges[contrast] = quantile_range(replace(volume, voxels=boxed[contrast]), _quantiles(inputs), None)
             boxed[contrast] = ranges[contrast].mapped(boxed[contrast])
+    # Above 0 reaches a voxel further than the head where sources were interpolated, which the way back needs.
+    seen = np.logical_or.reduce([image > 0 for image in boxed.values()])
+    inside = seen | (window.apply(head) & filled(seen))
     recipe = Recipe(
         reference,
         grid,
@@ -125,7 +128,7 @@ def prepare(
         study_scale(volumes),
     )
     content = tuple(volume.sha256 for volume in volumes.values())
-    return Prepared(boxed, window.apply(head), recipe, content, tuple(warnings))
+    return Prepared(boxed, inside, recipe, content, tuple(warnings))
 
 
 def _quantiles(inputs: InputSpec) -> tuple[float, float]:

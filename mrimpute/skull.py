@@ -87,7 +87,7 @@ def head_of(volume: Volume) -> BoolArray:
     voxels that it encloses; of an image whose air is not zero but noise, the largest bright part without holes."""
     nonzero = np.asarray(volume.voxels != 0)
     if _litres(nonzero, volume.grid) <= STRIPPED_LITRES:
-        return _filled(nonzero)
+        return filled(nonzero)
     if nonzero.mean() <= FILLED_BY_NOISE:
         return nonzero  # a hole in it is air
     import SimpleITK as sitk
@@ -97,7 +97,7 @@ def head_of(volume: Volume) -> BoolArray:
     image.SetSpacing(volume.grid.spacing[::-1])
     bright = sitk.OtsuThreshold(sitk.SmoothingRecursiveGaussian(image, SMOOTH_MM), 0, 1)
     largest = sitk.RelabelComponent(sitk.ConnectedComponent(bright)) == 1
-    head = _filled(np.asarray(sitk.GetArrayFromImage(largest) > 0))
+    head = filled(np.asarray(sitk.GetArrayFromImage(largest) > 0))
     return head & nonzero if head.any() else nonzero
 
 
@@ -178,10 +178,10 @@ def strip(volume: Volume, cuda: bool) -> BrainMask:
             raise StudyRefused(f"{name} made no usable image of {volume.path}", "give --brain-mask FILE") from error
     if not grid.same_as(volume.grid):
         raise StudyRefused(f"{name} changed the grid of {volume.path}", "give --brain-mask FILE")
-    return BrainMask.of(_filled(brain), volume.grid, name, f"of {name}")
+    return BrainMask.of(filled(brain), volume.grid, name, f"of {name}")
 
 
-def _filled(inside: BoolArray) -> BoolArray:
+def filled(inside: BoolArray) -> BoolArray:
     """Return a mask without holes: a brain's own voxels may be 0 too."""
     import SimpleITK as sitk
 

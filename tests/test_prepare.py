@@ -61,6 +61,32 @@ def test_fluid_that_is_dark_or_0_belongs_to_the_head():
     assert not prepared.head.all()
 
 
+@pytest.mark.parametrize("spacing", [(0.5, 0.5, 0.5), (1.0, 1.0, 5.0)])
+def test_what_fills_the_head_reaches_its_rim_on_another_grid(spacing):
+    size = tuple(round(60 / mm) for mm in spacing)
+    places = np.meshgrid(*[(np.arange(n) - n / 2) * mm for n, mm in zip(size, spacing, strict=True)], indexing="ij")
+    ball = np.sqrt(sum(place**2 for place in places)) < 25
+    draw = np.random.default_rng(0)
+    source = volume(np.where(ball, draw.uniform(100, 900, size), 0), np.diag([*spacing, 1.0]))
+    prepared = prepare({Contrast.T1: source}, ANY)
+    painted = restore(np.where(prepared.head, np.float32(0.5), np.float32(0)), prepared.recipe)
+    assert (painted[ball] > 0.45).mean() > 0.995
+    assert not painted[~ball].any()
+
+
+def test_ringing_around_a_head_is_not_filled():
+    voxels = head_voxels(Contrast.T1, (40, 48, 36))
+    inside = voxels != 0
+    ring = np.zeros_like(inside)
+    ring[1:] |= inside[:-1]
+    ring &= ~inside
+    voxels[ring] = -5
+    prepared = prepare({Contrast.T1: volume(voxels, BRATS_AFFINE)}, ANY)
+    painted = restore(prepared.head.astype(np.float32), prepared.recipe)
+    assert not painted[ring].any()
+    assert painted[inside].all()
+
+
 def test_preparation_equals_the_authors_on_the_brats_grid(golden_volumes):
     recorded = json.loads((GOLDENS / "cwdm" / "preprocess.json").read_text())["volumes"]
     blocks = load_file(GOLDENS / "cwdm" / "preprocess.safetensors")

@@ -1,5 +1,6 @@
 """`mrimpute train`: the papers' training from folders of studies."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -216,7 +217,7 @@ def aldm(
         typer.Option(
             metavar="LIST",
             help="Changes to the preset's weights, for instance adversarial=0,cycle=1. Names: codebook, quantise_from, "
-            "adversarial, adversarial_from, perceptual, image, cycle.",
+            "adversarial, adversarial_from, perceptual, image, cycle, clean, clean_ratio.",
         ),
     ] = "",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200_000,
@@ -230,7 +231,10 @@ def aldm(
     latent: Annotated[int, typer.Option(help="Channels of the latent.")] = 4,
     spade_channels: Annotated[int, typer.Option(help="Width of the SPADE stack.")] = 128,
     spade_hidden: Annotated[int, typer.Option(help="Width of its modulations.")] = 64,
-    unet_channels: Annotated[int, typer.Option(help="Width of the noise predictor, from 64 on.")] = 128,
+    unet_channels: Annotated[
+        int | None,
+        typer.Option(help="Width of the noise predictor, a multiple of 64.", show_default="128, or that of --start"),
+    ] = None,
     attention: Annotated[
         str,
         typer.Option(help="Reductions of the latent at which the noise predictor attends; none: at its middle alone."),
@@ -253,7 +257,9 @@ def aldm(
     ] = 1,
     regression: Annotated[
         bool,
-        typer.Option("--regression", help="Fit voxelwise regressions that steady the networks; later stages keep it."),
+        typer.Option(
+            "--regression", help="Fit voxelwise regressions that steady the networks (t1c most); later stages keep it."
+        ),
     ] = False,
     perceptual: Annotated[
         Path | None,
@@ -274,7 +280,7 @@ def aldm(
     """Train ALDM: any contrast to any other, in three stages. Defaults are the authors' sizes (days on a GPU)."""
     from mrimpute.device import choose_device, configure, memory_errors
     from mrimpute.generators.aldm import training
-    from mrimpute.generators.aldm.checkpoint import network_config
+    from mrimpute.generators.aldm.checkpoint import network_config, stage_of
     from mrimpute.generators.aldm.config import AldmConfig
     from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_frame, check_start
     from mrimpute.generators.regression import REGRESSION
@@ -306,7 +312,7 @@ def aldm(
                 latent=latent,
                 spade_channels=spade_channels,
                 spade_hidden=spade_hidden,
-                unet_channels=unet_channels,
+                unet_channels=AldmConfig.unet_channels if unet_channels is None else unet_channels,
                 attention_at=() if attention == "none" else tuple(int(word) for word in attention.split(",")),
                 classes=len(set(classes)),
             )
@@ -315,6 +321,8 @@ def aldm(
         raise UsageError(
             f"impossible network: {error}", "correct its sizes: --channels, --levels, --attention, …"
         ) from error
+    if stage == "diffusion" and earlier and stage_of(earlier) == "spade" and unet_channels is not None:
+        network = replace(network, unet_channels=unet_channels)
     plan = TrainingPlan(
         stage=stage,  # type: ignore[arg-type]
         classes=earlier.record.sources if earlier else classes,

@@ -91,8 +91,8 @@ class TrainingPlan:
         network: sizes.
         losses: weights of the losses.
         steps: optimiser steps.
-        identity: start an untrained SPADE stack from the identity, not from random weights (spade); off in the
-            authors' code.
+        identity: start an untrained SPADE stack from the identity, and an untrained noise predictor from the noisy
+            latent, not from random weights; off in the authors' code.
         learning_rate: of Adam (diffusion: AdamW); it falls along half a cosine where `cosine` is set.
         cosine: see learning_rate; off in the authors' code.
         batch: examples per step.
@@ -133,11 +133,16 @@ class TrainingPlan:
                 + "x".join(map(str, window)),
                 "add --brain-window, or take fewer --levels",
             )
-        if self.network.unet_channels == UNET_GROUPS:
+        if self.stage == "diffusion" and self.network.unet_channels % (2 * UNET_GROUPS):
             raise UsageError(
-                f"a noise predictor of {UNET_GROUPS} channels cannot see the step: {UNET_GROUPS} groups of "
-                "normalisation leave each channel alone, and what the step adds to it is taken away again",
-                f"take --unet-channels {2 * UNET_GROUPS} or more",
+                f"a noise predictor of {self.network.unet_channels} channels: each of its {UNET_GROUPS} groups of "
+                "normalisation needs an even number; of a single channel it takes away what the step added",
+                f"take --unet-channels {2 * UNET_GROUPS} or a multiple of it",
+            )
+        if self.stage == "diffusion" and self.network.unet_channels < 2 * self.network.latent:
+            raise UsageError(
+                f"a latent of {self.network.latent} channels does not fit in the noise predictor",
+                "take more --unet-channels",
             )
         if self.crop < 0 or self.crop % self.network.image_multiple:
             raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")

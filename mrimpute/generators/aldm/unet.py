@@ -102,7 +102,8 @@ class NoisePredictor(nn.Module):
         """Let the untrained network return the noisy latent, scaled to variance 1: all but noise at the first steps.
 
         There an error of the noise counts up to 80 times as much in the clean latent. Each channel z of the latent goes
-        through the network as z and -z, for silu(z) - silu(-z) = z.
+        through the network as z and -z, for silu(z) - silu(-z) = z. The groups of normalisation must hold an even
+        number of channels, and the network's width two for each channel of the latent.
         """
         latent = self.config.latent
         first, skip = self.input_blocks[0].get_submodule("0"), self.output_blocks[-1].get_submodule("0.skip_connection")

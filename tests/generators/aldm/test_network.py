@@ -33,6 +33,10 @@ def test_a_large_map_is_convolved_in_slabs(monkeypatch, length, planes):
     torch.testing.assert_close(convolve(image), whole)
     assert len(sizes) == -(-length // planes)
     assert max(sizes) <= planes + 2
+    with torch.inference_mode(False), torch.enable_grad():
+        sizes.clear()
+        blocks.SlabConv(3, 5)(torch.ones(2, 3, length, 7, 6))
+        assert sizes == [length]
     with torch.autocast("cpu", torch.bfloat16):
         assert convolve(image).dtype == torch.bfloat16
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from mrimpute.contrasts import Contrast
+from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
 from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
@@ -313,17 +314,36 @@ def test_the_noise_predictor_begins_with_the_noisy_latent():
 
 
 def test_the_loss_of_the_clean_latent_weighs_the_noisy_steps(cases, tmp_path):
-    for weight in (0.0, 0.5):
-        options = {"losses": Losses(clean=weight), "steps": 2}
-        train(plan("diffusion", **options), cases, before("diffusion", tmp_path), tmp_path / str(weight), CPU, quiet, 1)
-    plain, weighed = (
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("0.0", "0.5")
-    )
-    assert all("clean" not in line for line in plain)
-    assert all(line["clean"] != line["noise"] for line in weighed)
-    assert plain[0]["noise"] == weighed[0]["noise"]
-    assert plain[1]["noise"] != weighed[1]["noise"]
+    """With an untrained predictor of zeros the error is the noise itself, whose square is 1 on average."""
+    plain = replace(plan("diffusion"), identity=False, steps=1, crop=0)
+    logged = {}
+    for name, losses in {
+        "off": Losses(clean=0),
+        "none": Losses(clean_ratio=0),
+        "capped": Losses(clean_ratio=0.5),
+        "all": Losses(clean_ratio=1e9),
+    }.items():
+        train(replace(plain, losses=losses), cases, before("diffusion", tmp_path), tmp_path / name, CPU, quiet)
+        logged[name] = json.loads((tmp_path / name / "log.jsonl").read_text())
+    assert "clean" not in logged["off"]
+    assert logged["none"]["clean"] == 0
+    noise = logged["all"]["noise"]
+    ratios = 1 / root_linear_ladder().alphas_cumprod - 1
+    found = logged["all"]["clean"] / noise
+    assert np.isclose(ratios, found, rtol=1e-4).any()  # of some timestep
+    assert logged["capped"]["clean"] / noise == pytest.approx(min(found, 0.5), rel=1e-4)
+
+
+@pytest.mark.parametrize("identity", [True, False])
+def test_an_untrained_noise_predictor_starts_with_the_noisy_latent(cases, tmp_path, identity):
+    options = {"steps": 1, "learning_rate": 1e-9, "ema": 0.0, "identity": identity}
+    train(plan("diffusion", **options), cases, before("diffusion", tmp_path), tmp_path / "net", CPU, quiet)
+    unet = load_networks(read_checkpoint_folder(tmp_path / "net")).unet
+    noisy = torch.randn(1, 4, 8, 8, 8)
+    with torch.inference_mode():
+        predicted = unet(torch.cat([noisy, torch.zeros(1, 8, 8, 8, 8)], dim=1), torch.tensor([9]), torch.tensor([0]))
+    error = float((predicted - noisy).abs().mean())
+    assert (error < 0.1) == identity
 
 
 @pytest.mark.parametrize("width, told", [(32, False), (64, True)])
@@ -337,8 +357,9 @@ def test_a_level_with_one_channel_per_group_does_not_see_the_step(width, told):
     assert (change > 0.1) == told
     assert (change < 1e-4) == (not told)
     if not told:
-        with pytest.raises(UsageError, match="take --unet-channels 64 or more"):
+        with pytest.raises(UsageError, match="take --unet-channels 64"):
             plan("diffusion", network=replace(TINY, unet_channels=width))
+        plan("spade", network=replace(TINY, unet_channels=width))  # has no noise predictor
 
 
 def test_training_in_half_precision_passes_the_start_of_the_code_book(cases, tmp_path):
