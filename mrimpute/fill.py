@@ -7,6 +7,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from mrimpute import deliver, device, hub, skull, write
 from mrimpute.contrasts import Contrast
 from mrimpute.deliver import Made, Output
@@ -290,10 +292,13 @@ class Engine:
         outcome.warnings += [*gathered.notes, *ready.warnings]
         generator = self._generator(checkpoint, fingerprint, ready.recipe.window.size)
         made = generator(ready, (job.target,), options.seed, lambda done, total: self.progress(job.target, done, total))
+        image = restore(made[0].voxels, ready.recipe)
+        if mask:  # what it leaves out stays 0, holes too
+            image = np.where(mask.on(ready.recipe.grid), image, np.float32(0))
         finished = Made(
             job.target,
             place,
-            restore(made[0].voxels, ready.recipe),
+            image,
             ready,
             gathered,
             {c: series for c in volumes if (series := study.get(c).dicom) is not None},
