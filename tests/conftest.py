@@ -1,8 +1,11 @@
 """What tests share: the shared material, small studies built in code, the real command line."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.phantom import head
+from mrimpute.registry import load_registry
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks wait for threads more than they compute
 
@@ -125,26 +129,70 @@ def phantom_head() -> dict[Contrast, np.ndarray]:
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def surroundings(home: Path, more: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the environment in which tests run the command line."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MRIMPUTE_")}
+    places = {"MRIMPUTE_HOME": str(home), "MRIMPUTE_STATE": str(home), "HF_HUB_OFFLINE": "1"}
+    return kept | places | {"MRIMPUTE_THREADS": "1"} | (more or {})
+
+
 @pytest.fixture(scope="session")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+def cli_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def process(cli_home: Path) -> Cli:
     """Run the real command line in a process of its own."""
-    home = tmp_path_factory.mktemp("home")
 
     def run(*words: object, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MRIMPUTE_")}
-        environment |= {
-            "MRIMPUTE_HOME": str(home),
-            "MRIMPUTE_STATE": str(home),
-            "HF_HUB_OFFLINE": "1",
-            "MRIMPUTE_THREADS": "1",
-        } | (env or {})
-        command = [
-            sys.executable,
-            "-m",
-            "mrimpute",
-            *(word if isinstance(word, bytes) else str(word) for word in words),
-        ]
+        command = [sys.executable, "-m", "mrimpute"]
+        command += [word if isinstance(word, bytes) else str(word) for word in words]
+        environment = surroundings(cli_home, env)
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cli(cli_home: Path) -> Cli:
+    """Run the real command line inside this process, from its words to its exit code.
+
+    Environment, working folder, standard streams, signal handlers and warnings are a new process's;
+    what is imported stays.
+    """
+
+    def run(
+        *words: object, env: dict[str, str] | None = None, input: str = "", cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        from mrimpute.cli.app import main
+
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            for name in set(os.environ) - set(wanted := surroundings(cli_home, env)):
+                patch.delenv(name)
+            for name, value in wanted.items():
+                patch.setenv(name, value)
+            if cwd is not None:
+                patch.chdir(cwd)
+            for name, stream in (
+                ("stdin", io.TextIOWrapper(io.BytesIO(input.encode()))),
+                ("stdout", out),
+                ("stderr", err),
+            ):
+                patch.setattr(sys, name, stream)
+            load_registry.cache_clear()
+            try:
+                code = main([str(word) for word in words])
+            except SystemExit as end:
+                code = end.code
+            finally:
+                load_registry.cache_clear()
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        told, said = (stream.buffer.getvalue().decode("utf-8", "surrogateescape") for stream in (out, err))
+        return subprocess.CompletedProcess(list(words), int(code or 0), told, said)
 
     return run
 

@@ -1,6 +1,5 @@
 """The line from folder to file, through the Python API."""
 
-import itertools
 import json
 import shutil
 
@@ -12,11 +11,9 @@ from mrimpute import Contrast, Options, fill
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import ImageDamaged, OutputRefused, UsageError, WeightsUnavailable
 from mrimpute.fill import Engine
-from mrimpute.plan import ALDM_PSNR_DB
 from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
 
 FLAIR = Contrast.FLAIR
-INCOMPLETE = [subset for size in (1, 2, 3) for subset in itertools.combinations(BRATS_FOUR, size)]
 
 
 @pytest.fixture(autouse=True)
@@ -256,26 +253,3 @@ def test_checks_are_measured_on_the_written_image(make_study, options):
     checks = fill(make_study(), [FLAIR], options).outputs[0].checks
     assert checks[0].value <= 1e-4
     assert all(check.ok for check in checks)
-
-
-@pytest.fixture(scope="module")
-def built_in():
-    return Engine(Options(weights=("builtin",), device="cpu"))
-
-
-@pytest.mark.parametrize("present", INCOMPLETE, ids="+".join)
-def test_each_of_the_14_incomplete_studies_is_completed_by_the_built_in_networks(make_study, built_in, present):
-    folder = make_study(contrasts=present)
-    outcome = built_in.fill(folder)
-    missing = [contrast for contrast in BRATS_FOUR if contrast not in present]
-    assert [output.target for output in outcome.outputs] == missing
-    for output in outcome.outputs:
-        used = [
-            source["contrast"]
-            for source in json.loads((folder / output.path.name.replace(".nii.gz", ".json")).read_text())["Sources"]
-        ]
-        best = next(source for source in ALDM_PSNR_DB[output.target] if source in present)
-        assert used == (list(present) if len(present) == 3 else [best])
-        image = nib.load(output.path).get_fdata()
-        assert image.any()
-        assert np.isfinite(image).all()
