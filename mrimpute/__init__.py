@@ -17,11 +17,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from mrimpute._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from mrimpute.contrasts import Contrast, parse_contrast
-    from mrimpute.deliver import Output
     from mrimpute.errors import MrimputeError
     from mrimpute.fill import Engine, Options, Outcome, fill
     from mrimpute.io import read_volume
@@ -31,17 +30,18 @@ if TYPE_CHECKING:
     from mrimpute.registry import Checkpoint, choose_checkpoint, load_registry
     from mrimpute.study import Series, Study, find_series
     from mrimpute.volume import Grid, Volume
+    from mrimpute.write.result import Output
 
 _HOMES = {
     "contrasts": ("Contrast", "parse_contrast"),
     "errors": ("MrimputeError",),
-    "deliver": ("Output",),
     "fill": ("Engine", "Options", "Outcome", "fill"),
     "io": ("read_volume",),
     "phantom": ("write_example",),
     "plan": ("Job", "Plan", "make_plan"),
     "prepare": ("Prepared", "Recipe", "prepare", "restore"),
     "registry": ("Checkpoint", "choose_checkpoint", "load_registry"),
+    "write.result": ("Output",),
     "study": ("Series", "Study", "find_series"),
     "volume": ("Grid", "Volume"),
 }

@@ -10,15 +10,15 @@ import numpy as np
 
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.discover import read_json_sidecar
 from mrimpute.errors import NoRoute, StudyRefused, UsageError
 from mrimpute.fill import Engine, Options
-from mrimpute.intensity import quantile_range
+from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
-from mrimpute.naming import SCHEMES
 from mrimpute.plan import route
-from mrimpute.provenance import is_synthetic
+from mrimpute.prepare.intensity import quantile_range
 from mrimpute.study import Study, find_series
+from mrimpute.study.folder import read_json_sidecar
+from mrimpute.study.names import SCHEMES
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
 QUANTILES = (0.001, 0.999)

@@ -2,26 +2,30 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mrimpute import deliver, device, hub, skull, write
+from mrimpute import device
 from mrimpute.contrasts import Contrast
-from mrimpute.deliver import Made, Output
 from mrimpute.errors import MrimputeError, OutputRefused, StudyRefused, UsageError
-from mrimpute.gather import Gathered, find_reference, gather
-from mrimpute.layout import Layout, check_complete
+from mrimpute.files import content_sha256
+from mrimpute.generators.contract import convert, door
 from mrimpute.plan import GENERATOR_NAMES, GeneratorName, Job, Plan, make_plan
-from mrimpute.prepare import prepare, restore
-from mrimpute.provenance import Fingerprint
-from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint
+from mrimpute.prepare import prepare, restore, skull
+from mrimpute.prepare.sources import Gathered, find_reference, gather
+from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, hub
 from mrimpute.sampling import choose_sampling
 from mrimpute.settings import SETTINGS_FILE, Settings, read_settings
 from mrimpute.study import Study, find_series
+from mrimpute.write import copies, nifti
+from mrimpute.write import place as write
+from mrimpute.write.dicom import series as dicom_series
+from mrimpute.write.layout import Layout, check_complete
+from mrimpute.write.provenance import Fingerprint
+from mrimpute.write.result import Made, Output
 
 if TYPE_CHECKING:
     from mrimpute.generators.contract import Generator
@@ -149,7 +153,7 @@ def fill(
 class Engine:
     """Fills studies one after the other; a network stays loaded while it is the one needed."""
 
-    def __init__(self, options: Options, progress: Progress | None = None, say: hub.Say | None = None) -> None:
+    def __init__(self, options: Options, progress: Progress | None = None, say: hub.Notify | None = None) -> None:
         self.options = options
         self.progress = progress or (lambda _what, _done, _total: None)
         self.say = say or (lambda _line: None)
@@ -192,7 +196,7 @@ class Engine:
         options = self.options
         if options.layout is not None and options.out is not None:
             check_complete(plan.study, options.layout, [job.target for job in plan.jobs])
-            self._claim(write.plan_copies(plan.study, options.layout, options.out), plan.study)
+            self._claim(copies.plan_copies(plan.study, options.layout, options.out), plan.study)
         reference = find_reference(plan.study, options.reference)
         sources = {job.target: [plan.study.get(contrast) for contrast in job.sources] for job in plan.jobs}
         needed = {series.path: series for listed in sources.values() for series in listed}
@@ -202,7 +206,7 @@ class Engine:
             place = self._place(plan.study, job.target)
             self._claim([place.image], plan.study)
             if options.save_mask:
-                deliver.check_mask_place(place)
+                nifti.check_mask_place(place)
             write.check_room(place, max(prod(series.grid.shape) for series in needed.values()))
         mask = skull.read_brain_mask(options.brain_mask) if options.brain_mask and plan.jobs else None
         with device.memory_errors():
@@ -252,10 +256,10 @@ class Engine:
             if failure:
                 raise failure
             if self.options.layout and self.options.out:
-                outcome.copies += write.copy_acquired(plan.study, self.options.layout, self.options.out)
+                outcome.copies += copies.copy_acquired(plan.study, self.options.layout, self.options.out)
             if self._writes_bids(plan.study):
                 for path in (*(output.path for output in outcome.outputs), *outcome.copies):
-                    write.describe_bids(path)
+                    copies.describe_bids(path)
 
     def _writes_bids(self, study: Study) -> bool:
         """Tell whether results go into a BIDS tree."""
@@ -278,9 +282,9 @@ class Engine:
         checkpoint = self._checkpoint(job, outcome)
         fingerprint = self._fingerprint(job, checkpoint, gathered)
         if write.already_made(place, fingerprint, options.overwrite):
-            digest = write.content_sha256(place.image)
+            digest = content_sha256(place.image)
             outcome.outputs.append(Output(place.image, job.target, True, digest, fingerprint, checkpoint))
-            if options.save_mask and not deliver.mask_path(place).exists():
+            if options.save_mask and not nifti.mask_path(place).exists():
                 outcome.warnings.append(f"{place.image} was there already, so no mask was written; add --overwrite")
             return
 
@@ -308,15 +312,15 @@ class Engine:
             checkpoint,
         )
         if self._as_dicom(study) and gathered.reference.dicom is not None:
-            output = deliver.write_series(finished, gathered.reference.dicom)
+            output = dicom_series.write_series(finished, gathered.reference.dicom)
         else:
-            output = deliver.write_volume(finished, scaled=options.intensity == "study")
+            output = nifti.write_volume(finished, scaled=options.intensity == "study")
         outcome.outputs.append(output)
         outcome.warnings += [
             f"{output.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in output.checks if not c.ok
         ]
         if mask and options.save_mask:
-            outcome.copies.append(deliver.write_mask(finished, mask))
+            outcome.copies.append(nifti.write_mask(finished, mask))
 
     def _mask_word(self, gathered: Gathered) -> str:
         """Return what decides the brain mask: the digest of the user's, or the program that will make one."""
@@ -363,9 +367,9 @@ class Engine:
         if outcome.settings.weights and not self.options.weights:
             self.say(f"{outcome.folder / SETTINGS_FILE} chooses --weights {word}")
         if word.startswith(HUB_WORD):
-            hub.pull(word, self.say)
+            hub.pull(word, self.say, convert)
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
-        hub.obtain(checkpoint, self.say)
+        hub.obtain(checkpoint, self.say, convert)
         return checkpoint
 
     def _fingerprint(self, job: Job, checkpoint: Checkpoint, gathered: Gathered) -> Fingerprint:
@@ -388,7 +392,7 @@ class Engine:
 
     def _generator(self, checkpoint: Checkpoint, fingerprint: Fingerprint, window: tuple[int, int, int]) -> "Generator":
         """Return the loaded generator, keeping it for the next study of the same kind."""
-        room = import_module(f"mrimpute.generators.{checkpoint.record.generator}.generator")
+        room = door(checkpoint.record.generator, "generator")
         where = device.choose_device(self.options.device)
         device.require_memory(room.memory_needed(checkpoint, window, where), where)
         if self._loaded is None or self._loaded[0] != checkpoint:

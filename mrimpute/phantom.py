@@ -15,8 +15,8 @@ import numpy as np
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused
 from mrimpute.io import nifti
-from mrimpute.naming import SCHEMES
 from mrimpute.settings import SETTINGS_FILE
+from mrimpute.study.names import SCHEMES
 from mrimpute.volume import BoolArray, FloatArray, Grid
 
 SHAPE = (240, 240, 155)

@@ -6,7 +6,7 @@ import numpy as np
 
 from mrimpute.errors import OutputRefused
 from mrimpute.evaluate import Evaluation
-from mrimpute.geometry import Reorient
+from mrimpute.prepare.geometry import Reorient
 from mrimpute.volume import FloatArray
 
 DIFFERENCE_GAIN = 2.0

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 SAME_GRID_MM = 1e-3
 """Two grids are the same when no corner voxel differs by more than this, in mm."""
 
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""RAS ↔ LPS, in which DICOM and SimpleITK work."""
+
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 
@@ -33,6 +36,15 @@ class Grid:
         """Distance between voxel centres along each array axis, in mm."""
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(x), float(y), float(z)
+
+    @cached_property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in millilitres."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1e3
+
+    def litres(self, inside: BoolArray) -> float:
+        """Return the volume of a mask (X, Y, Z) on this grid."""
+        return int(np.count_nonzero(inside)) * self.voxel_ml / 1e3
 
     @cached_property
     def orientation(self) -> str:

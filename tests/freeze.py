@@ -188,7 +188,7 @@ def write_head(folder: Path, contrasts: tuple[str, ...], size: str) -> Path:
 def write_dicom(folder: Path, enhanced: bool) -> Path:
     """Write a DICOM study of T1, T1 after agent and T2, with UIDs that are the same each time."""
     from mrimpute.contrasts import Contrast
-    from tests.dicom.conftest import enhance, slice_of
+    from tests.dicom_builders import enhance, slice_of
 
     shared = {"study": "1.2.3.1", "space": "1.2.3.2"}
     for number, word in enumerate(FOUR[:3], 1):

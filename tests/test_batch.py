@@ -164,15 +164,15 @@ def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, mon
     assert "unexpected error (ZeroDivisionError)" in str(done[1].error)
 
 
-def test_names_that_are_not_utf_8_work(cli, make_study, tiny_weights):
+def test_names_that_are_not_utf_8_work(process, make_study, tiny_weights):
     folder = make_study()
     odd = folder.parent / os.fsdecode(b"st\xe4dy")
     folder.rename(odd)
     words = ["--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
-    done = cli("fill", os.fsencode(odd), *words, encoding="latin-1")
+    done = process("fill", os.fsencode(odd), *words, encoding="latin-1")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "filled"
-    listed = cli("fill", os.fsencode(odd), *words[:-1], encoding="latin-1")
+    listed = process("fill", os.fsencode(odd), *words[:-1], encoding="latin-1")
     assert listed.stdout.encode("latin-1").strip() == os.fsencode(odd / "case-t2f.nii.gz")
 
 

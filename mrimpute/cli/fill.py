@@ -195,7 +195,7 @@ def fill(
     from mrimpute.contrasts import Contrast, parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine, Options
-    from mrimpute.layout import parse_layout
+    from mrimpute.write.layout import parse_layout
 
     if json_schema:
         from mrimpute.cli.records import FillRecord

@@ -27,13 +27,13 @@ from mrimpute.cli.records import (
     WarningRecord,
 )
 from mrimpute.contrasts import Contrast
-from mrimpute.deliver import Output
 from mrimpute.errors import ExitCode, MrimputeError, NoRoute
 from mrimpute.evaluate import Evaluation
 from mrimpute.fill import Options, Outcome
 from mrimpute.plan import Job, Plan, route
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.study import Series, Study
+from mrimpute.write.result import Output
 
 Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
 

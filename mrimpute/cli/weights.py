@@ -45,10 +45,11 @@ def pull(
     debug: common.Debug = False,
 ) -> None:
     """Fetch checkpoints from the Hugging Face Hub, verify and convert them once."""
-    from mrimpute import hub
+    from mrimpute.generators.contract import convert
+    from mrimpute.registry import hub
 
     for name in names:
-        typer.echo(hub.pull(name, common.say))
+        typer.echo(hub.pull(name, common.say, convert))
 
 
 @app.command("import", epilog="Example: mrimpute weights import cwdm-flair flair_gen.pt")
@@ -58,10 +59,10 @@ def import_(
     debug: common.Debug = False,
 ) -> None:
     """Check and convert a file that you fetched yourself; the name says what it makes."""
-    from mrimpute import hub
-    from mrimpute.registry import load_registry
+    from mrimpute.generators.contract import convert
+    from mrimpute.registry import hub, load_registry
 
-    path = hub.import_file(name, file)
+    path = hub.import_file(name, file, convert)
     record = load_registry()[name].record
     common.say(f"{name}: taken to make {record.makes}. {record.about.note}".strip())
     typer.echo(path)

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
 
 from mrimpute.contrasts import Contrast
 from mrimpute.prepare import Prepared
+from mrimpute.registry import Checkpoint
 from mrimpute.volume import FloatArray
 
 Progress = Callable[[int, int], None]
@@ -33,3 +36,17 @@ class Generator(Protocol):
     ) -> list[Synthetic]:
         """Make the targets from prepared sources; see the generator's own class."""
         ...
+
+
+def door(generator: str, name: str) -> Any:
+    """Return one door of a generator's room: its module `checkpoint`, `generator`, …"""
+    return import_module(f"mrimpute.generators.{generator}.{name}")
+
+
+def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
+    """Turn a file that a generator's authors published into a safetensors file, strictly.
+
+    Raises:
+        WeightsUnavailable: the file cannot be read safely, or is not this network's.
+    """
+    door(checkpoint.record.generator, "checkpoint").convert(checkpoint, source, target)

@@ -9,9 +9,7 @@ import numpy as np
 
 from mrimpute.errors import ImageDamaged
 from mrimpute.io.nifti import MAX_IMAGE_BYTES, MIN_SLICES, SPACING_RANGE_MM, ImageInfo
-from mrimpute.volume import FloatArray, Grid, Volume
-
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+from mrimpute.volume import LPS, FloatArray, Grid, Volume
 
 
 def read_info(path: Path) -> ImageInfo:
@@ -83,7 +81,7 @@ def _affine(reader: Any) -> FloatArray:
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(reader.GetDirection(), (3, 3)) * np.asarray(reader.GetSpacing())
     affine[:3, 3] = reader.GetOrigin()
-    return _LPS_TO_RAS @ affine
+    return LPS @ affine
 
 
 def _check_length(path: Path, raw: bytes, grid: Grid) -> None:

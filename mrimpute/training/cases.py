@@ -9,7 +9,7 @@ import numpy as np
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare import choose_reference, prepare
-from mrimpute.register import settle
+from mrimpute.prepare.register import settle
 from mrimpute.registry import InputSpec
 from mrimpute.study import find_series
 from mrimpute.volume import FloatArray

@@ -1,9 +1,7 @@
 """The state of a training run on disk: saved in one step, resumed exactly, logged as JSON lines."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mrimpute.errors import OutputRefused
+from mrimpute.files import replacing
 
 RESUME_FILE = "resume.safetensors"
 LOG_FILE = "log.jsonl"
@@ -132,20 +131,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
     return json.dumps(value, ensure_ascii=False)
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Give a temporary path beside a file; on success it replaces the file in one step.
-
-    The name is always the same, so that what a killed run left is written over by the next;
-    safetensors' own save_file would leave a file of a random name.
-    """
-    temporary = file.with_name(f".{file.name}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)

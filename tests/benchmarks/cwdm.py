@@ -18,8 +18,8 @@ from mrimpute.diffusion.step import Sampler
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.generator import CwdmGenerator, sampling_ladder
 from mrimpute.generators.cwdm.network import NetworkConfig
-from mrimpute.geometry import BRATS_WINDOW
 from mrimpute.prepare import Prepared
+from mrimpute.prepare.geometry import BRATS_WINDOW
 
 SOURCES = (Contrast.T1, Contrast.T1C, Contrast.T2)
 

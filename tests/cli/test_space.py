@@ -12,15 +12,14 @@ from pydicom import dcmread
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.gather import _placed
-from mrimpute.skull import BrainMask
+from mrimpute.prepare.skull import BrainMask
+from mrimpute.prepare.sources import _placed
 from mrimpute.study import find_series
 from mrimpute.volume import Grid, Volume
 from tests.conftest import WORDS, tree, write_nifti
-from tests.dicom.conftest import build  # noqa: F401 - a fixture
-from tests.dicom.test_writing import validate
-from tests.test_register import AFFINE, turned
-from tests.test_skull import WORKS, stripper
+from tests.prepare.test_register import AFFINE, turned
+from tests.prepare.test_skull import WORKS, stripper
+from tests.write.dicom.test_series import validate
 
 T1, T1C, T2, FLAIR = Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR
 
@@ -162,7 +161,7 @@ def test_the_reference_decides_the_grid(study, flair):
     assert "t1 lies on another grid" in done.stderr
 
 
-def test_nifti_sources_and_a_dicom_reference_give_a_series(build, study, flair, tmp_path):  # noqa: F811
+def test_nifti_sources_and_a_dicom_reference_give_a_series(build, study, flair, tmp_path):
     """The scan as DICOM, its images as NIfTI: the result can go back to the PACS."""
     series = build(T1, number=4, root="pacs")
     read = [dcmread(path) for path in sorted(series.iterdir())]
@@ -195,7 +194,7 @@ def test_nifti_sources_and_a_dicom_reference_give_a_series(build, study, flair, 
     assert sidecar["grid"]["file"] == "im000.dcm"
 
 
-def test_the_dicom_reference_of_a_bids_study_gets_no_bids_description(build, flair, tmp_path):  # noqa: F811
+def test_the_dicom_reference_of_a_bids_study_gets_no_bids_description(build, flair, tmp_path):
     folder = bids_study(build, tmp_path)
     done = flair(".", "--reference", tmp_path / "pacs" / "t1", "--format", "dicom", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -203,7 +202,7 @@ def test_the_dicom_reference_of_a_bids_study_gets_no_bids_description(build, fla
     assert not list(tmp_path.rglob("dataset_description.json"))
 
 
-def bids_study(build, tmp_path):  # noqa: F811
+def bids_study(build, tmp_path):
     """Write the images of a DICOM series as a BIDS subject."""
     build(T1, number=4, root="pacs")
     source = find_series(tmp_path / "pacs").get(T1).read()
@@ -214,7 +213,7 @@ def bids_study(build, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("tag", ["PatientID", "StudyInstanceUID"])
-def test_a_reference_of_another_patient_or_study_is_refused(build, flair, tiny_weights, tmp_path, tag):  # noqa: F811
+def test_a_reference_of_another_patient_or_study_is_refused(build, flair, tiny_weights, tmp_path, tag):
     for number, contrast in enumerate((T1, T1C, T2), 1):
         study = build(contrast, number=number).parent
     other = build(T1, root="pacs", change=lambda data, _index: setattr(data, tag, "1.2.3"))
@@ -226,7 +225,7 @@ def test_a_reference_of_another_patient_or_study_is_refused(build, flair, tiny_w
     assert tree(tmp_path) == before
 
 
-def test_other_frames_of_reference_are_registered_or_refused(build, flair):  # noqa: F811
+def test_other_frames_of_reference_are_registered_or_refused(build, flair):
     """These heads are too small to be registered, so that there is no certainty."""
     build(T1, change=lambda data, _index: setattr(data, "FrameOfReferenceUID", "1.2.3"))
     build(T1C, number=2)

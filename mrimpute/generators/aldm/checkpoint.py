@@ -13,8 +13,8 @@ from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.regression import COEFFICIENTS, REGRESSION, take_coefficients, term_count
-from mrimpute.generators.strict import load_strictly, read_checkpoint_file, read_weights, write_weights
 from mrimpute.registry import Checkpoint
+from mrimpute.registry.tensors import load_strictly, read_checkpoint_file, read_weights, write_weights
 
 Stage = Literal["autoencoder", "spade", "diffusion"]
 STAGES: tuple[Stage, ...] = ("autoencoder", "spade", "diffusion")

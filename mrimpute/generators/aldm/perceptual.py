@@ -5,7 +5,6 @@ Johnson, Alahi & Fei-Fei, ECCV 2016. Parameter names are torchvision's, so that 
 `vgg16` fits; nothing is downloaded.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.errors import WeightsUnavailable
-from mrimpute.generators.strict import load_strictly, read_pickle
+from mrimpute.files import sha256_of
+from mrimpute.registry.tensors import load_strictly, read_pickle
 
 WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)
 """Convolutions by width; 0 halves the image. Features are compared before each 0 and at the end."""
@@ -76,7 +76,7 @@ def load_perceptual(file: Path) -> PerceptualLoss:
             f"cannot read {file}", "give torchvision's vgg16 weights, .safetensors or .pth"
         ) from error
     with torch.device("meta"):
-        loss = PerceptualLoss(hashlib.sha256(file.read_bytes()).hexdigest())
+        loss = PerceptualLoss(sha256_of(file))
     wanted = loss.state_dict().keys()
     load_strictly(loss, {key: tensor for key, tensor in state.items() if key in wanted}, str(file))
     return loss.eval().requires_grad_(False)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.diffusion.ladder import root_linear_ladder
+from mrimpute.files import replacing
 from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
 from mrimpute.generators.aldm.checkpoint import Networks, load_networks, stage_of
@@ -36,15 +37,7 @@ from mrimpute.generators.aldm.plan import LADDER_STEPS, TrainingPlan, checkpoint
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, Checkpoint
 from mrimpute.training.cases import TrainingCase, random_box
-from mrimpute.training.state import (
-    TrainingState,
-    average_in,
-    log,
-    replacing,
-    rising_decay,
-    save_half,
-    weights_of,
-)
+from mrimpute.training.state import TrainingState, average_in, log, rising_decay, save_half, weights_of
 
 BOOK_BOXES = 16
 """Batches of volumes whose latents the codes are drawn from."""

@@ -10,8 +10,8 @@ from mrimpute.generators.cwdm._wavelet import BANDS
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 from mrimpute.generators.regression import REGRESSION, take_coefficients, term_count
-from mrimpute.generators.strict import load_strictly, read_pickle, read_weights, write_weights
 from mrimpute.registry import Checkpoint
+from mrimpute.registry.tensors import load_strictly, read_pickle, read_weights, write_weights
 
 
 def network_config(checkpoint: Checkpoint) -> NetworkConfig:

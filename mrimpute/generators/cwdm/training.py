@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import UsageError
+from mrimpute.files import replacing
 from mrimpute.generators import regression
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import record_table
@@ -27,16 +28,7 @@ from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
 from mrimpute.training.augment import Augmentation, changed, mirrored
 from mrimpute.training.cases import TrainingCase, random_box
-from mrimpute.training.state import (
-    TrainingState,
-    average_in,
-    checkpoint_text,
-    log,
-    replacing,
-    rising_decay,
-    save_half,
-    weights_of,
-)
+from mrimpute.training.state import TrainingState, average_in, checkpoint_text, log, rising_decay, save_half, weights_of
 from mrimpute.training.world import World
 
 LADDER_STEPS = 1000

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.regression import REGRESSION, take_coefficients, term_count
-from mrimpute.generators.strict import load_strictly, read_pickle, read_weights, write_weights
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.registry import Checkpoint
+from mrimpute.registry.tensors import load_strictly, read_pickle, read_weights, write_weights
 
 PREFIX = "module."
 """The authors' data-parallel wrapper puts this before every key, up to twice (SPEC section 10)."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import variance_preserving_ladder
 from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.files import replacing
 from mrimpute.generators import regression
 from mrimpute.generators.syndiff.checkpoint import record_table
 from mrimpute.generators.syndiff.generator import SliceDraws, SyndiffGenerator
@@ -28,15 +29,7 @@ from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
 from mrimpute.study import find_series
 from mrimpute.training.augment import Augmentation, changed
 from mrimpute.training.cases import TrainingCase, load_cases, random_box
-from mrimpute.training.state import (
-    TrainingState,
-    average_in,
-    checkpoint_text,
-    log,
-    replacing,
-    save_half,
-    weights_of,
-)
+from mrimpute.training.state import TrainingState, average_in, checkpoint_text, log, save_half, weights_of
 from mrimpute.volume import FloatArray
 
 RATE_FLOOR = 1e-5

@@ -13,9 +13,9 @@ from mrimpute.generators.aldm.checkpoint import Networks, convert, load_networks
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.generator import load, memory_needed
 from mrimpute.generators.aldm.sampling import descent
-from mrimpute.generators.strict import write_weights
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint, Record, load_registry
+from mrimpute.registry.tensors import write_weights
 from tests.conftest import GOLDENS
 from tests.generators.aldm.conftest import Golden, weight
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from mrimpute.contrasts import Contrast
-from mrimpute.geometry import Reorient, choose_window
-from mrimpute.intensity import quantile_range
 from mrimpute.prepare import prepare, restore
+from mrimpute.prepare.geometry import Reorient, choose_window
+from mrimpute.prepare.intensity import quantile_range
 from mrimpute.registry import InputSpec
 from tests.conftest import GOLDENS
-from tests.test_prepare import volume
+from tests.prepare.test_frame import volume
 
 QUANTILES = (0.005, 0.995)
 

@@ -19,9 +19,9 @@ from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
 from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, check_start, checkpoint_toml
 from mrimpute.generators.aldm.training import train
 from mrimpute.generators.aldm.unet import NoisePredictor
-from mrimpute.generators.strict import write_weights
 from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
+from mrimpute.registry.tensors import write_weights
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
 from tests.conftest import head_voxels

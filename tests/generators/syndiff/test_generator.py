@@ -5,14 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mrimpute import hub, io
+from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import variance_preserving_ladder
 from mrimpute.errors import StudyRefused, UsageError, WeightsUnavailable
 from mrimpute.generators.syndiff.generator import SliceDraws, SyndiffGenerator, load
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.prepare import prepare
-from mrimpute.registry import Checkpoint, load_registry, read_checkpoint_folder
+from mrimpute.registry import Checkpoint, hub, load_registry, read_checkpoint_folder
 from mrimpute.sampling import choose_sampling
 from mrimpute.study import find_series
 from tests.generators.syndiff.conftest import STORED, image, normal, read_json, set_weights

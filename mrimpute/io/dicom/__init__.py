@@ -1,0 +1,1 @@
+"""DICOM in, strictly: headers, slices in order, pixels."""

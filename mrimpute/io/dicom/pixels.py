@@ -1,0 +1,87 @@
+"""The voxels of a series, decoded, rescaled and in order."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrimpute.errors import ImageDamaged
+from mrimpute.io.dicom.headers import Slice, quiet_pydicom, read_headers
+from mrimpute.io.dicom.series import Broken, DicomSeries, assemble
+from mrimpute.volume import FloatArray, Grid, Volume
+
+CODECS = "pip install 'mrimpute[codecs]'"
+
+
+def read_volume(series: DicomSeries) -> Volume:
+    """Read a series.
+
+    Returns:
+        A volume whose array axes are column, row, slice; its digest is that of the files' bytes
+        in the order of the slices.
+
+    Raises:
+        ImageDamaged: a file is truncated or contradicts its header, or no decoder is there.
+    """
+    digest = hashlib.sha256()
+    planes = []  # not one array at once: a header may lie about its size
+    opened: dict[Path, FloatArray] = {}
+    with quiet_pydicom():
+        for item in series.slices:
+            if item.file not in opened:
+                opened = {item.file: _decoded(item, digest)}
+            frames = opened[item.file]
+            frame = frames if item.frame is None else frames[item.frame]
+            slope, intercept = item.rescale
+            planes.append((np.asarray(frame, np.float64) * slope + intercept).astype(np.float32).T)
+    return Volume(np.stack(planes, axis=2), series.grid, series.path, digest.hexdigest())
+
+
+def reads_back(folder: Path, grid: Grid, stored: FloatArray) -> bool:
+    """Tell whether a folder holds one series with exactly these grey values on this grid."""
+    found = assemble(read_headers(folder).slices)
+    if len(found) != 1 or isinstance(found[0], Broken) or not found[0].grid.same_as(grid):
+        return False
+    return bool(np.array_equal(read_volume(found[0]).voxels, stored))
+
+
+def _decoded(item: Slice, digest: Any) -> FloatArray:
+    """Return the stored values of a file, (rows, columns) or (frames, rows, columns)."""
+    from pydicom import dcmread
+    from pydicom.uid import UID
+
+    path = item.file
+    digest.update(path.read_bytes())
+    data = dcmread(path, force=True)
+    syntax = UID(str(data.file_meta.get("TransferSyntaxUID", ""))) if hasattr(data, "file_meta") else UID("")
+    if not syntax:
+        data.file_meta.TransferSyntaxUID = syntax = UID("1.2.840.10008.1.2")
+    if "PixelData" not in data:
+        raise ImageDamaged(f"{path} holds no pixels", "copy or export it again")
+    frames = int(data.get("NumberOfFrames") or 1)
+    expected = item.rows * item.columns * frames * int(data.get("BitsAllocated") or 0) // 8
+    if not expected:
+        raise ImageDamaged(f"{path} does not say how its pixels are stored", "export it again")
+    if not syntax.is_compressed and len(data.PixelData) < expected:
+        raise ImageDamaged(
+            f"{path} is truncated: {len(data.PixelData)} of {expected} bytes of pixels are there",
+            "copy or export it again",
+        )
+    try:
+        stored: FloatArray = data.pixel_array
+    except (ImportError, NotImplementedError, RuntimeError) as error:
+        raise ImageDamaged(
+            f"{path} is compressed as {syntax.name}, and no decoder for it is installed or it is damaged",
+            f"install decoders with {CODECS}, or export it uncompressed",
+        ) from error
+    except Exception as error:  # decoders raise many unrelated kinds on damaged streams
+        raise ImageDamaged(f"{path} cannot be decoded ({type(error).__name__})", "copy or export it again") from error
+    if item.frame is not None and frames == 1:
+        stored = stored[None]
+    shape = (item.rows, item.columns) if item.frame is None else (frames, item.rows, item.columns)
+    if stored.shape != shape:
+        raise ImageDamaged(f"{path} holds {stored.shape} pixels where its header says {shape}", "export it again")
+    if str(data.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
+        raise ImageDamaged(f"{path} is stored inverted (MONOCHROME1)", "export it as MONOCHROME2")
+    return stored

@@ -1,0 +1,235 @@
+"""Sources into a network's frame, and a result back onto the reference source's exact grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import StudyRefused
+from mrimpute.prepare.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
+from mrimpute.prepare.intensity import GreyRange, mean_range, quantile_range, study_scale
+from mrimpute.prepare.skull import filled, head_of, with_skull
+from mrimpute.registry import InputSpec
+from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
+
+MIN_OVERLAP = 0.9
+"""Least Dice overlap of the stripped heads of two sources that lie on different grids."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was applied to the sources: all that restore needs, and provenance records.
+
+    Attributes:
+        reference: contrast of the series whose grid the result gets.
+        grid, header: grid and header of that series.
+        reorient: first spatial step.
+        resampled: grid that the sources were interpolated onto; None where reorienting sufficed.
+        window: the box of it that the network sees.
+        head: (X, Y, Z) on the reference's grid: where any source shows the head.
+        ranges: grey values of each source that became 0 and 1.
+        scale: grey value that 1 stands for on the study's scale.
+    """
+
+    reference: Contrast
+    grid: Grid
+    header: Any
+    reorient: Reorient
+    resampled: Grid | None
+    window: Window
+    head: BoolArray
+    ranges: dict[Contrast, GreyRange]
+    scale: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Sources in the network's frame.
+
+    Attributes:
+        images: contrast → (X, Y, Z) float32 in [0, 1] (beyond, where quantiles are the window's), all of
+            the window's size.
+        head: (X, Y, Z) of the same size: where any source is above 0, and what that encloses of the head.
+        recipe: how they came here.
+        content: digests of the sources, which with the run's seed decide the noise.
+        warnings: what the user should know about these inputs.
+    """
+
+    images: dict[Contrast, FloatArray]
+    head: BoolArray
+    recipe: Recipe
+    content: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(
+    volumes: Mapping[Contrast, Volume], inputs: InputSpec, onto: tuple[Contrast, Volume] | None = None
+) -> Prepared:
+    """Bring the sources of one target into the frame that a checkpoint was trained in.
+
+    Args:
+        volumes: the sources, in the checkpoint's order.
+        inputs: the checkpoint's frame: orientation, spacing, window, grey-value rule.
+        onto: the series whose grid the result gets; None for one of the sources.
+
+    Raises:
+        StudyRefused: the sources do not lie on each other, or one has no grey values.
+    """
+    reference = onto[0] if onto else choose_reference(volumes)
+    host = onto[1] if onto else volumes[reference]
+    grid = host.grid
+    reorient = Reorient(grid, inputs.orientation)
+    oriented = reorient.grid
+    working = respaced(oriented, inputs.spacing)
+    late = inputs.quantiles_of == "window"  # grey values are mapped once the window is cut
+    ranges = {} if late else {contrast: _range(contrast, volume, inputs) for contrast, volume in volumes.items()}
+
+    heads = {contrast: head_of(volume) for contrast, volume in volumes.items()}
+    images, supports = {}, {}
+    for contrast, volume in volumes.items():
+        grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
+        if contrast in inputs.ranges:
+            support = grey > 0  # air in CT is not 0
+        else:
+            support = heads[contrast]
+            grey = np.where(support | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
+        if volume.grid.same_as(grid) and working is oriented:
+            images[contrast], supports[contrast] = reorient.apply(grey), reorient.apply(support)
+        else:
+            images[contrast] = resample(grey, volume.grid, working)
+            supports[contrast] = resample(support.astype(np.float32), volume.grid, working) >= 0.5
+    warnings = _check_overlap(volumes, grid, supports)
+
+    head = np.logical_or.reduce(list(supports.values()))
+    if not head.any():
+        raise StudyRefused(f"the sources of {reference} do not overlap", "check their headers")
+    window = _window(head, inputs, reference)
+    if inputs.window and window.size != inputs.window:
+        warnings.append(f"the head is larger than the network's window; it was widened to {window.size} voxels")
+    boxed = {contrast: window.apply(image) for contrast, image in images.items()}
+    if late:
+        for contrast, volume in volumes.items():
+            ranges[contrast] = quantile_range(replace(volume, voxels=boxed[contrast]), _quantiles(inputs), None)
+            boxed[contrast] = ranges[contrast].mapped(boxed[contrast])
+    # Above 0 reaches a voxel further than the head where sources were interpolated, which the way back needs.
+    seen = np.logical_or.reduce([image > 0 for image in boxed.values()])
+    inside = seen | (window.apply(head) & filled(seen))
+    recipe = Recipe(
+        reference,
+        grid,
+        host.header,
+        reorient,
+        None if working is oriented else working,
+        window,
+        _head_on(grid, volumes, heads),
+        ranges,
+        study_scale(volumes),
+    )
+    content = tuple(volume.sha256 for volume in volumes.values())
+    return Prepared(boxed, inside, recipe, content, tuple(warnings))
+
+
+def _quantiles(inputs: InputSpec) -> tuple[float, float]:
+    assert inputs.clip_quantiles is not None  # quantiles_of needs them
+    return inputs.clip_quantiles
+
+
+def _range(contrast: Contrast, volume: Volume, inputs: InputSpec) -> GreyRange:
+    if contrast in inputs.ranges:
+        return GreyRange(*inputs.ranges[contrast])
+    if inputs.clip_quantiles:
+        return quantile_range(volume, inputs.clip_quantiles, inputs.clip_floor)
+    return mean_range(volume, inputs.mean_to[contrast])
+
+
+def _window(head: BoolArray, inputs: InputSpec, reference: Contrast) -> Window:
+    if not inputs.slices:
+        return choose_window(head, inputs.window, inputs.multiple)
+    try:
+        return choose_slices(head, *inputs.slices, inputs.multiple)
+    except ValueError as error:
+        raise StudyRefused(
+            f"the head in {reference} is wider than the network's slices ({error})", "crop or skull-strip the study"
+        ) from error
+
+
+def restore(unit: FloatArray, recipe: Recipe) -> FloatArray:
+    """Bring a result back onto the reference source's grid.
+
+    Args:
+        unit: (X, Y, Z) of the window's size, values in [0, 1].
+        recipe: from `prepare`.
+
+    Returns:
+        Values in [0, 1] on the reference's grid, float32, exactly 0 outside the head.
+    """
+    whole = recipe.window.undo(unit)
+    if recipe.resampled is None:
+        on_grid = recipe.reorient.undo(whole)
+    else:
+        on_grid = resample(whole, recipe.resampled, recipe.grid)
+    return np.where(recipe.head, on_grid, np.float32(0)).astype(np.float32)
+
+
+def choose_reference(volumes: Mapping[Contrast, Volume]) -> Contrast:
+    """Return the source with the thinnest slices; of equals, the one that covers most; of equals
+    again, the first in the checkpoint's order."""
+
+    def key(contrast: Contrast) -> tuple[float, float]:
+        grid = volumes[contrast].grid
+        return round(max(grid.spacing), 3), -round(float(np.prod(grid.shape) * np.prod(grid.spacing)), -3)
+
+    return min(volumes, key=key)
+
+
+def _check_overlap(volumes: Mapping[Contrast, Volume], grid: Grid, supports: Mapping[Contrast, BoolArray]) -> list[str]:
+    """Refuse stripped sources on different grids whose heads do not cover each other.
+
+    Returns:
+        Warnings: sources that were interpolated, sources with skull.
+
+    Raises:
+        StudyRefused: the overlap is too small.
+    """
+    warnings = []
+    full = with_skull(volumes.items())
+    if full:
+        warnings.append(
+            f"{', '.join(full)}: not skull-stripped, it seems; the networks were trained on stripped heads: "
+            "add --brain-mask FILE or --skull-strip"
+        )
+    moved = [contrast for contrast, volume in volumes.items() if not volume.grid.same_as(grid)]
+    whole = np.logical_or.reduce(list(supports.values()))
+    for contrast in moved:
+        note = f"{contrast} lies on another grid; it was interpolated"
+        if not full:
+            dice = _dice(supports[contrast], whole)
+            note += f" (overlap {dice:.2f})"
+            if dice < MIN_OVERLAP:
+                raise StudyRefused(
+                    f"{contrast} ({volumes[contrast].path}) does not lie on the others (overlap {dice:.2f})",
+                    "bring the series onto one grid (co-register and skull-strip them) first",
+                )
+        warnings.append(f"{note}; across its slices it was measured every {_across(volumes[contrast].grid):.3g} mm")
+    return warnings
+
+
+def _across(grid: Grid) -> float:
+    """Return the distance of voxels in mm along the coarsest axis."""
+    return max(grid.spacing)
+
+
+def _dice(one: BoolArray, other: BoolArray) -> float:
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(one & other)) / max(1, total)
+
+
+def _head_on(grid: Grid, volumes: Mapping[Contrast, Volume], heads: Mapping[Contrast, BoolArray]) -> BoolArray:
+    """Return where, on a grid, any source shows the head."""
+    head = np.zeros(grid.shape, bool)
+    for contrast, support in heads.items():
+        volume = volumes[contrast]
+        head |= support if volume.grid.same_as(grid) else resample(support.astype(np.float32), volume.grid, grid) >= 0.5
+    return head

@@ -1,0 +1,304 @@
+"""Do the sources lie on each other? Measured always, mended only when asked.
+
+Rigid motion by mutual information (Mattes et al., IEEE TMI 22(1), 2003) inside the tissue of the
+reference. Each image is brought to cubes on axes of its own: a common grid would cut one of them and
+blur the other, which measurably misleads (0.7 mm became 1.7 mm on a real pair).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import StudyRefused
+from mrimpute.prepare.geometry import resample, respaced
+from mrimpute.volume import LPS, FloatArray, Grid, Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+CHECK_MM, COARSE_MM, FINE_MM = 3.0, 2.0, 1.5
+"""Edges of the cubes for the check and the search, and for the two stages that refine what was found."""
+LIMIT_MM = 1.5
+"""Mean motion of the tissue beyond which sources are out of register …"""
+LEAST_GAIN = 0.1
+"""… if undoing it raises the mutual information by this share; otherwise the images do not tell."""
+AGREEMENT_MM = 1.0
+"""Starts of a registration agree when they end this near each other, on average over the tissue."""
+Motion = tuple[float, float, float, float, float, float]
+"""Turns in radians about, and shifts in mm along, the patient's axes."""
+NO_MOTION: Motion = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+HALF_TURNS: tuple[Motion, ...] = (
+    (np.pi, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (0.0, np.pi, 0.0, 0.0, 0.0, 0.0),
+    (0.0, 0.0, np.pi, 0.0, 0.0, 0.0),
+)
+"""One that does best shows a wrong header; as the only start to end there it is not trusted."""
+STARTS: tuple[Motion, ...] = (
+    NO_MOTION,
+    (0.06, -0.06, 0.06, 4.0, -4.0, 4.0),
+    (-0.06, 0.06, -0.06, -4.0, 4.0, -4.0),
+    *HALF_TURNS,
+)
+"""What registrations begin from."""
+FAR_MM = 10.0
+"""From this distance of the tissues' centres on, putting one on the other is a start too."""
+WORTH = 0.01
+"""Least gain for which a source that is in register by its header is moved."""
+LEAST_LITRES = 0.3
+"""Less tissue than this is no head, and nothing is measured."""
+BINS = 40
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a source lies on the reference.
+
+    Attributes:
+        mean_mm, largest_mm: motion of the reference's tissue that would bring them together.
+        gain: share by which undoing it raises the mutual information.
+        motion: (4, 4), from a point of the reference's space to that of the source's, RAS mm.
+        moved: whether the source was moved accordingly.
+    """
+
+    mean_mm: float
+    largest_mm: float
+    gain: float
+    motion: FloatArray
+    moved: bool = False
+
+    @property
+    def off(self) -> bool:
+        """Whether the source is out of register."""
+        return self.mean_mm > LIMIT_MM and self.gain > LEAST_GAIN
+
+
+def settle(
+    reference: Volume, sources: Mapping[Contrast, Volume], register: bool, foreign: Collection[Contrast] = ()
+) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment]]:
+    """Check that all sources lie on the reference; move those that do not, if asked.
+
+    A source that is in register stays as it is even then, if it is on the reference's own grid or
+    moving it would gain next to nothing.
+
+    Args:
+        reference: what they should lie on.
+        sources: by contrast; one that is the reference itself is passed through.
+        register: whether sources may be moved.
+        foreign: those whose positions do not compare with the reference's; they are always moved.
+
+    Returns:
+        The sources, and how each was found to lie (those of which it could be measured).
+
+    Raises:
+        StudyRefused: a source is out of register and must not be, or cannot be, moved.
+    """
+    settled, found = dict(sources), {}
+    for contrast, volume in sources.items():
+        if volume is reference:
+            continue
+        alignment = measure(reference, volume)
+        if alignment is None and contrast not in foreign:
+            continue
+        must = contrast in foreign or alignment is None or alignment.off
+        if alignment is not None:
+            found[contrast] = alignment
+        if alignment is not None and alignment.off and not register:
+            raise StudyRefused(
+                f"{contrast} ({volume.path}) is out of register: {alignment.mean_mm:.1f} mm off {reference.path} on "
+                f"average, {alignment.largest_mm:.1f} mm at most",
+                "add --register to move it, or register the study first",
+            )
+        if register and (must or not volume.grid.same_as(reference.grid)):
+            moved, motion, agreeing = registered(reference, volume)
+            rest = measure(reference, moved)
+            worth = motion.gain >= (0 if contrast in foreign else WORTH)
+            trusted = agreeing > 1 and worth and rest is not None and not rest.off
+            if must and not trusted:
+                raise StudyRefused(
+                    f"{contrast} ({volume.path}) is out of register and cannot be registered to {reference.path} "
+                    f"with certainty ({agreeing} of {len(STARTS)} attempts agree)",
+                    "register the study by other means, or leave that series out",
+                )
+            if trusted:
+                settled[contrast], found[contrast] = moved, motion
+    return settled, found
+
+
+def measure(reference: Volume, other: Volume) -> Alignment | None:
+    """Measure how far a source is from lying on the reference; None where there is too little tissue.
+
+    Raises:
+        StudyRefused: the two do not overlap.
+    """
+    pair = _Pair.of(reference, other, CHECK_MM)
+    if pair.litres < LEAST_LITRES:
+        return None
+    begins = [pair.start(NO_MOTION, shift) for shift in pair.shifts()]
+    as_told = pair.metric(begins[0])
+    turned = (pair.start(turn, pair.between) for turn in HALF_TURNS)
+    begins += [start for start in turned if pair.metric(start) < as_told]
+    return pair.alignment(min((pair.optimised(start, smooth=1.0) for start in begins), key=pair.metric))
+
+
+def registered(reference: Volume, other: Volume) -> tuple[Volume, Alignment, int]:
+    """Return a source moved rigidly onto the reference, the motion, and how many starts led to it.
+
+    Only its affine changes; no voxel is interpolated here.
+
+    Raises:
+        StudyRefused: the two do not overlap.
+    """
+    search = _Pair.of(reference, other, CHECK_MM)
+    shift = min(search.shifts(), key=lambda one: search.metric(search.start(NO_MOTION, one)))
+    ends = [search.optimised(search.start(start, shift), smooth=2.0) for start in STARTS]
+    best = min(ends, key=search.metric)
+    agreeing = sum(search.apart(best, end).mean() <= AGREEMENT_MM for end in ends)
+    best = _Pair.of(reference, other, COARSE_MM).optimised(best, smooth=2.0)
+    fine = _Pair.of(reference, other, FINE_MM)
+    alignment = fine.alignment(fine.optimised(best, smooth=0.5))
+    grid = Grid(other.grid.shape, np.linalg.inv(alignment.motion) @ other.grid.affine)
+    return replace(other, grid=grid), replace(alignment, moved=True), agreeing
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two images as cubes, and the tissue of the first.
+
+    Attributes:
+        fixed, moving: the images.
+        mask: where the first shows tissue, and a little around.
+        points: (N, 3) positions spread over that, LPS mm.
+        between: from the middle of the first's tissue to that of the second's, LPS mm.
+        litres: how much tissue there is.
+    """
+
+    fixed: "sitk.Image"
+    moving: "sitk.Image"
+    mask: "sitk.Image"
+    points: FloatArray
+    between: FloatArray
+    litres: float
+
+    @classmethod
+    def of(cls, reference: Volume, other: Volume, edge_mm: float) -> "_Pair":
+        """Return the pair at one resolution."""
+        import SimpleITK as sitk
+
+        fixed, moving = _cubes(reference, edge_mm), _cubes(other, edge_mm)
+        tissue = _tissue(fixed)
+        points, theirs = _points(tissue), _points(_tissue(moving))
+        between = theirs.mean(axis=0) - points.mean(axis=0) if len(points) and len(theirs) else np.zeros(3)
+        litres = float(np.count_nonzero(sitk.GetArrayViewFromImage(tissue))) * edge_mm**3 / 1e6
+        return cls(fixed, moving, sitk.BinaryDilate(tissue, [3] * 3), points, between, litres)
+
+    def shifts(self) -> list[FloatArray]:
+        """Return the shifts that a search should begin from: none, and where the tissues are far
+        apart also the one that brings them together."""
+        none = np.zeros(3)
+        return [none, self.between] if np.linalg.norm(self.between) > FAR_MM else [none]
+
+    def start(self, parameters: Motion, shift: FloatArray | None = None) -> "sitk.Euler3DTransform":
+        """Return a motion about the middle of the tissue, and a shift."""
+        import SimpleITK as sitk
+
+        transform = sitk.Euler3DTransform()
+        transform.SetCenter(self.points.mean(axis=0).tolist())
+        transform.SetParameters(parameters)
+        if shift is not None:
+            transform.SetTranslation((np.asarray(transform.GetTranslation()) + shift).tolist())
+        return transform
+
+    def _method(self) -> Any:
+        import SimpleITK as sitk
+
+        method = sitk.ImageRegistrationMethod()
+        method.SetMetricAsMattesMutualInformation(BINS)
+        method.SetMetricFixedMask(self.mask)
+        method.SetInterpolator(sitk.sitkLinear)
+        method.SetNumberOfWorkUnits(1)  # sums in one order: the same input gives the same motion
+        return method
+
+    def metric(self, transform: "sitk.Euler3DTransform") -> float:
+        """Return the negative mutual information under a motion."""
+        method = self._method()
+        method.SetInitialTransform(transform)
+        return float(self._run(lambda: method.MetricEvaluate(self.fixed, self.moving)))
+
+    def optimised(self, start: "sitk.Euler3DTransform", smooth: float) -> "sitk.Euler3DTransform":
+        """Return the motion of most mutual information near a start; images smoothed by `smooth` mm."""
+        import SimpleITK as sitk
+
+        method = self._method()
+        method.SetMetricSamplingStrategy(method.REGULAR)
+        method.SetMetricSamplingPercentage(0.25, 7)
+        method.SetOptimizerAsRegularStepGradientDescent(0.5, 1e-4, 200, relaxationFactor=0.6)
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetShrinkFactorsPerLevel([1])
+        method.SetSmoothingSigmasPerLevel([smooth])
+        method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+        transform = sitk.Euler3DTransform(start)
+        method.SetInitialTransform(transform, True)
+        self._run(lambda: method.Execute(self.fixed, self.moving))
+        return transform
+
+    def _run(self, work: Any) -> Any:
+        try:
+            return work()
+        except RuntimeError as error:  # too few points of one lie in the other
+            raise StudyRefused(
+                "two of the series do not overlap, so their register cannot be measured",
+                "leave one of them out, or correct its header",
+            ) from error
+
+    def apart(self, one: "sitk.Euler3DTransform", other: "sitk.Euler3DTransform") -> FloatArray:
+        """Return how far two motions bring each point from each other, (N,) mm."""
+        distance: FloatArray = np.linalg.norm(self._moved(one) - self._moved(other), axis=1)
+        return distance
+
+    def _moved(self, transform: "sitk.Euler3DTransform") -> FloatArray:
+        return np.array([transform.TransformPoint(point) for point in self.points.tolist()])
+
+    def alignment(self, transform: "sitk.Euler3DTransform") -> Alignment:
+        """Describe a motion."""
+        none = self.start(NO_MOTION)
+        before, after = -self.metric(none), -self.metric(transform)
+        distance = self.apart(transform, none)
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
+        matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+        gain = after / max(before, 1e-6) - 1
+        return Alignment(float(distance.mean()), float(distance.max()), float(gain), LPS @ matrix @ LPS)
+
+
+def _tissue(image: "sitk.Image") -> "sitk.Image":
+    """Return where a smoothed image is bright, by Otsu's threshold."""
+    import SimpleITK as sitk
+
+    tissue: sitk.Image = sitk.OtsuThreshold(sitk.SmoothingRecursiveGaussian(image, 2.0), 0, 1)
+    return tissue
+
+
+def _points(tissue: "sitk.Image") -> FloatArray:
+    """Return about 3,000 positions spread over the tissue, (N, 3) LPS mm."""
+    import SimpleITK as sitk
+
+    inside = np.argwhere(sitk.GetArrayViewFromImage(tissue))[:, ::-1]
+    every = inside[:: max(1, len(inside) // 3000)].astype(float).tolist()
+    return np.array([tissue.TransformContinuousIndexToPhysicalPoint(index) for index in every]).reshape(-1, 3)
+
+
+def _cubes(volume: Volume, edge_mm: float) -> "sitk.Image":
+    """Return a volume as SimpleITK image of cubic voxels along its own axes."""
+    import SimpleITK as sitk
+
+    grid = respaced(volume.grid, (edge_mm, edge_mm, edge_mm))
+    voxels = resample(np.asarray(volume.voxels, np.float32), volume.grid, grid)
+    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
+    affine = LPS @ grid.affine
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / np.asarray(grid.spacing)).ravel().tolist())
+    return image

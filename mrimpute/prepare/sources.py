@@ -1,0 +1,175 @@
+"""The sources of one target, read and brought to lie on one reference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import MrimputeError, StudyRefused, UsageError
+from mrimpute.prepare.frame import choose_reference
+from mrimpute.prepare.register import Alignment, settle
+from mrimpute.prepare.skull import BrainMask, with_skull
+from mrimpute.study import find_series
+from mrimpute.study.model import Series, Study
+from mrimpute.volume import Volume
+
+LEAST_SHARE = 0.6
+"""Share of a brain mask that must lie on voxels of the reference that are not zero; a reference
+may be a slab."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What one target is made from.
+
+    Attributes:
+        reference: the series whose grid the result gets.
+        onto: its volume.
+        volumes: the sources by contrast, as they lie on the reference.
+        alignments: how each source but the reference was found to lie.
+        mask: the user's brain mask, in the reference's space.
+        highest_number: highest series number beside the reference.
+        with_skull: the sources that are not skull-stripped.
+        notes: what the user should know about all this.
+    """
+
+    reference: Series
+    onto: Volume
+    volumes: dict[Contrast, Volume]
+    alignments: dict[Contrast, Alignment]
+    mask: BrainMask | None = None
+    highest_number: int = 0
+    with_skull: tuple[Contrast, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def moved(self) -> dict[Contrast, Alignment]:
+        """The sources that were registered."""
+        return {contrast: one for contrast, one in self.alignments.items() if one.moved}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The series that the user wants results to lie on.
+
+    Attributes:
+        series: the series.
+        highest_number: highest series number beside it.
+        trusted: where the user's word alone says that it shows the study's patient: its folder.
+    """
+
+    series: Series
+    highest_number: int
+    trusted: Path | None = None
+
+
+def find_reference(study: Study, word: Contrast | Path | None) -> Reference | None:
+    """Return the series that the user wants results to lie on.
+
+    Args:
+        study: the study.
+        word: one of its contrasts, or a folder that holds one DICOM series; None for no wish.
+
+    Raises:
+        UsageError: the study has no such series, or the folder not exactly one DICOM series.
+        StudyRefused: the folder's series is of another patient or study than the study's own.
+    """
+    if word is None:
+        return None
+    if isinstance(word, Contrast):
+        if word not in study.present:
+            raise UsageError(f"--reference {word}: {study.folder} has no {word}", "name a contrast that was acquired")
+        return Reference(study.get(word), study.highest_number)
+    try:
+        other = find_series(word)
+    except MrimputeError as error:
+        raise UsageError(f"--reference {word}: {error.text}", "name a contrast, or a folder of one series") from error
+    if len(other.series) != 1 or other.series[0].dicom is None:
+        raise UsageError(
+            f"--reference {word} holds {len(other.series)} series that are identified, not one DICOM series",
+            "name a contrast of the study, or a folder of one DICOM series",
+        )
+    first = other.series[0].dicom.slices[0]
+    own = [item.dicom.slices[0] for item in study.series if item.dicom]
+    if any((item.patient, item.study) != (first.patient, first.study) for item in own):
+        raise StudyRefused(
+            f"--reference {word} is of another patient or another study than {study.folder}",
+            "name a series of the same study",
+        )
+    return Reference(other.series[0], other.highest_number, None if own else word)
+
+
+def gather(
+    sources: Sequence[Series],
+    reference: Reference | None,
+    volumes: Mapping[Path, Volume],
+    register: bool,
+    mask: BrainMask | None,
+) -> Gathered:
+    """Choose the reference of one target and check that its sources lie on it.
+
+    Args:
+        sources: in the generator's order.
+        reference: the user's choice; None for the thinnest slices.
+        volumes: of all these series, by their path.
+        register: whether sources may be moved.
+        mask: the user's brain mask.
+
+    Raises:
+        StudyRefused: sources are out of register, or the mask does not fit.
+    """
+    read = {series.contrast: volumes[series.path] for series in sources}
+    own = next(series for series in sources if series.contrast is choose_reference(read))
+    chosen = reference.series if reference else own
+    foreign = [item.contrast for item in sources if _frames_differ(item, chosen)]
+    if foreign and not register:
+        raise StudyRefused(
+            f"the series {', '.join(read)} have different frames of reference: their positions do not compare",
+            "add --register, or register them first and give NIfTI",
+        )
+    onto = volumes[chosen.path]
+    settled, alignments = settle(onto, read, register, foreign)
+    notes = [
+        f"{contrast} was moved onto {chosen.contrast} by {one.mean_mm:.1f} mm on average, "
+        f"{one.largest_mm:.1f} mm at most"
+        for contrast, one in alignments.items()
+        if one.moved
+    ]
+    if reference and reference.trusted:
+        notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
+    placed = _placed(mask, onto, read, settled) if mask else None
+    highest = reference.highest_number if reference else 0
+    full = tuple(with_skull(read.items()))
+    return Gathered(chosen, onto, settled, alignments, placed, highest, full, tuple(notes))
+
+
+def _frames_differ(one: Series, other: Series) -> bool:
+    """Tell whether two DICOM series have different frames of reference."""
+    spaces = {item.dicom.slices[0].space for item in (one, other) if item.dicom} - {""}
+    return len(spaces) > 1
+
+
+def _placed(
+    mask: BrainMask, onto: Volume, read: Mapping[Contrast, Volume], settled: Mapping[Contrast, Volume]
+) -> BrainMask:
+    """Bring a mask that was drawn on a source along with it, and check that it fits the reference.
+
+    Raises:
+        StudyRefused: it could belong to two series that moved differently, or does not cover tissue.
+    """
+    if not mask.grid.same_as(onto.grid):
+        grids = [settled[contrast].grid for contrast, volume in read.items() if mask.grid.same_as(volume.grid)]
+        if any(not grid.same_as(grids[0]) for grid in grids):
+            raise StudyRefused(
+                f"the brain mask {mask.origin} could belong to series that were moved differently",
+                f"give a mask on the grid of {onto.path.name}",
+            )
+        mask = replace(mask, grid=grids[0]) if grids else mask
+    inside = mask.on(onto.grid)
+    share = onto.grid.litres(inside & (onto.voxels != 0)) / mask.litres
+    if share < LEAST_SHARE:
+        raise StudyRefused(
+            f"only {share:.0%} of the brain mask {mask.origin} lies on tissue of {onto.path}",
+            "give a mask of this patient's brain in this space",
+        )
+    return mask

@@ -1,0 +1,178 @@
+"""One table of weights.toml, or one checkpoint.toml, as a typed record: all that decides a result."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from mrimpute.contrasts import Contrast
+
+MODEL_FILE = "model.safetensors"
+
+Spacing = Annotated[float, Field(gt=0)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Table(BaseModel):
+    """A TOML table; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Table):
+    """The frame that a checkpoint was trained in.
+
+    Attributes:
+        orientation: array axes, for instance 'LPS'.
+        spacing_mm: voxel size, one number or one per axis.
+        window: voxels of the box that the network sees; None for the box around the head.
+        slices: of a network that works slice by slice along the third axis: the slices' width
+            (first axis), and their least height. Then there is no window.
+        multiple: every axis of the window (of slices: their height) is a multiple of this.
+        clip_quantiles: quantiles of the whole volume that become 0 and 1.
+        quantiles_of: 'window': quantiles of what the network sees, padding included, and values beyond
+            them are kept (ALDM); 'volume': see above.
+        clip_floor: least grey value that can become 0; None for the plain quantile.
+        mean_to: instead of quantiles: 0 stays 0, and the volume's mean becomes this, by contrast.
+        ranges: contrasts whose grey values have a meaning of their own (CT: Hounsfield units):
+            the two values that become 0 and 1.
+    """
+
+    orientation: Annotated[str, StringConstraints(pattern="^[LRAPSI]{3}$")]
+    spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing]
+    window: tuple[int, int, int] | None = None
+    slices: tuple[int, int] | None = None
+    multiple: int = Field(default=32, ge=1)
+    clip_quantiles: tuple[float, float] | None = None
+    quantiles_of: Literal["volume", "window"] = "volume"
+    clip_floor: float | None = 0.0
+    mean_to: dict[Contrast, float] = {}
+    ranges: dict[Contrast, tuple[float, float]] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> "InputSpec":
+        if any(sum(letter in pair for letter in self.orientation) != 1 for pair in ("LR", "AP", "SI")):
+            raise ValueError(f"orientation {self.orientation} names an axis twice")
+        if self.window and self.slices:
+            raise ValueError("window and slices exclude each other")
+        if bool(self.clip_quantiles) == bool(self.mean_to):
+            raise ValueError("either clip_quantiles or mean_to must be given")
+        if self.quantiles_of == "window" and not self.clip_quantiles:
+            raise ValueError("quantiles_of needs clip_quantiles")
+        pairs = [*self.ranges.values(), *([self.clip_quantiles] if self.clip_quantiles else [])]
+        if any(low >= high for low, high in pairs):
+            raise ValueError("quantiles and ranges must rise")
+        return self
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size along each axis in mm."""
+        return (self.spacing_mm,) * 3 if isinstance(self.spacing_mm, float) else self.spacing_mm
+
+
+class SamplingSpec(_Table):
+    """How a checkpoint is sampled.
+
+    Attributes:
+        ladder: name of the noise ladder it was trained on.
+        timesteps: rungs of that ladder.
+        predicts: what the network's output is.
+        steps: steps of the default sampler.
+        sampler: what a run takes without --sampler; None for the generator's usual. 'none': an ALDM without
+            diffusion.
+        shared_noise: of a network that works slice by slice: give every slice the same noise.
+        output_floor: values of the result up to this become 0.
+    """
+
+    ladder: Literal["linear-beta", "variance-preserving", "root-linear"]
+    timesteps: int = Field(ge=2)
+    predicts: Literal["clean", "noise"]
+    steps: int = Field(ge=1)
+    sampler: Literal["none"] | None = None
+    output_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
+    shared_noise: bool = False
+
+
+class About(_Table):
+    """What a clinician wants to know before using a checkpoint."""
+
+    licence: str
+    trained_on: str
+    cite: str
+    quality: str = "not measured by us"
+    note: str = ""
+
+
+class HubFile(_Table):
+    """A file in a Hugging Face Hub repository."""
+
+    repo: str
+    revision: Annotated[str, StringConstraints(pattern="^([0-9a-f]{40}|unpinned)$")]
+    file: str
+    bytes: int | None = None
+    sha256: Sha256 | None = None
+
+
+class Record(_Table):
+    """One table of weights.toml, or a checkpoint.toml.
+
+    Attributes:
+        generator: which room loads it.
+        sources, target: contrasts in the network's channel order, and what it makes. Without a target:
+            a network that makes any of them from any one other, in the order of its classes.
+        origin: 'hub', 'builtin' (in the package), 'file' (published elsewhere, imported by the
+            user), or 'trained' (a folder that `mrimpute train` wrote).
+        first_choice: what `--weights auto` takes for its route.
+        file, sha256: the safetensors file and its digest (of a folder: may be absent).
+        where: for origin 'file', where its authors publish it.
+        network: sizes, read by the generator's own room.
+    """
+
+    generator: Literal["cwdm", "aldm", "syndiff"]
+    sources: tuple[Contrast, ...] = Field(min_length=1)
+    target: Contrast | None = None
+    origin: Literal["builtin", "hub", "file", "trained"]
+    first_choice: bool = False
+    file: str = MODEL_FILE
+    sha256: Sha256 | None = None
+    hub: HubFile | None = None
+    where: str = ""
+    network: dict[str, Any]
+    inputs: InputSpec
+    sampling: SamplingSpec
+    about: About
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Record":
+        if self.origin == "builtin" and not self.sha256:
+            raise ValueError("a builtin checkpoint needs its sha256")
+        if self.origin == "hub" and not self.hub:
+            raise ValueError("a hub checkpoint needs its hub table")
+        if self.origin == "file" and not self.where:
+            raise ValueError("a checkpoint of origin 'file' needs where it is published")
+        if self.target in self.sources or len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources and target must all differ")
+        if (self.target is None) != (self.generator == "aldm"):
+            raise ValueError("aldm makes any of its sources and has no target; the others have one")
+        if self.inputs.mean_to and not set(self.sources) <= self.inputs.mean_to.keys() | self.inputs.ranges.keys():
+            raise ValueError("inputs.mean_to must name every source")
+        return self
+
+    @property
+    def makes(self) -> str:
+        """What it makes from what, in words."""
+        sources = ", ".join(self.sources)
+        return f"{self.target} from {sources}" if self.target else f"any of {sources} from any one other"
+
+    @property
+    def one_target(self) -> Contrast:
+        """The target, of a network that makes one."""
+        assert self.target is not None  # aldm alone has none
+        return self.target
+
+    def fits(self, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:
+        """Tell whether it can do a job."""
+        if self.generator != generator:
+            return False
+        if self.target is None:
+            return len(sources) == 1 and {*sources, target} <= set(self.sources)
+        return self.target is target and set(self.sources) == set(sources)

@@ -1,0 +1,130 @@
+"""What a study is: series that were identified, and what was left aside."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mrimpute import io
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.errors import StudyAmbiguous
+from mrimpute.io.dicom.series import DicomSeries
+from mrimpute.study.evidence import Evidence, compatible
+from mrimpute.study.names import NameReading, Naming
+from mrimpute.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Series:
+    """One image volume of a study that was identified.
+
+    Attributes:
+        contrast: what it shows.
+        path: its file, as the user gave it; of a DICOM series the first one.
+        evidence: why, strongest first.
+        grid: where its voxels lie.
+        warnings: what its header makes one say.
+        reading: what its name told.
+        dicom: its slices; None for a single file.
+    """
+
+    contrast: Contrast
+    path: Path
+    evidence: tuple[Evidence, ...]
+    grid: Grid
+    warnings: tuple[str, ...] = ()
+    reading: NameReading = field(default_factory=NameReading, repr=False)
+    dicom: DicomSeries | None = field(default=None, repr=False)
+
+    def read(self) -> Volume:
+        """Read its voxels.
+
+        Raises:
+            ImageDamaged: they cannot be used.
+        """
+        if self.dicom is None:
+            return io.read_volume(self.path)
+        from mrimpute.io.dicom.pixels import read_volume
+
+        return io.checked(read_volume(self.dicom))
+
+    @property
+    def confidence(self) -> float:
+        """Confidence of the strongest piece of evidence, 0 to 1."""
+        return max(item.confidence for item in self.evidence)
+
+
+@dataclass(frozen=True)
+class NotUsed:
+    """A file that is no source.
+
+    Attributes:
+        path: the file.
+        reason: why it is not used.
+        recognised: whether something says what it is; otherwise nothing identifies it.
+        likely: the contrast that it would be, but for the reason.
+    """
+
+    path: Path
+    reason: str
+    recognised: bool = True
+    likely: Contrast | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One visit of one subject.
+
+    Attributes:
+        folder: as the user gave it.
+        name: short name for messages and output folders.
+        series: the identified series, one per contrast, in the order of `Contrast`.
+        naming: how a new image of this study is called.
+        set_aside: images that are recognised as no source (masks, maps, synthetic …).
+        unidentified: images that nothing identifies; never used.
+        highest_number: highest series number of a DICOM study.
+    """
+
+    folder: Path
+    name: str
+    series: tuple[Series, ...]
+    naming: Naming
+    set_aside: tuple[NotUsed, ...] = ()
+    unidentified: tuple[NotUsed, ...] = ()
+    highest_number: int = 0
+
+    @property
+    def present(self) -> tuple[Contrast, ...]:
+        """The contrasts that were acquired."""
+        return tuple(series.contrast for series in self.series)
+
+    @property
+    def missing(self) -> tuple[Contrast, ...]:
+        """Those of t1, t1c, t2, flair that were not acquired."""
+        return tuple(contrast for contrast in BRATS_FOUR if contrast not in self.present)
+
+    def get(self, contrast: Contrast) -> Series:
+        """Return the series of a contrast (KeyError where there is none)."""
+        for series in self.series:
+            if series.contrast is contrast:
+                return series
+        raise KeyError(contrast)
+
+
+def agreed(path: Path, evidence: list[Evidence]) -> Contrast:
+    """Return the one contrast that all evidence allows.
+
+    Raises:
+        StudyAmbiguous: two pieces of evidence cannot both be true.
+    """
+    first = evidence[0].contrast
+    assert first is not None
+    found = first
+    for item in evidence[1:]:
+        if item.contrast is None or not compatible(found, item.contrast):
+            other = f" or --{item.contrast} {path}" if item.contrast else ""
+            raise StudyAmbiguous(
+                f"{path}: {evidence[0].reason} says {first}, but {item.reason} says {item.contrast or 'none of them'}",
+                f"settle it with --{first} {path}{other}",
+            )
+        if Contrast.T1C in (found, item.contrast):
+            found = Contrast.T1C
+    return found

@@ -1,0 +1,94 @@
+"""A target as derived DICOM series, in a folder that appears whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrimpute.errors import OutputRefused
+from mrimpute.files import content_sha256, disk_errors, new_part, remove, remove_dead_parts, sync_folder, write_through
+from mrimpute.io.dicom.pixels import reads_back
+from mrimpute.io.dicom.series import DicomSeries
+from mrimpute.write import provenance
+from mrimpute.write.dicom import derive
+from mrimpute.write.place import Place, is_ours
+from mrimpute.write.result import Made, Output
+
+
+def write_series(made: Made, reference: DicomSeries) -> Output:
+    """Write a target as a derived DICOM series of a reference's geometry, patient and study.
+
+    Raises:
+        OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
+    """
+    one = derive.stored_range(made.ready.recipe.scale)
+    derivation = derive.Derivation(
+        made.target,
+        reference,
+        made.series,
+        {contrast: alignment.motion for contrast, alignment in made.gathered.moved.items()},
+        json.dumps(asdict(made.fingerprint), sort_keys=True),
+        provenance.derivation(made.fingerprint, made.checkpoint, one),
+        derive.series_number(reference, made.highest_number),
+        datetime.now(),
+    )
+    files = derive.encode(derive.derive(made.unit, one, derivation))
+    digest = hashlib.sha256(b"".join(files)).hexdigest()
+    expected = np.clip(np.rint(np.asarray(made.unit, np.float64) * one), 0, 65_535)
+    place_series(
+        made.place,
+        files,
+        lambda folder: reads_back(folder, reference.grid, expected),
+        made.sidecar(digest, 0.0, one),
+    )
+    return made.output(digest, 0.0, one, (made.black,))
+
+
+def place_series(place: Place, files: list[bytes], read_back: Callable[[Path], bool], sidecar: dict[str, Any]) -> None:
+    """Place a DICOM series and its sidecar: a hidden folder, flushed, read back, then renamed.
+
+    Args:
+        place: where.
+        files: the bytes of its files, in order of the slices.
+        read_back: tells whether a folder reads back as what was meant.
+        sidecar: the content of the JSON file.
+
+    Raises:
+        OutputRefused: the folder refuses, or a foreign one appeared at the place.
+        ResourcesExhausted: the disk is full.
+    """
+    folder = place.image.parent
+    parts: list[Path] = []
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_dead_parts(folder)
+        replaced = content_sha256(place.image) if place.image.exists() else None
+        sidecar = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
+        try:
+            parts += [new_part(folder), new_part(folder)]
+            parts[0].mkdir()
+            for number, content in enumerate(files, 1):
+                write_through(parts[0] / f"{number:04d}.dcm", content)
+            write_through(parts[1], (json.dumps(sidecar, indent=2) + "\n").encode())
+            sync_folder(parts[0])
+            if not read_back(parts[0]):
+                raise OutputRefused(f"what was written in {folder} does not read back the same", "check that disk")
+            if place.image.exists():
+                if not is_ours(place):
+                    raise OutputRefused(
+                        f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away"
+                    )
+                parts.append(new_part(folder))
+                os.rename(place.image, parts[-1])
+            os.replace(parts[1], place.sidecar)
+            os.rename(parts[0], place.image)
+            sync_folder(folder)
+        finally:
+            for part in parts:
+                remove(part)

@@ -1,0 +1,181 @@
+"""Where a result goes, and how it gets there: whole or not at all, never over acquired data."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import OutputRefused, ResourcesExhausted
+from mrimpute.files import content_sha256, disk_errors
+from mrimpute.marks import is_synthetic, read_sidecar
+from mrimpute.study import Study
+from mrimpute.write.layout import Layout
+from mrimpute.write.provenance import Fingerprint
+
+FREE_SPACE_MARGIN = 2**20
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one result belongs.
+
+    Attributes:
+        image: the NIfTI file, or the folder of a DICOM series.
+        sidecar: the JSON file of the same stem.
+    """
+
+    image: Path
+    sidecar: Path
+
+
+def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout | None = None) -> Place:
+    """Return where the result of one target belongs.
+
+    Args:
+        study: the study.
+        target: the contrast made.
+        out: the user's folder, in which the study gets one of its own; None for beside the
+            sources (for BIDS: under derivatives/mrimpute of the data set).
+        layout: names of a complete case below `out`, instead of the study's own.
+    """
+    if layout is not None and out is not None:
+        image = layout.image(study, target, out, synthetic=True)
+        return Place(image, image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
+    stem = study.naming.stem(target)
+    if out is not None:
+        folder = out / study.name
+    elif study.naming.scheme == "bids":
+        folder = _bids_folder(study)
+    else:
+        folder = _common_folder(study)
+    return Place(folder / f"{stem}.nii.gz", folder / f"{stem}.json")
+
+
+def series_place(study: Study, target: Contrast, out: Path | None) -> Place:
+    """Return where the derived DICOM series of one target belongs: a folder of its own in the study,
+    or below `out`. No tag value is in its name."""
+    folder = study.folder if out is None else out / study.name
+    return Place(folder / f"mrimpute_{target}", folder / f"mrimpute_{target}.json")
+
+
+def _common_folder(study: Study) -> Path:
+    """Return the one folder inside the study that its series lie in, or the study's own."""
+    if any(item.dicom for item in study.series):
+        return study.folder
+    inside = study.folder.resolve()
+    folders = {item.path.parent for item in study.series if item.path.parent.resolve().is_relative_to(inside)}
+    return folders.pop() if len(folders) == 1 else study.folder
+
+
+def _bids_folder(study: Study) -> Path:
+    """Return the anat folder below derivatives/mrimpute of the BIDS data set.
+
+    The data set's root is the folder above the study that has a dataset_description.json or the
+    subject's folder in it.
+    """
+    entities = dict(part.split("-", 1) for part in study.naming.prefix.rstrip("_").split("_"))
+    subject = f"sub-{entities['sub']}"
+    folder = _common_folder(study).resolve()
+    roots = (
+        a for a in (folder, *folder.parents) if (a / "dataset_description.json").is_file() or (a / subject).is_dir()
+    )
+    root = next(roots, study.folder.resolve())
+    if not study.folder.is_absolute():
+        root = Path(os.path.relpath(root))
+    session = [f"ses-{entities['ses']}"] if "ses" in entities else []
+    return root.joinpath("derivatives", "mrimpute", subject, *session, "anat")
+
+
+def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> bool:
+    """Decide what an existing file at the place means.
+
+    Returns:
+        True: the very image is there, whole; nothing is to be done. False: write.
+
+    Raises:
+        OutputRefused: a file is there that mrimpute did not make, or made by another recipe
+            and may not overwrite.
+    """
+    record = read_sidecar(place.sidecar)
+    if place.sidecar.exists() and not record:
+        raise OutputRefused(f"{place.sidecar} exists and was not made by mrimpute", "move it, or choose another --out")
+    if not place.image.exists():
+        return False
+    if not is_ours(place):
+        raise OutputRefused(
+            f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away"
+        )
+    if overwrite:
+        return False
+    digest, image = content_sha256(place.image), record.get("image", {})
+    equal = record.get("fingerprint") == asdict(fingerprint)
+    if equal and image.get("sha256") == digest:
+        return True
+    if equal and image.get("replaces") == digest:  # a run with --overwrite was killed between its two renames
+        return False
+    raise OutputRefused(
+        f"{place.image} was made before by another recipe, or was changed since", "add --overwrite to replace it"
+    )
+
+
+def check_room(place: Place, voxels: int) -> None:
+    """Check, before anything heavy, that the result can be written.
+
+    Raises:
+        OutputRefused: the folder is not writable.
+        ResourcesExhausted: too little free space for an uncompressed image.
+    """
+    folder = place.image.parent
+    with disk_errors(folder):
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise OutputRefused(f"cannot write in {folder}", "choose another folder with --out")
+        needed, free = 4 * voxels + FREE_SPACE_MARGIN, shutil.disk_usage(folder).free
+    if free < needed:
+        raise ResourcesExhausted(
+            f"{folder} has {free / 1e6:.0f} MB free and up to {needed / 1e6:.0f} MB are needed",
+            "free some space, or choose another folder with --out",
+        )
+
+
+@contextmanager
+def holding(study: Study) -> Iterator[None]:
+    """Hold the study against other runs of mrimpute on this account.
+
+    Raises:
+        OutputRefused: another run holds it, or no lock can be made.
+    """
+    state = Path(os.environ.get("MRIMPUTE_STATE") or platformdirs.user_state_dir("mrimpute")) / "locks"
+    key = hashlib.sha256(os.fsencode(study.folder.resolve())).hexdigest()[:24]
+    lock = FileLock(state / f"{key}.lock")
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputRefused(f"another run of mrimpute holds {study.folder}", "wait for it to end") from error
+    except OSError as error:
+        raise OutputRefused(
+            f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_STATE to a writable folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_ours(place: Place) -> bool:
+    """Tell whether what stands at a place was made by mrimpute: of a folder, every byte of it."""
+    if not place.image.is_dir():
+        return is_synthetic(place.image, {})
+    image = read_sidecar(place.sidecar).get("image", {})
+    if not image or any(not item.is_file() for item in place.image.iterdir()):
+        return False
+    return content_sha256(place.image) in (image.get("sha256"), image.get("replaces"))

@@ -1,0 +1,140 @@
+"""What made an image: the marks in the file, and the sidecar beside it."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from mrimpute._version import __version__
+from mrimpute.contrasts import Contrast
+from mrimpute.marks import DESCRIPTION_MARK, SIDECAR_SCHEMA
+from mrimpute.prepare import Recipe
+from mrimpute.prepare.register import Alignment
+from mrimpute.prepare.skull import BrainMask
+from mrimpute.registry import Checkpoint
+from mrimpute.volume import Volume
+
+WARNING = (
+    "This image is synthetic. It was computed from other series and was not acquired. "
+    "It may lack findings or show false ones. Not for diagnosis."
+)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything that decides the voxels; two equal ones make the same image.
+
+    Attributes:
+        target: contrast made.
+        checkpoint_sha256: digest of the weights.
+        sources: contrast → digest of the source's file.
+        onto: digest of the series whose grid the image has.
+        moved: sources that were registered to it.
+        brain_mask: digest of the user's mask, or the program that made one; '' for none.
+        sampler, steps, seed: how the network was sampled.
+        precision, device: number type and device type.
+        intensity: 'study' or 'unit'.
+        version: of mrimpute, up to the minor.
+    """
+
+    target: str
+    checkpoint_sha256: str
+    sources: dict[str, str]
+    onto: str
+    moved: list[str]
+    brain_mask: str
+    sampler: str
+    steps: int
+    seed: int
+    precision: str
+    device: str
+    intensity: str
+    version: str = ".".join(__version__.split(".")[:2])
+
+
+def description(target: Contrast) -> str:
+    """Return the text for a NIfTI `descrip` field (79 ASCII characters at most)."""
+    return f"{DESCRIPTION_MARK} {target} made by mrimpute {__version__}; not acquired"
+
+
+def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> str:
+    """Return the text of a DICOM Derivation Description (1024 characters at most)."""
+    text = (
+        f"{DESCRIPTION_MARK} {fingerprint.target}, computed from {', '.join(fingerprint.sources)} by mrimpute "
+        f"{__version__}, not acquired. Network {checkpoint.name} ({checkpoint.record.generator}, sha256 "
+        f"{fingerprint.checkpoint_sha256[:16]}), {fingerprint.sampler}, {fingerprint.steps} steps, seed "
+        f"{fingerprint.seed}. Stored value {one:.0f} is the network's 1. {WARNING}"
+    )
+    return text[:1024]
+
+
+def sidecar(
+    image: str,
+    image_sha256: str,
+    fingerprint: Fingerprint,
+    checkpoint: Checkpoint,
+    volumes: Mapping[Contrast, Volume],
+    alignments: Mapping[Contrast, Alignment],
+    onto: Volume,
+    recipe: Recipe,
+    scale: tuple[float, float],
+    warnings: tuple[str, ...],
+    mask: BrainMask | None,
+) -> dict[str, Any]:
+    """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
+
+    File names stand in it without their folders, which may name a patient.
+    """
+    record = checkpoint.record
+    low = {contrast: asdict(grey) for contrast, grey in recipe.ranges.items()}
+    zero, one = scale
+    return {
+        "schema": SIDECAR_SCHEMA,
+        "Synthetic": True,
+        "Warning": WARNING,
+        "Contrast": fingerprint.target,
+        "GeneratedBy": [{"Name": "mrimpute", "Version": __version__}],
+        "Sources": [
+            {"contrast": contrast, "file": volume.path.name, "sha256": volume.sha256, "range": low[contrast]}
+            for contrast, volume in volumes.items()
+        ],
+        "fingerprint": asdict(fingerprint),
+        "checkpoint": {
+            "name": checkpoint.name,
+            "generator": record.generator,
+            "origin": record.origin,
+            "sha256": fingerprint.checkpoint_sha256,
+            **record.about.model_dump(),
+        },
+        "grid": {
+            "of": recipe.reference,
+            "file": onto.path.name,
+            "sha256": onto.sha256,
+            "shape": recipe.grid.shape,
+            "spacing_mm": recipe.grid.spacing,
+        },
+        "register": {
+            contrast: {
+                "mean_mm": round(one.mean_mm, 2),
+                "largest_mm": round(one.largest_mm, 2),
+                "gain": round(one.gain, 3),
+                "moved_by": one.motion.round(6).tolist() if one.moved else None,
+            }
+            for contrast, one in alignments.items()
+        },
+        "brain_mask": {"from": mask.origin, "sha256": mask.sha256, "litres": round(mask.litres, 3)} if mask else None,
+        "frame": {
+            "orientation": recipe.reorient.orientation,
+            "resampled_to_shape": recipe.resampled.shape if recipe.resampled else None,
+            "window_start": recipe.window.start,
+            "window_size": recipe.window.size,
+        },
+        "intensity": {"scale": fingerprint.intensity, "zero": zero, "one": one},
+        "image": {"file": image, "sha256": image_sha256},
+        "warnings": list(warnings),
+        "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}
+        | {"python": platform.python_version()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

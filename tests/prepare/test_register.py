@@ -1,0 +1,120 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from mrimpute import io
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import StudyRefused
+from mrimpute.prepare.register import LPS, measure, settle
+from mrimpute.volume import Grid, Volume
+
+T1, T2 = Contrast.T1, Contrast.T2
+AFFINE = np.diag([2.0, 2, 2, 1])
+AFFINE[:3, 3] = -80, -96, -72
+
+
+def volume(voxels, affine=AFFINE, name="image"):
+    return Volume(np.asarray(voxels, np.float32), Grid(voxels.shape, affine), Path(name), name)
+
+
+def turned(degrees, shift):
+    """Return a rigid motion about the origin, RAS mm."""
+    motion = np.eye(4)
+    angle = np.radians(degrees)
+    motion[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    motion[:3, 3] = shift
+    return motion
+
+
+def left_over(motion, head):
+    """Return how far a motion moves the corners of a box as large as a brain, mean and largest, mm."""
+    points = np.array(np.meshgrid(*[(-size, size) for size in head])).reshape(3, -1).T
+    distance = np.linalg.norm(points @ motion[:3, :3].T + motion[:3, 3] - points, axis=1)
+    return distance.mean(), distance.max()
+
+
+BRAIN = (60, 75, 55)
+
+
+def test_images_in_register_are_passed_as_they_are(phantom_head):
+    sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2])}
+    for register in (False, True):
+        settled, found = settle(sources[T1], sources, register)
+        assert settled == sources
+        assert found[T2].mean_mm < 0.5
+        assert not found[T2].off
+        assert not found[T2].moved
+
+
+@pytest.mark.parametrize(("degrees", "shift"), [(0, (2, -1, 1)), (9, (5, 60, -20))])
+def test_a_patient_who_moved_is_noticed_and_moved_back(phantom_head, degrees, shift):
+    motion = turned(degrees, shift)
+    sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], motion @ AFFINE)}
+    found = measure(sources[T1], sources[T2])
+    assert found.off
+    settled, found = settle(sources[T1], sources, register=True)
+    assert settled[T1] is sources[T1]
+    assert found[T2].moved
+    mean, largest = left_over(settled[T2].grid.affine @ np.linalg.inv(AFFINE), BRAIN)
+    assert mean <= 0.4
+    assert largest <= 0.8
+    assert np.array_equal(settled[T2].voxels, sources[T2].voxels)  # nothing is interpolated
+    np.testing.assert_allclose(found[T2].motion @ settled[T2].grid.affine, sources[T2].grid.affine, atol=1e-9)
+
+
+def test_what_is_out_of_register_is_refused_with_the_millimetres(phantom_head):
+    sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], turned(0, (3, 0, 0)) @ AFFINE)}
+    with pytest.raises(StudyRefused, match=r"out of register: [23]\.\d mm off image on average, .*--register"):
+        settle(sources[T1], sources, register=False)
+
+
+def test_the_same_images_give_the_same_motion(phantom_head):
+    sources = volume(phantom_head[T1]), volume(phantom_head[T2], turned(3, (2, 2, 2)) @ AFFINE)
+    assert np.array_equal(measure(*sources).motion, measure(*sources).motion)
+
+
+def test_what_cannot_be_registered_with_certainty_is_refused(phantom_head):
+    backwards = turned(180, (0, 0, 0)) @ AFFINE
+    sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], backwards)}
+    with pytest.raises(StudyRefused, match="with certainty"):
+        settle(sources[T1], sources, register=True)
+
+
+def test_too_little_tissue_is_not_judged(phantom_head):
+    small = np.diag([0.5, 0.5, 0.5, 1])
+    pair = volume(phantom_head[T1], small), volume(phantom_head[T2], turned(0, (9, 0, 0)) @ small)
+    assert measure(*pair) is None
+
+
+def test_images_without_a_common_voxel_are_refused(phantom_head):
+    half = phantom_head[T2].copy()
+    half[:, :, 30:] = 0
+    far = replace(volume(half), grid=Grid(half.shape, turned(0, (0, 0, 9000)) @ AFFINE))
+    with pytest.raises(StudyRefused):
+        settle(volume(phantom_head[T1]), {T2: far}, register=False)
+
+
+@pytest.mark.parametrize(
+    ("patient", "name"),
+    [("patient01_study1", "T2W"), ("patient12_study1", "T1W")],
+)
+def test_real_scans_end_within_the_published_registrations_reach(shared, patient, name):
+    """The published transforms are affine; the best rigid fit to them leaves up to 0.56 / 1.25 mm."""
+    folder = shared / "data" / "ms-native"
+    reference = io.read_volume(folder / patient / "study1_FLAIR.nii.gz")
+    other = io.read_volume(folder / patient / f"study1_{name}.nii.gz")
+    (file,) = [f for f in (folder / "transforms" / patient).rglob("*") if f.is_file() and name in f.name]
+    published = sitk.ReadTransform(str(file))
+    settled, found = settle(reference, {T1: other}, register=True)
+    inside = np.argwhere(reference.voxels > reference.voxels.mean())[::997]
+    points = inside @ reference.grid.affine[:3, :3].T + reference.grid.affine[:3, 3]
+    ours = LPS @ other.grid.affine @ np.linalg.inv(settled[T1].grid.affine) @ LPS
+    points = points @ LPS[:3, :3]
+    theirs = np.array([published.TransformPoint(point) for point in points.tolist()])
+    error = np.linalg.norm(points @ ours[:3, :3].T + ours[:3, 3] - theirs, axis=1)
+    assert error.mean() <= 0.8
+    assert error.max() <= 1.8
+    assert found[T1].moved == (patient == "patient12_study1")

@@ -1,0 +1,50 @@
+import pytest
+
+from mrimpute.study.evidence import names_agent, physics_evidence, sidecar_evidence
+
+
+@pytest.mark.parametrize(
+    ("echo", "repetition", "inversion", "gradient", "expected"),
+    [
+        (120, 9000, 2500, False, "flair"),
+        (23, 2500, 1600, False, "t1"),  # T1-FLAIR
+        (3, 2300, 900, True, "t1"),  # MPRAGE
+        (60, 5000, 150, False, None),  # STIR
+        (3, 20, None, True, "t1"),
+        (25, 700, None, True, None),  # T2*
+        (12, 600, None, False, "t1"),
+        (100, 5000, None, False, "t2"),
+        (20, 3000, None, False, "pd"),
+    ],
+)
+def test_times_decide_as_the_cascade_says(echo, repetition, inversion, gradient, expected):
+    evidence = physics_evidence(echo, repetition, inversion, gradient)
+    assert evidence.contrast == expected
+    assert 0.5 < evidence.confidence < 1
+
+
+@pytest.mark.parametrize(
+    ("echo", "repetition", "inversion", "gradient"),
+    [
+        (None, 500, None, False),
+        (100, None, None, False),
+        (50, 3000, None, False),
+        (12, 50, None, True),
+        (50, 3000, 2000, False),
+    ],
+)
+def test_times_between_the_rules_decide_nothing(echo, repetition, inversion, gradient):
+    assert physics_evidence(echo, repetition, inversion, gradient) is None
+
+
+def test_sidecar_times_are_seconds():
+    sidecar = {"EchoTime": 0.1, "RepetitionTime": 5.0, "ScanningSequence": "SE"}
+    assert sidecar_evidence(sidecar).contrast == "t2"
+    assert sidecar_evidence({"EchoTime": 0.003, "RepetitionTime": 0.02, "ScanningSequence": ["GR"]}).contrast == "t1"
+    assert sidecar_evidence(sidecar | {"Modality": "CT"}) is None
+    assert sidecar_evidence({"EchoTime": "long", "RepetitionTime": True}) is None
+
+
+@pytest.mark.parametrize(("agent", "named"), [("GADAVIST", True), ("none", False), ("", False), (None, False)])
+def test_an_agent_is_named_only_where_one_was_given(agent, named):
+    assert names_agent({"ContrastBolusIngredient": agent}) is named
