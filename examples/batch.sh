@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fill a whole cohort: one call, one JSON line per study, a bad study does not stop the rest.
 # Usage: examples/batch.sh COHORT_DIR OUT_DIR
+# Which studies failed, and why: jq -r 'select(.exit != 0) | [.study, .error.text] | @tsv' OUT_DIR/runs.jsonl
 set -euo pipefail
 
 cohort=$1 out=$2

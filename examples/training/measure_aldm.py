@@ -1,11 +1,11 @@
 """Measure small ALDM networks on patients they have not seen, beside a copy and two regressions.
 
-Usage: python examples/measure_aldm.py DATA_DIR STATE_DIR [sweep]
+Usage: python examples/training/measure_aldm.py DATA_DIR STATE_DIR [sweep]
 
-STATE_DIR is what examples/train_aldm.sh wrote for the folds OPENMS-07 and OPENMS-19. The table gives each
-contrast after encoding and decoding (the ceiling of all that the networks can make), then translations by the
-SPADE stack, raw and steadied by the regression. 'sweep' puts diffusion after it on OPENMS-07, with several
-numbers of steps.
+STATE_DIR is what examples/training/train_aldm.sh wrote for the folds OPENMS-07 and OPENMS-19. The table
+gives each contrast after encoding and decoding (the ceiling of all that the networks can make), then
+translations by the SPADE stack, raw and steadied by the regression. 'sweep' puts diffusion after it on
+OPENMS-07, with several numbers of steps.
 """
 
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How the built-in SynDiff weights are made: three pairs of contrasts, both directions each, one CPU thread.
-# Usage: examples/train_syndiff.sh DATA_DIR STATE_DIR [fold] [unpaired]
+# Usage: examples/training/train_syndiff.sh DATA_DIR STATE_DIR [fold] [unpaired]
 # PAIRS="t1:t2 t1:flair" in the environment: only these pairs.
 # With a fold (OPENMS-07, OPENMS-19 or TCGA-DU-7294) that patient is left out: such networks
 # give the quoted figures ('none' leaves out nobody). A run that was stopped goes on when the same

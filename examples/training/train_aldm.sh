@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How the built-in ALDM weights are made: four contrasts, three patients, three stages, one CPU thread.
-# Usage: examples/train_aldm.sh DATA_DIR STATE_DIR [fold]
+# Usage: examples/training/train_aldm.sh DATA_DIR STATE_DIR [fold]
 # With a fold (OPENMS-07, OPENMS-19 or TCGA-DU-7294) that patient is left out: such networks
 # give the quoted figures ('none' leaves out nobody). A run that was stopped goes on when the same
 # line is typed again. What is built in is the step 'spade': the diffusion trained here makes worse images

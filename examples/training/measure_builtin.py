@@ -1,10 +1,10 @@
 """Measure small cWDM networks on patients they have not seen, beside two regressions.
 
-Usage: python examples/measure_builtin.py DATA_DIR STATE_DIR
+Usage: python examples/training/measure_builtin.py DATA_DIR STATE_DIR
 
-STATE_DIR is what examples/train_builtin.sh wrote for the folds OPENMS-07, OPENMS-19 and
-TCGA-DU-7294. The regressions are those of the data's BASELINES.md, (iii) linear in the three sources
-and (iv) quadratic in the sources and their 3x3x3 means, fitted in the brain on the other two patients.
+STATE_DIR is what examples/training/train_builtin.sh wrote for the folds OPENMS-07, OPENMS-19 and
+TCGA-DU-7294. The regressions are (iii) linear in the three sources and (iv) quadratic in the sources
+and their 3x3x3 means, fitted in the brain on the other two patients.
 """
 
 import sys

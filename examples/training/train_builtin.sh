@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How the built-in cWDM weights were made: four targets, three patients, one CPU thread.
-# Usage: examples/train_builtin.sh DATA_DIR STATE_DIR [fold]
+# Usage: examples/training/train_builtin.sh DATA_DIR STATE_DIR [fold]
 # With a fold (OPENMS-07, OPENMS-19 or TCGA-DU-7294) that patient is left out: such networks
 # give the quoted figures. A run that was stopped goes on when the same line is typed again.
 set -euo pipefail

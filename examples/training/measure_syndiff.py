@@ -1,10 +1,10 @@
 """Measure small SynDiff networks on patients they have not seen, beside a copy and two regressions.
 
-Usage: python examples/measure_syndiff.py DATA_DIR STATE_DIR [unpaired]
+Usage: python examples/training/measure_syndiff.py DATA_DIR STATE_DIR [unpaired]
 
-STATE_DIR is what examples/train_syndiff.sh wrote for the folds OPENMS-07 and OPENMS-19. The copy is the
-source with its brain's histogram matched to the other patients' target; the regressions are quadratic in
-the source, and in the source and its 3x3x3 mean, fitted in the brain on the other two patients.
+STATE_DIR is what examples/training/train_syndiff.sh wrote for the folds OPENMS-07 and OPENMS-19. The copy
+is the source with its brain's histogram matched to the other patients' target; the regressions are
+quadratic in the source, and in the source and its 3x3x3 mean, fitted in the brain on the other two patients.
 """
 
 import sys

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Complete cases for a segmenter: the acquired files copied unchanged, the missing one made, all under its names.
+# Usage: examples/segmenter.sh COHORT_DIR OUT_DIR [LAYOUT]
+# LAYOUT is brats21, brats23 (default), bids or nnunet:DATASET_JSON. With the last, OUT_DIR is what
+# `nnUNetv2_predict -i OUT_DIR` reads.
+set -euo pipefail
+
+cohort=$1 out=$2 layout=${3:-brats23}
+mrimpute fill "$cohort"/*/ --out "$out" --layout "$layout" --weights builtin
