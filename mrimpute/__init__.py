@@ -22,12 +22,14 @@ from mrimpute._version import __version__ as __version__
 if TYPE_CHECKING:
     from mrimpute.contrasts import Contrast, parse_contrast
     from mrimpute.errors import MrimputeError
-    from mrimpute.fill import Engine, Options, Outcome, fill
+    from mrimpute.fill import Engine, fill
     from mrimpute.io import read_volume
+    from mrimpute.outcome import Outcome
     from mrimpute.phantom import write_example
     from mrimpute.plan import Job, Plan, make_plan
     from mrimpute.prepare import Prepared, Recipe, prepare, restore
     from mrimpute.registry import Checkpoint, choose_checkpoint, load_registry
+    from mrimpute.request import Options
     from mrimpute.study import Series, Study, find_series
     from mrimpute.volume import Grid, Volume
     from mrimpute.write.result import Output
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "contrasts": ("Contrast", "parse_contrast"),
     "errors": ("MrimputeError",),
-    "fill": ("Engine", "Options", "Outcome", "fill"),
+    "fill": ("Engine", "fill"),
+    "outcome": ("Outcome",),
+    "request": ("Options",),
     "io": ("read_volume",),
     "phantom": ("write_example",),
     "plan": ("Job", "Plan", "make_plan"),

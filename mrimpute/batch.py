@@ -2,31 +2,25 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import MrimputeError, Unexpected, UsageError
-from mrimpute.fill import Engine, Outcome, Sources
-from mrimpute.plan import Job, Plan
+from mrimpute.errors import UsageError
+from mrimpute.fill import Engine
+from mrimpute.outcome import Outcome, outcome_of
+from mrimpute.plan import Job
+from mrimpute.prepare.sources import Inputs
+from mrimpute.request import Request
 
 WINDOW = 256
 """Studies that are planned together, so that those for one network come in a row."""
 
 
-@dataclass
-class Finished:
-    """One study of a batch: what came of it, and the error that ended it."""
-
-    outcome: Outcome
-    error: MrimputeError | None = None
-
-
 def fill_all(
     engine: Engine, folders: Iterable[Path], missing: Sequence[Contrast], dry_run: bool = False
-) -> Iterator[Finished]:
+) -> Iterator[Outcome]:
     """Fill studies, one bad study not stopping the rest.
 
     Within a window of studies the order is by network; voxels do not depend on it.
@@ -35,74 +29,40 @@ def fill_all(
         engine: holds options and the loaded network.
         folders: studies; taken from the iterator as the work goes on.
         missing: targets, as in `fill`.
-        dry_run: plan only.
+        dry_run: settle what would be done only.
 
     Yields:
-        Each study when it is done.
+        What came of each study, its error in it.
     """
     waiting = iter(folders)
     while window := list(islice(waiting, WINDOW)):
-        items = [_planned(engine, folder, missing) for folder in window]
+        requests = [engine.request(folder, missing) for folder in window]
         if dry_run:
-            yield from (Finished(item.outcome, item.error) for item in items)
+            yield from (outcome_of(request, Inputs(), error=request.error) for request in requests)
         else:
-            yield from _fill_planned(engine, _by_network(items))
+            yield from _carry_out(engine, _by_network(requests))
 
 
-@dataclass
-class _Item:
-    """One study of a window: its plan, or the error that ended the planning."""
-
-    outcome: Outcome
-    plan: Plan | None = None
-    error: MrimputeError | None = None
-
-
-def _planned(engine: Engine, folder: Path, missing: Sequence[Contrast]) -> _Item:
-    item = _Item(Outcome(folder))
-    try:
-        item.plan = engine.plan(folder, missing, item.outcome)
-    except MrimputeError as error:
-        item.error = error
-    except Exception as error:
-        item.error = _wrapped(error)
-    return item
-
-
-def _wrapped(error: Exception) -> Unexpected:
-    unexpected = Unexpected(error)
-    unexpected.__cause__ = error
-    return unexpected
-
-
-def _by_network(items: list[_Item]) -> list[_Item]:
+def _by_network(requests: list[Request]) -> list[Request]:
     """Bring studies for one network together, otherwise in the order given."""
     first_seen: dict[tuple[Job, ...], int] = {}
     keys, key = [], 0
-    for item in items:
-        if item.plan:  # a study that could not be planned stays behind the one before it
-            key = first_seen.setdefault(item.plan.jobs, len(first_seen))
+    for request in requests:
+        if request.plan:  # a study that could not be planned stays behind the one before it
+            key = first_seen.setdefault(request.plan.jobs, len(first_seen))
         keys.append(key)
-    return [items[number] for number in sorted(range(len(items)), key=keys.__getitem__)]
+    return [requests[number] for number in sorted(range(len(requests)), key=keys.__getitem__)]
 
 
-def _fill_planned(engine: Engine, items: list[_Item]) -> Iterator[Finished]:
+def _carry_out(engine: Engine, requests: list[Request]) -> Iterator[Outcome]:
+    """Fill studies in a row, the next one read while one is computed."""
     with ThreadPoolExecutor(max_workers=1) as reader:
-
-        def start(item: _Item) -> Future[Sources] | None:
-            return reader.submit(engine.read, item.plan, item.outcome) if item.plan else None
-
-        coming = start(items[0])
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            reading, coming = coming, start(following) if following else None
-            if item.plan and reading:
-                try:
-                    engine.make(item.plan, reading.result(), item.outcome)
-                except MrimputeError as error:
-                    item.error = error
-                except Exception as error:
-                    item.error = _wrapped(error)
-            yield Finished(item.outcome, item.error)
+        coming = reader.submit(engine.read, requests[0])
+        for request, following in zip(requests, [*requests[1:], None], strict=True):
+            inputs = coming.result()
+            if following is not None:
+                coming = reader.submit(engine.read, following)
+            yield engine.carry_out(request, inputs)
 
 
 def shard(folders: Sequence[Path], word: str) -> list[Path]:

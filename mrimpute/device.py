@@ -1,6 +1,7 @@
 """What the machine offers: device, number type, threads, memory."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,16 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def check_device_word(word: str) -> None:
+    """Check that a word names a device that could be, without asking the machine.
+
+    Raises:
+        UsageError: another word than auto, cpu, cuda or cuda:N.
+    """
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", word) is None:
+        raise UsageError(f"unknown device {word!r}", "use auto, cpu, cuda or cuda:N")
 
 
 def choose_device(word: str) -> "torch.device":
@@ -27,9 +38,8 @@ def choose_device(word: str) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if word == "cpu":
         return torch.device("cpu")
+    check_device_word(word)
     index = word.removeprefix("cuda").removeprefix(":")
-    if not word.startswith("cuda") or not (index.isdigit() or word == "cuda"):
-        raise UsageError(f"unknown device {word!r}", "use auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(index or 0) >= count:
         raise ResourcesExhausted(f"device {word} is not there ({count} CUDA devices found)", "use --device cpu")

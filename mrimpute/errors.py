@@ -129,6 +129,15 @@ class Unexpected(MrimputeError):
         )
 
 
+def as_mrimpute_error(error: Exception) -> MrimputeError:
+    """Return an error of the tree as it is, and any other as a bug told in one line."""
+    if isinstance(error, MrimputeError):
+        return error
+    unexpected = Unexpected(error)
+    unexpected.__cause__ = error
+    return unexpected
+
+
 class Terminated(BaseException):
     """A signal asked the program to end.
 

@@ -1,9 +1,8 @@
 """Synthetic against acquired: one pair of files, or every sequence of a study left out in turn."""
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,17 @@ import numpy as np
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import NoRoute, StudyRefused, UsageError
-from mrimpute.fill import Engine, Options
+from mrimpute.fill import Engine
 from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
-from mrimpute.plan import route
+from mrimpute.plan import make_plan, route
 from mrimpute.prepare.intensity import quantile_range
+from mrimpute.prepare.sources import choose_sources
+from mrimpute.request import Options
+from mrimpute.request.order import Order, order_of
+from mrimpute.settings import read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
-from mrimpute.study.names import SCHEMES
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
 QUANTILES = (0.001, 0.999)
@@ -31,13 +33,13 @@ class Evaluation:
 
     Attributes:
         study, target: what was evaluated.
-        made, acquired: the files.
+        made, acquired: the files; where a sequence was left out, both are the acquired one.
         scale: how the synthetic image was brought to [0, 1].
         brain: how the brain was told from the background.
         scores: region ('whole', 'brain', 'lesion') → metrics.
         texture: sharpness and fit of neighbouring slices, beside the acquired image's.
         checkpoint: name of the network; '' where files were compared.
-        seconds: that reading, generating and writing took; 0 where files were compared.
+        seconds: that checking and generating took; 0 where files were compared.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
     """
@@ -98,8 +100,8 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     Args:
         folder: a study that holds the targets and their sources.
         targets: empty for all of t1, t1c, t2, flair that are present and can be made.
-        options: of the fill; names of series, weights, sampling, device.
-        engine: fills; made from the same options with intensity 'unit'.
+        options: of the run; names of series, weights, sampling, device.
+        engine: makes the images under these options.
 
     Yields:
         One evaluation per target.
@@ -107,60 +109,49 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     Raises:
         MrimputeError: the study cannot be used, or a target cannot be made.
     """
-    study = find_series(folder, options.overrides)
-    if any(series.dicom for series in study.series):
-        raise StudyRefused(f"{folder} is DICOM", "evaluate a NIfTI study; dcm2niix converts it")
+    study, settings = find_series(folder, options.overrides), read_settings(folder)
     wanted = targets or [contrast for contrast in BRATS_FOUR if _makeable(study, contrast)]
     if not wanted:
         raise StudyRefused(f"{folder} holds no sequence that could be made from its others", "see `mrimpute scan`")
     for target in wanted:
         if target not in study.present:
             raise StudyRefused(f"{folder} has no acquired {target} to compare with", "leave it out of --missing")
-    volumes = {contrast: study.get(contrast).read() for contrast in study.present}
+    plans = [make_plan(study.without(target), [target], options.generator) for target in wanted]
+    orders = [order_of(job, folder, settings, options) for plan in plans for job in plan.jobs]
+    volumes = {series.path: series.read() for series in study.series}
     masks = [item.path for item in study.set_aside if item.reason.startswith("a segmentation")]
-    for target in wanted:
-        yield _left_out(study, target, volumes, masks[0] if len(masks) == 1 else None, engine)
+    for order in orders:
+        yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine)
 
 
-def _left_out(
-    study: Study, target: Contrast, volumes: dict[Contrast, Volume], mask: Path | None, engine: Engine
-) -> Evaluation:
-    truth = volumes[target]
-    with tempfile.TemporaryDirectory() as scratch:
-        words = SCHEMES[0].words
-        for series in study.series:
-            if series.contrast is not target and series.contrast in words:
-                suffix = io.split_suffix(series.path.name)[1]
-                link = Path(scratch) / f"study-{words[series.contrast]}{suffix}"
-                link.symlink_to(series.path.resolve())
-        began = time.perf_counter()
-        output = engine.fill(Path(scratch), [target]).outputs[0]
-        seconds = time.perf_counter() - began
-        made = io.read_volume(output.path)
-    _check_grid(made, truth)
+def _left_out(study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine) -> Evaluation:
+    """Make one target from the others of its study, and compare."""
+    target = order.job.target
+    truth = volumes[study.get(target).path]
+    began = time.perf_counter()
+    listed = [study.get(contrast) for contrast in order.job.sources]
+    made, checkpoint = engine.image(order, choose_sources(listed, None, volumes, register=False, mask=None))
+    seconds = time.perf_counter() - began
+    if not made.recipe.grid.same_as(truth.grid):
+        reference = study.get(made.recipe.reference).path
+        raise UsageError(f"{reference} and {truth.path} lie on different grids", "resample one onto the other")
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
-    unit = np.asarray(made.voxels, np.float64)
-    images = (unit, normalised(truth))
+    images = (np.asarray(made.unit, np.float64), normalised(truth))
     return Evaluation(
         study=study.name,
         target=target,
-        made=output.path,
+        made=truth.path,
         acquired=truth.path,
         scale="as the network made it",
         brain="where any sequence is not zero",
         scores=score(*images, regions),
         texture=texture(*images, brain, _through(truth.grid)),
-        checkpoint=output.checkpoint.name,
+        checkpoint=checkpoint.name,
         seconds=seconds,
         images=images,
         grid=truth.grid,
     )
-
-
-def unit_options(options: Options) -> Options:
-    """Return the options under which an engine makes images in [0, 1]."""
-    return replace(options, intensity="unit", out=None, layout=None, overrides={})
 
 
 def normalised(volume: Volume) -> FloatArray:

@@ -3,16 +3,12 @@
 The route depends on the sequences present and the targets asked for, on nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.errors import NoRoute
+from mrimpute.errors import NoRoute, UsageError
 from mrimpute.study import Study
-
-GeneratorName = Literal["cwdm", "aldm", "syndiff"]
-GENERATOR_NAMES: tuple[GeneratorName, ...] = ("cwdm", "aldm", "syndiff")
 
 ALDM_PSNR_DB: dict[Contrast, dict[Contrast, float]] = {
     Contrast.T1: {Contrast.T1C: 26.23, Contrast.T2: 25.42, Contrast.FLAIR: 25.19},
@@ -44,7 +40,7 @@ class Job:
     """
 
     target: Contrast
-    generator: GeneratorName
+    generator: str
     sources: tuple[Contrast, ...]
     reason: str
 
@@ -64,7 +60,7 @@ class Plan:
     acquired: tuple[Contrast, ...] = ()
 
 
-def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: GeneratorName | None = None) -> Plan:
+def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: str | None = None) -> Plan:
     """Plan the targets of one study.
 
     Args:
@@ -73,6 +69,7 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: Generat
         generator: the user's choice; None for the table's.
 
     Raises:
+        UsageError: no generator has that name.
         NoRoute: a target cannot be made from what is present.
     """
     asked = tuple(dict.fromkeys(missing)) or study.missing
@@ -85,44 +82,41 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: Generat
     return Plan(study, jobs, acquired)
 
 
-def route(
-    present: Sequence[Contrast], targets: Sequence[Contrast], generator: GeneratorName | None = None
-) -> tuple[Job, ...]:
-    """Return the jobs for these targets, by the first rule of the table that fits.
-
-    1. one target of t1, t1c, t2, flair with the three others present → cWDM;
-    2. one target with a SynDiff pair present → SynDiff;
-    3. targets within t1, t1c, t2, flair → ALDM, each from its best present source.
+def route(present: Sequence[Contrast], targets: Sequence[Contrast], generator: str | None = None) -> tuple[Job, ...]:
+    """Return the jobs for these targets, each by the first row of ROUTES that fits.
 
     Raises:
-        NoRoute: no rule fits; the message says what would make it possible.
+        UsageError: no generator has that name.
+        NoRoute: no row fits; the message says what would make it possible.
     """
-    if not targets:
-        return ()
     if generator:
         return tuple(_forced(present, target, generator) for target in targets)
-    if len(targets) == 1:
-        job = _cwdm(present, targets[0]) or _syndiff(present, targets[0])
-        if job:
-            return (job,)
-    jobs = [_aldm(present, target) for target in targets]
-    for target, job in zip(targets, jobs, strict=True):
-        if job is None:
-            raise _no_route(present, targets, target)
-    return tuple(job for job in jobs if job)
+    rows = [row for row in ROUTES if row.beside_others or len(targets) == 1]
+    return tuple(_first_job(rows, present, targets, target) for target in targets)
 
 
-def _forced(present: Sequence[Contrast], target: Contrast, generator: GeneratorName) -> Job:
-    job = {"cwdm": _cwdm, "syndiff": _syndiff, "aldm": _aldm}[generator](present, target)
+def generator_names() -> tuple[str, ...]:
+    """Return the generators that the table of routes knows."""
+    return tuple(row.generator for row in ROUTES)
+
+
+def _first_job(
+    rows: Sequence["Route"], present: Sequence[Contrast], targets: Sequence[Contrast], target: Contrast
+) -> Job:
+    for row in rows:
+        if job := row.job(present, target):
+            return job
+    raise _no_route(present, targets, target)
+
+
+def _forced(present: Sequence[Contrast], target: Contrast, generator: str) -> Job:
+    row = next((row for row in ROUTES if row.generator == generator), None)
+    if row is None:
+        raise UsageError(f"no generator is called {generator!r}", f"use one of {', '.join(generator_names())}")
+    job = row.job(present, target)
     if job is None:
-        needs = {
-            "cwdm": f"the other three of {', '.join(BRATS_FOUR)}",
-            "syndiff": f"one of {', '.join(SYNDIFF_SOURCES.get(target, ())) or 'no contrast'}",
-            "aldm": f"one of {', '.join(ALDM_PSNR_DB.get(target, ())) or 'no contrast'}",
-        }[generator]
-        raise NoRoute(
-            f"{generator} cannot make {target} from {_listed(present)}", f"it needs {needs}; or leave --generator out"
-        )
+        needs = f"it needs {row.needs(target)}; or leave --generator out"
+        raise NoRoute(f"{generator} cannot make {target} from {_listed(present)}", needs)
     return job
 
 
@@ -160,3 +154,33 @@ def _no_route(present: Sequence[Contrast], targets: Sequence[Contrast], target: 
 
 def _listed(present: Sequence[Contrast]) -> str:
     return ", ".join(present) or "nothing"
+
+
+def _one_of(sources: Sequence[Contrast]) -> str:
+    return f"one of {', '.join(sources) or 'no contrast'}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table: when a generator makes a target.
+
+    Attributes:
+        generator: name of its room.
+        job: (contrasts present, target) → how it makes the target, None where it cannot.
+        needs: target → what it would need, in words.
+        beside_others: whether it also makes a target that is asked for together with others.
+    """
+
+    generator: str
+    job: Callable[[Sequence[Contrast], Contrast], Job | None]
+    needs: Callable[[Contrast], str]
+    beside_others: bool = False
+
+
+ROUTES = (
+    Route("cwdm", _cwdm, lambda _target: f"the other three of {', '.join(BRATS_FOUR)}"),
+    Route("syndiff", _syndiff, lambda target: _one_of(SYNDIFF_SOURCES.get(target, ()))),
+    Route("aldm", _aldm, lambda target: _one_of(tuple(ALDM_PSNR_DB.get(target, ()))), beside_others=True),
+)
+"""Who makes what; the first row that fits counts. One target with the three others present: cWDM. One target with a
+SynDiff pair present: SynDiff. Targets within t1, t1c, t2, flair: ALDM, each from its best present source."""

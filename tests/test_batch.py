@@ -77,7 +77,7 @@ def test_each_network_is_loaded_once_whatever_the_order(make_study, tiny_weights
     monkeypatch.setattr(
         generator, "load_network", lambda checkpoint: loaded.append(checkpoint.name) or real(checkpoint)
     )
-    module = sys.modules["mrimpute.fill"]
+    module = sys.modules["mrimpute.request.order"]
     monkeypatch.setattr(module, "choose_checkpoint", lambda *words: read_checkpoint_folder(tiny_weights[words[-1]]))
     targets = [FLAIR, Contrast.T2, FLAIR, Contrast.T2, FLAIR]
     folders = [
@@ -125,8 +125,8 @@ def test_no_study_at_all_is_a_usage_error(cli):
     assert "no study is given" in done.stderr
 
 
-def test_doctor_tells_what_support_asks_first(cli):
-    done = cli("doctor", "--json", env={"HF_TOKEN": "hf_secret"})
+def test_doctor_tells_what_support_asks_first(process):
+    done = process("doctor", "--json", env={"HF_TOKEN": "hf_secret"})
     facts = json.loads(done.stdout)
     assert facts["hub_offline"] is True
     assert facts["torch"]
@@ -135,7 +135,7 @@ def test_doctor_tells_what_support_asks_first(cli):
     assert "cwdm-flair-small" in facts["checkpoints_here"]
     assert facts["hub_token"] is True
     assert "hf_secret" not in done.stdout
-    assert "cpus_allowed" in cli("doctor").stdout
+    assert "cpus_allowed" in process("doctor").stdout
 
 
 def test_two_studies_for_one_place_are_told_apart(cli, make_study, tiny_weights, tmp_path):
@@ -151,14 +151,15 @@ def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, mon
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     folders = [make_study(name, shape=(20, 24, 18)) for name in ("a", "b", "c")]
     engine = Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1))
-    real = engine.read
+    real, seen = engine.networks.obtain, []
 
-    def faulty(plan, outcome):
-        if plan.study.name == "b":
+    def faulty(order):
+        seen.append(order)
+        if len(seen) == 2:
             raise ZeroDivisionError("a bug")
-        return real(plan, outcome)
+        return real(order)
 
-    monkeypatch.setattr(engine, "read", faulty)
+    monkeypatch.setattr(engine.networks, "obtain", faulty)
     done = list(fill_all(engine, folders, ()))
     assert [int(item.error.exit_code) if item.error else 0 for item in done] == [0, 1, 0]
     assert "unexpected error (ZeroDivisionError)" in str(done[1].error)

@@ -123,7 +123,7 @@ def test_order_and_name_of_studies_change_no_voxel(make_study, options):
 def test_nothing_missing_writes_nothing(make_study, options):
     folder = make_study(contrasts=BRATS_FOUR)
     before = tree(folder)
-    assert fill(folder, (), options).outputs == []
+    assert fill(folder, (), options).outputs == ()
     assert fill(folder, [FLAIR], options).plan.acquired == (FLAIR,)
     assert tree(folder) == before
 

@@ -45,8 +45,9 @@ def evaluate(
     from mrimpute.cli import render
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import MrimputeError, UsageError
-    from mrimpute.fill import Engine, Options
+    from mrimpute.fill import Engine
     from mrimpute.picture import write_picture
+    from mrimpute.request import Options
 
     evaluations: list[library.Evaluation] = []
     codes: list[int] = []
@@ -60,7 +61,7 @@ def evaluate(
             device=device,
             threads=threads,
         )
-        engine = Engine(library.unit_options(options), say=common.say)
+        engine = Engine(options, notify=common.say)
         for folder in paths:
             try:
                 evaluations += library.leave_one_out(folder, targets, options, engine)

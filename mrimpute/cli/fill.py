@@ -14,9 +14,9 @@ from mrimpute.cli import common
 if TYPE_CHECKING:
     import rich.progress
 
-    from mrimpute.batch import Finished
     from mrimpute.contrasts import Contrast
-    from mrimpute.fill import Options, Outcome
+    from mrimpute.outcome import Outcome
+    from mrimpute.request import Options
 
 EPILOG = "Example: mrimpute fill study_dir/ --missing flair --weights builtin"
 
@@ -194,7 +194,8 @@ def fill(
     from mrimpute import batch
     from mrimpute.contrasts import Contrast, parse_contrast
     from mrimpute.errors import UsageError
-    from mrimpute.fill import Engine, Options
+    from mrimpute.fill import Engine
+    from mrimpute.request import Options
     from mrimpute.write.layout import parse_layout
 
     if json_schema:
@@ -208,8 +209,6 @@ def fill(
     onto = _reference(reference)
     if len(folders) > 1 and (overrides or brain_mask or isinstance(onto, Path)):
         raise UsageError("a series or a brain mask can be named for one study only", "fill that study by itself")
-    if layout != "same" and out is None:
-        raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
     options = Options(
         overrides=overrides,
         generator=generator,
@@ -239,11 +238,11 @@ def fill(
     engine = Engine(options, bar, (lambda _line: None) if quiet else common.say)
     started = time.monotonic()
     try:
-        for done in batch.fill_all(engine, folders, targets, dry_run):
+        for outcome in batch.fill_all(engine, folders, targets, dry_run):
             bar.close()
             seconds, started = time.monotonic() - started, time.monotonic()
-            codes.append(_tell(done, options, seconds, dry_run, as_json, quiet, debug))
-            cited |= {output.checkpoint.record.about.cite for output in done.outcome.outputs}
+            codes.append(_tell(outcome, options, seconds, dry_run, as_json, quiet, debug))
+            cited |= {output.checkpoint.record.about.cite for output in outcome.outputs}
     finally:
         bar.close()
     if not quiet:
@@ -286,14 +285,14 @@ def _folders(studies: list[Path], null: bool) -> list[Path]:
 
 
 def _tell(
-    done: "Finished", options: "Options", seconds: float, dry_run: bool, as_json: bool, quiet: bool, debug: bool
+    outcome: "Outcome", options: "Options", seconds: float, dry_run: bool, as_json: bool, quiet: bool, debug: bool
 ) -> int:
     """Print what came of one study; return its exit code."""
     import json
 
     from mrimpute.cli import render
 
-    outcome, error = done.outcome, done.error
+    error = outcome.error
     if error and debug:
         traceback.print_exception(error)
     if not quiet:
@@ -301,8 +300,8 @@ def _tell(
     if error:
         common.say(str(error))
     if as_json:
-        typer.echo(json.dumps(render.fill_record(outcome, options, seconds, error, dry_run).model_dump(by_alias=True)))
-    elif dry_run and outcome.plan:
+        typer.echo(json.dumps(render.fill_record(outcome, options, seconds, dry_run).model_dump(by_alias=True)))
+    elif dry_run and outcome.plan and not error:
         typer.echo(render.plan_text(outcome.plan))
     else:
         for path in (*(output.path for output in outcome.outputs), *outcome.copies):

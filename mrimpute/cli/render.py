@@ -29,9 +29,10 @@ from mrimpute.cli.records import (
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ExitCode, MrimputeError, NoRoute
 from mrimpute.evaluate import Evaluation
-from mrimpute.fill import Options, Outcome
+from mrimpute.outcome import Outcome
 from mrimpute.plan import Job, Plan, route
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
+from mrimpute.request import Options
 from mrimpute.study import Series, Study
 from mrimpute.write.result import Output
 
@@ -109,12 +110,9 @@ def output_note(output: Output, seconds: float) -> str:
     )
 
 
-def fill_record(
-    outcome: Outcome, options: Options, seconds: float, error: MrimputeError | None, dry_run: bool
-) -> FillRecord:
-    """Return the JSON object of `fill --json` for one study (research/usability.md 2.5)."""
-    study, plan = outcome.study, outcome.plan
-    outputs = outcome.outputs
+def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: bool) -> FillRecord:
+    """Return the JSON object of `fill --json` for one study."""
+    study, plan, error, outputs = outcome.study, outcome.plan, outcome.error, outcome.outputs
     used = {contrast for job in (plan.jobs if plan else ()) for contrast in job.sources}
     inputs = [
         _series_record(series) | {"sha256": outcome.volumes.get(series.contrast), "used": series.contrast in used}
@@ -123,7 +121,7 @@ def fill_record(
     set_aside = (*study.set_aside, *study.unidentified) if study else ()
     return FillRecord(
         version=__version__,
-        status=_status(outcome, error, dry_run),
+        status=_status(outcome, dry_run),
         exit=int(error.exit_code) if error else 0,
         study=str(outcome.folder),
         scheme=study.naming.scheme if study else None,
@@ -266,9 +264,9 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _status(outcome: Outcome, error: MrimputeError | None, dry_run: bool) -> Status:
-    if error:
-        return "refused" if error.exit_code == ExitCode.REFUSED else "failed"
+def _status(outcome: Outcome, dry_run: bool) -> Status:
+    if outcome.error:
+        return "refused" if outcome.error.exit_code == ExitCode.REFUSED else "failed"
     if dry_run and outcome.plan and outcome.plan.jobs:
         return "planned"
     if not outcome.outputs:

@@ -64,6 +64,23 @@ class Prepared:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Image:
+    """A synthetic image on the grid of its reference series.
+
+    Attributes:
+        target: its contrast.
+        unit: (X, Y, Z) float32 in [0, 1], 0 outside the head.
+        recipe: how its sources were prepared.
+        warnings: what the user should know about them.
+    """
+
+    target: Contrast
+    unit: FloatArray
+    recipe: Recipe
+    warnings: tuple[str, ...] = ()
+
+
 def prepare(
     volumes: Mapping[Contrast, Volume], inputs: InputSpec, onto: tuple[Contrast, Volume] | None = None
 ) -> Prepared:

@@ -23,7 +23,7 @@ CHECK_MM, COARSE_MM, FINE_MM = 3.0, 2.0, 1.5
 """Edges of the cubes for the check and the search, and for the two stages that refine what was found."""
 LIMIT_MM = 1.5
 """Mean motion of the tissue beyond which sources are out of register …"""
-LEAST_GAIN = 0.1
+MIN_GAIN = 0.1
 """… if undoing it raises the mutual information by this share; otherwise the images do not tell."""
 AGREEMENT_MM = 1.0
 """Starts of a registration agree when they end this near each other, on average over the tissue."""
@@ -47,7 +47,7 @@ FAR_MM = 10.0
 """From this distance of the tissues' centres on, putting one on the other is a start too."""
 WORTH = 0.01
 """Least gain for which a source that is in register by its header is moved."""
-LEAST_LITRES = 0.3
+MIN_LITRES = 0.3
 """Less tissue than this is no head, and nothing is measured."""
 BINS = 40
 
@@ -72,10 +72,10 @@ class Alignment:
     @property
     def off(self) -> bool:
         """Whether the source is out of register."""
-        return self.mean_mm > LIMIT_MM and self.gain > LEAST_GAIN
+        return self.mean_mm > LIMIT_MM and self.gain > MIN_GAIN
 
 
-def settle(
+def align(
     reference: Volume, sources: Mapping[Contrast, Volume], register: bool, foreign: Collection[Contrast] = ()
 ) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment]]:
     """Check that all sources lie on the reference; move those that do not, if asked.
@@ -134,7 +134,7 @@ def measure(reference: Volume, other: Volume) -> Alignment | None:
         StudyRefused: the two do not overlap.
     """
     pair = _Pair.of(reference, other, CHECK_MM)
-    if pair.litres < LEAST_LITRES:
+    if pair.litres < MIN_LITRES:
         return None
     begins = [pair.start(NO_MOTION, shift) for shift in pair.shifts()]
     as_told = pair.metric(begins[0])

@@ -1,25 +1,25 @@
 """The sources of one target, read and brought to lie on one reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare.frame import choose_reference
-from mrimpute.prepare.register import Alignment, settle
-from mrimpute.prepare.skull import BrainMask, with_skull
+from mrimpute.prepare.register import Alignment, align
+from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
 from mrimpute.study import find_series
 from mrimpute.study.model import Series, Study
 from mrimpute.volume import Volume
 
-LEAST_SHARE = 0.6
+MIN_SHARE = 0.6
 """Share of a brain mask that must lie on voxels of the reference that are not zero; a reference
 may be a slab."""
 
 
 @dataclass(frozen=True)
-class Gathered:
+class Sources:
     """What one target is made from.
 
     Attributes:
@@ -63,6 +63,60 @@ class Reference:
     trusted: Path | None = None
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The sources of all targets of a study, read.
+
+    Attributes:
+        digests: of each source, by contrast.
+        sources: target → what it is made from.
+        error: why they cannot be used; the digests of what was read are there.
+    """
+
+    digests: dict[Contrast, str] = field(default_factory=dict)
+    sources: dict[Contrast, Sources] = field(default_factory=dict)
+    error: MrimputeError | None = None
+
+
+def read_inputs(
+    wanted: Mapping[Contrast, Sequence[Series]], reference: Reference | None, register: bool, brain_mask: Path | None
+) -> Inputs:
+    """Read the sources of all targets, and check that they lie on each other.
+
+    Args:
+        wanted: target → series of its sources, in the generator's order.
+        reference: the user's choice; None for the thinnest slices.
+        register: whether sources may be moved.
+        brain_mask: the user's file.
+
+    Returns:
+        The inputs, or why they are refused.
+    """
+    digests: dict[Contrast, str] = {}
+    try:
+        mask = read_brain_mask(brain_mask) if brain_mask and wanted else None
+        volumes = read_volumes(wanted, reference)
+        digests = {series.contrast: volumes[series.path].sha256 for listed in wanted.values() for series in listed}
+        sources = {
+            target: choose_sources(listed, reference, volumes, register, mask) for target, listed in wanted.items()
+        }
+    except MrimputeError as error:
+        return Inputs(digests, error=error)
+    return Inputs(digests, sources)
+
+
+def read_volumes(wanted: Mapping[Contrast, Sequence[Series]], reference: Reference | None = None) -> dict[Path, Volume]:
+    """Read every series once, the reference's too; volumes by the path of their series.
+
+    Raises:
+        ImageDamaged: one cannot be used.
+    """
+    needed = {series.path: series for listed in wanted.values() for series in listed}
+    if reference and wanted:
+        needed.setdefault(reference.series.path, reference.series)
+    return {path: series.read() for path, series in needed.items()}
+
+
 def find_reference(study: Study, word: Contrast | Path | None) -> Reference | None:
     """Return the series that the user wants results to lie on.
 
@@ -99,13 +153,13 @@ def find_reference(study: Study, word: Contrast | Path | None) -> Reference | No
     return Reference(other.series[0], other.highest_number, None if own else word)
 
 
-def gather(
+def choose_sources(
     sources: Sequence[Series],
     reference: Reference | None,
     volumes: Mapping[Path, Volume],
     register: bool,
     mask: BrainMask | None,
-) -> Gathered:
+) -> Sources:
     """Choose the reference of one target and check that its sources lie on it.
 
     Args:
@@ -128,7 +182,7 @@ def gather(
             "add --register, or register them first and give NIfTI",
         )
     onto = volumes[chosen.path]
-    settled, alignments = settle(onto, read, register, foreign)
+    settled, alignments = align(onto, read, register, foreign)
     notes = [
         f"{contrast} was moved onto {chosen.contrast} by {one.mean_mm:.1f} mm on average, "
         f"{one.largest_mm:.1f} mm at most"
@@ -140,7 +194,7 @@ def gather(
     placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
     full = tuple(with_skull(read.items()))
-    return Gathered(chosen, onto, settled, alignments, placed, highest, full, tuple(notes))
+    return Sources(chosen, onto, settled, alignments, placed, highest, full, tuple(notes))
 
 
 def _frames_differ(one: Series, other: Series) -> bool:
@@ -167,7 +221,7 @@ def _placed(
         mask = replace(mask, grid=grids[0]) if grids else mask
     inside = mask.on(onto.grid)
     share = onto.grid.litres(inside & (onto.voxels != 0)) / mask.litres
-    if share < LEAST_SHARE:
+    if share < MIN_SHARE:
         raise StudyRefused(
             f"only {share:.0%} of the brain mask {mask.origin} lies on tissue of {onto.path}",
             "give a mask of this patient's brain in this space",

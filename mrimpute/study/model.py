@@ -1,6 +1,6 @@
 """What a study is: series that were identified, and what was left aside."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mrimpute import io
@@ -95,6 +95,15 @@ class Study:
     def present(self) -> tuple[Contrast, ...]:
         """The contrasts that were acquired."""
         return tuple(series.contrast for series in self.series)
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether its series are DICOM."""
+        return any(series.dicom for series in self.series)
+
+    def without(self, contrast: Contrast) -> "Study":
+        """Return the study as if a contrast had not been acquired."""
+        return replace(self, series=tuple(series for series in self.series if series.contrast is not contrast))
 
     @property
     def missing(self) -> tuple[Contrast, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare import choose_reference, prepare
-from mrimpute.prepare.register import settle
+from mrimpute.prepare.register import align
 from mrimpute.registry import InputSpec
 from mrimpute.study import find_series
 from mrimpute.volume import FloatArray
@@ -36,7 +36,7 @@ def load_cases(folders: Sequence[Path], wanted: Sequence[Contrast], inputs: Inpu
         if absent:
             raise StudyRefused(f"{folder} lacks {', '.join(absent)}", "train on studies that have every contrast")
         volumes = {contrast: study.get(contrast).read() for contrast in wanted}
-        settle(volumes[choose_reference(volumes)], volumes, register=False)
+        align(volumes[choose_reference(volumes)], volumes, register=False)
         prepared = prepare(volumes, inputs)
         cases.append(TrainingCase(study.name, np.stack([prepared.images[c] for c in wanted])))
     return cases

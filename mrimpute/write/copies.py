@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mrimpute._version import __version__
@@ -11,18 +12,20 @@ from mrimpute.study import Study
 from mrimpute.write.layout import Layout
 
 
-def plan_copies(study: Study, layout: Layout, out: Path) -> dict[Path, bytes]:
+def plan_copies(study: Study, layout: Layout | None, out: Path | None) -> dict[Path, bytes]:
     """Return the acquired images of a case, unchanged, by their place under a layout.
 
     Copies, not links: what a later tool does to its input must not reach the acquired file.
 
     Returns:
-        place → bytes, in the segmenter's order; a plain .nii is packed, otherwise unchanged.
+        place → bytes ({} without a layout), in the segmenter's order; a plain .nii is packed, otherwise unchanged.
 
     Raises:
         OutputRefused: another file has one of the names already.
     """
-    copies = {}
+    copies: dict[Path, bytes] = {}
+    if layout is None or out is None:
+        return copies
     for contrast in layout.needs:
         if contrast not in study.present:
             continue
@@ -37,8 +40,19 @@ def plan_copies(study: Study, layout: Layout, out: Path) -> dict[Path, bytes]:
     return copies
 
 
-def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
-    """Copy the acquired images of a case to their places; see `plan_copies`.
+def complete_case(
+    study: Study, layout: Layout | None, out: Path | None, made: Sequence[Path], bids: bool
+) -> list[Path]:
+    """Copy the acquired images of a case to their places, and describe a BIDS data set.
+
+    Args:
+        study: the study.
+        layout, out: of the case; None where the study keeps its own names.
+        made: the synthetic images.
+        bids: whether they lie in a BIDS tree.
+
+    Returns:
+        The copies.
 
     Raises:
         OutputRefused: another file has one of the names, or the folder cannot be written.
@@ -47,6 +61,8 @@ def copy_acquired(study: Study, layout: Layout, out: Path) -> list[Path]:
     for target, content in copies.items():
         if not target.exists():
             write_whole(target, content)
+    for path in (*made, *copies) if bids else ():
+        describe_bids(path)
     return list(copies)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mrimpute import io
-from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, OutputRefused
 from mrimpute.files import (
     content_sha256,
@@ -23,78 +22,61 @@ from mrimpute.files import (
 )
 from mrimpute.io import nifti
 from mrimpute.marks import DESCRIPTION_MARK, is_synthetic
-from mrimpute.prepare import Recipe
 from mrimpute.prepare.skull import BrainMask
-from mrimpute.registry import Checkpoint
 from mrimpute.volume import FloatArray
 from mrimpute.write import provenance
-from mrimpute.write.place import Place
-from mrimpute.write.result import Check, Made, Output
+from mrimpute.write.place import Destination, check_mask_place
+from mrimpute.write.result import Check, Output, Result
 
 GRID_LIMIT_MM = 1e-4
-MASK_ENDING = "_brain-mask.nii.gz"
 
 
-def write_volume(made: Made, scaled: bool) -> Output:
+def write_volume(result: Result, scaled: bool) -> Output:
     """Write a target as NIfTI file.
 
     Args:
-        made: the target.
+        result: the target.
         scaled: grey values on the study's scale (of CT in Hounsfield units), else in [0, 1].
 
     Raises:
         OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
     """
-    recipe, place = made.ready.recipe, made.place
-    zero, one = _scale(made.target, made.checkpoint, recipe) if scaled else (0.0, 1.0)
+    made, place = result.image, result.destination
+    recipe = made.recipe
+    zero, one = _scale(result) if scaled else (0.0, 1.0)
     voxels = np.where(recipe.head, zero + made.unit * np.float32(one - zero), zero).astype(np.float32)
     image = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(made.target))
     digest = hashlib.sha256(image).hexdigest()
-    place_image(place, image, voxels, made.sidecar(digest, zero, one))
+    place_image(place, image, voxels, result.sidecar(digest, zero, one))
     moved = float(np.abs(io.read_info(place.image).grid.corners() - recipe.grid.corners()).max())
-    return made.output(
-        digest, zero, one, (Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM), made.black)
+    return result.output(
+        digest, zero, one, Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM)
     )
 
 
-def mask_path(place: Place) -> Path:
-    """Return where the brain mask of a result belongs."""
-    return place.sidecar.with_name(place.sidecar.stem + MASK_ENDING)
-
-
-def check_mask_place(place: Place) -> None:
-    """Check that no file but a mask of ours stands where the brain mask belongs.
-
-    Raises:
-        OutputRefused: one does.
-    """
-    path = mask_path(place)
-    if path.exists() and not is_synthetic(path, {}):
-        raise OutputRefused(f"{path} exists and was not made by mrimpute", "move it away")
-
-
-def write_mask(made: Made, mask: BrainMask) -> Path:
+def write_mask(result: Result, mask: BrainMask) -> Path:
     """Write the brain mask on the result's grid, labelled as ours; an earlier one of ours is replaced.
 
     Raises:
         OutputRefused, ResourcesExhausted: it cannot be written.
     """
-    check_mask_place(made.place)
-    path, recipe = mask_path(made.place), made.ready.recipe
+    check_mask_place(result.destination)
+    path, recipe = result.destination.mask, result.image.recipe
     voxels = mask.on(recipe.grid).astype(np.float32)
     image = nifti.encode(voxels, recipe.grid, recipe.header, f"{DESCRIPTION_MARK} brain mask, not acquired")
     write_whole(path, image, replace=path.exists())
     return path
 
 
-def _scale(target: Contrast, checkpoint: Checkpoint, recipe: Recipe) -> tuple[float, float]:
+def _scale(result: Result) -> tuple[float, float]:
     """Return the grey values that 0 and 1 become: of CT the checkpoint's range in Hounsfield units,
     else the study's scale."""
-    low, high = checkpoint.record.inputs.ranges.get(target, (0.0, recipe.scale))
+    ranges = result.checkpoint.record.inputs.ranges
+    low, high = ranges.get(result.image.target, (0.0, result.image.recipe.scale))
     return low, high
 
 
-def place_image(place: Place, image: bytes, voxels: FloatArray, sidecar: dict[str, Any]) -> None:
+def place_image(place: Destination, image: bytes, voxels: FloatArray, sidecar: dict[str, Any]) -> None:
     """Place an image and its sidecar: temporary files, flushed, read back, then renamed.
 
     The sidecar comes first: killed in between, it describes an image that is not there, and

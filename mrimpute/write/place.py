@@ -20,10 +20,11 @@ from mrimpute.write.layout import Layout
 from mrimpute.write.provenance import Fingerprint
 
 FREE_SPACE_MARGIN = 2**20
+MASK_ENDING = "_brain-mask.nii.gz"
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Where one result belongs.
 
     Attributes:
@@ -34,8 +35,13 @@ class Place:
     image: Path
     sidecar: Path
 
+    @property
+    def mask(self) -> Path:
+        """Where the brain mask that made it belongs."""
+        return self.sidecar.with_name(self.sidecar.stem + MASK_ENDING)
 
-def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout | None = None) -> Place:
+
+def place_of_file(study: Study, target: Contrast, out: Path | None, layout: Layout | None = None) -> Destination:
     """Return where the result of one target belongs.
 
     Args:
@@ -47,7 +53,7 @@ def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout |
     """
     if layout is not None and out is not None:
         image = layout.image(study, target, out, synthetic=True)
-        return Place(image, image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
+        return Destination(image, image.with_name(image.name.removesuffix(".nii.gz") + ".json"))
     stem = study.naming.stem(target)
     if out is not None:
         folder = out / study.name
@@ -55,14 +61,14 @@ def place_for(study: Study, target: Contrast, out: Path | None, layout: Layout |
         folder = _bids_folder(study)
     else:
         folder = _common_folder(study)
-    return Place(folder / f"{stem}.nii.gz", folder / f"{stem}.json")
+    return Destination(folder / f"{stem}.nii.gz", folder / f"{stem}.json")
 
 
-def series_place(study: Study, target: Contrast, out: Path | None) -> Place:
+def place_of_series(study: Study, target: Contrast, out: Path | None) -> Destination:
     """Return where the derived DICOM series of one target belongs: a folder of its own in the study,
     or below `out`. No tag value is in its name."""
     folder = study.folder if out is None else out / study.name
-    return Place(folder / f"mrimpute_{target}", folder / f"mrimpute_{target}.json")
+    return Destination(folder / f"mrimpute_{target}", folder / f"mrimpute_{target}.json")
 
 
 def _common_folder(study: Study) -> Path:
@@ -93,7 +99,7 @@ def _bids_folder(study: Study) -> Path:
     return root.joinpath("derivatives", "mrimpute", subject, *session, "anat")
 
 
-def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> bool:
+def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) -> bool:
     """Decide what an existing file at the place means.
 
     Returns:
@@ -125,7 +131,7 @@ def already_made(place: Place, fingerprint: Fingerprint, overwrite: bool) -> boo
     )
 
 
-def check_room(place: Place, voxels: int) -> None:
+def check_room(place: Destination, voxels: int) -> None:
     """Check, before anything heavy, that the result can be written.
 
     Raises:
@@ -171,7 +177,7 @@ def holding(study: Study) -> Iterator[None]:
         lock.release()
 
 
-def is_ours(place: Place) -> bool:
+def is_ours(place: Destination) -> bool:
     """Tell whether what stands at a place was made by mrimpute: of a folder, every byte of it."""
     if not place.image.is_dir():
         return is_synthetic(place.image, {})
@@ -179,3 +185,32 @@ def is_ours(place: Place) -> bool:
     if not image or any(not item.is_file() for item in place.image.iterdir()):
         return False
     return content_sha256(place.image) in (image.get("sha256"), image.get("replaces"))
+
+
+def check_place(place: Destination, voxels: int, with_mask: bool) -> None:
+    """Check, before anything heavy, that a result and perhaps its brain mask can be written.
+
+    Raises:
+        OutputRefused: the folder is not writable, or a file that is not ours stands where the mask belongs.
+        ResourcesExhausted: too little free space for an uncompressed image of so many voxels.
+    """
+    if with_mask:
+        check_mask_place(place)
+    check_room(place, voxels)
+
+
+def check_mask_place(place: Destination) -> None:
+    """Check that no file but a mask of ours stands where the brain mask belongs.
+
+    Raises:
+        OutputRefused: one does.
+    """
+    if place.mask.exists() and not is_synthetic(place.mask, {}):
+        raise OutputRefused(f"{place.mask} exists and was not made by mrimpute", "move it away")
+
+
+def mask_left_out(place: Destination, wanted: bool) -> tuple[str, ...]:
+    """Return what to tell where an image was there already, and a mask that is wanted is not."""
+    if not wanted or place.mask.exists():
+        return ()
+    return (f"{place.image} was there already, so no mask was written; add --overwrite",)

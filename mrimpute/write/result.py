@@ -1,4 +1,4 @@
-"""One target before and after it is written, with all that must be told about it."""
+"""What is told of one target: the image as made, what made it, and the file that came of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.files import content_sha256
 from mrimpute.io.dicom.series import DicomSeries
-from mrimpute.prepare import Prepared
+from mrimpute.prepare import Image
 from mrimpute.prepare.skull import BrainMask
-from mrimpute.prepare.sources import Gathered
+from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint
-from mrimpute.volume import FloatArray
 from mrimpute.write import provenance
-from mrimpute.write.place import Place
+from mrimpute.write.place import Destination
 from mrimpute.write.provenance import Fingerprint
 
 BLACK_LIMIT = 0.5
@@ -60,29 +60,30 @@ class Output:
     one: float | None = None
     checks: tuple[Check, ...] = ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the checks make one say."""
+        return tuple(f"{self.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in self.checks if not c.ok)
+
 
 @dataclass(frozen=True)
-class Made:
-    """One target as the network made it, with all that must be told about it.
+class Result:
+    """One target that is ready to be written.
 
     Attributes:
-        target: its contrast.
-        place: where it belongs.
-        unit: (X, Y, Z) in [0, 1] on the reference's grid.
-        ready: how the sources were prepared.
-        gathered: the sources.
-        series: the sources that are DICOM, by contrast.
-        highest_number: highest series number beside the reference.
+        image: what was made.
+        destination: where it belongs.
+        sources: what it was made from.
+        dicom: the sources that are DICOM series, by contrast.
+        highest_number: highest series number of the study.
         mask: the brain mask that was used.
         fingerprint, checkpoint: what decided the voxels.
     """
 
-    target: Contrast
-    place: Place
-    unit: FloatArray
-    ready: Prepared
-    gathered: Gathered
-    series: dict[Contrast, DicomSeries]
+    image: Image
+    destination: Destination
+    sources: Sources
+    dicom: dict[Contrast, DicomSeries]
     highest_number: int
     mask: BrainMask | None
     fingerprint: Fingerprint
@@ -91,25 +92,27 @@ class Made:
     def sidecar(self, digest: str, zero: float, one: float) -> dict[str, object]:
         """Return the content of the JSON file beside it; `digest` is that of the image."""
         return provenance.sidecar(
-            self.place.image.name,
+            self.destination.image.name,
             digest,
             self.fingerprint,
             self.checkpoint,
-            self.gathered.volumes,
-            self.gathered.alignments,
-            self.gathered.onto,
-            self.ready.recipe,
+            self.sources.volumes,
+            self.sources.alignments,
+            self.sources.onto,
+            self.image.recipe,
             (zero, one),
-            self.ready.warnings,
+            self.image.warnings,
             self.mask,
         )
 
-    def output(self, digest: str, zero: float, one: float, checks: tuple[Check, ...]) -> Output:
+    def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
         """Describe it as written."""
-        reference = self.ready.recipe.reference
+        dark = float(np.mean(self.image.unit[self.image.recipe.head] == 0))
+        black = Check("share of the head that is black", dark, BLACK_LIMIT)
+        reference = self.image.recipe.reference
         return Output(
-            self.place.image,
-            self.target,
+            self.destination.image,
+            self.image.target,
             False,
             digest,
             self.fingerprint,
@@ -117,11 +120,11 @@ class Made:
             reference,
             zero,
             one,
-            checks,
+            (*checks, black),
         )
 
-    @property
-    def black(self) -> Check:
-        """How much of the head is black."""
-        dark = float(np.mean(self.unit[self.ready.recipe.head] == 0))
-        return Check("share of the head that is black", dark, BLACK_LIMIT)
+
+def found(place: Destination, fingerprint: Fingerprint, checkpoint: Checkpoint) -> Output:
+    """Describe an image that was there already, made by the same recipe."""
+    target = Contrast(fingerprint.target)
+    return Output(place.image, target, True, content_sha256(place.image), fingerprint, checkpoint)

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.prepare.register import LPS, measure, settle
+from mrimpute.prepare.register import LPS, align, measure
 from mrimpute.volume import Grid, Volume
 
 T1, T2 = Contrast.T1, Contrast.T2
@@ -42,7 +42,7 @@ BRAIN = (60, 75, 55)
 def test_images_in_register_are_passed_as_they_are(phantom_head):
     sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2])}
     for register in (False, True):
-        settled, found = settle(sources[T1], sources, register)
+        settled, found = align(sources[T1], sources, register)
         assert settled == sources
         assert found[T2].mean_mm < 0.5
         assert not found[T2].off
@@ -55,7 +55,7 @@ def test_a_patient_who_moved_is_noticed_and_moved_back(phantom_head, degrees, sh
     sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], motion @ AFFINE)}
     found = measure(sources[T1], sources[T2])
     assert found.off
-    settled, found = settle(sources[T1], sources, register=True)
+    settled, found = align(sources[T1], sources, register=True)
     assert settled[T1] is sources[T1]
     assert found[T2].moved
     mean, largest = left_over(settled[T2].grid.affine @ np.linalg.inv(AFFINE), BRAIN)
@@ -68,7 +68,7 @@ def test_a_patient_who_moved_is_noticed_and_moved_back(phantom_head, degrees, sh
 def test_what_is_out_of_register_is_refused_with_the_millimetres(phantom_head):
     sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], turned(0, (3, 0, 0)) @ AFFINE)}
     with pytest.raises(StudyRefused, match=r"out of register: [23]\.\d mm off image on average, .*--register"):
-        settle(sources[T1], sources, register=False)
+        align(sources[T1], sources, register=False)
 
 
 def test_the_same_images_give_the_same_motion(phantom_head):
@@ -80,7 +80,7 @@ def test_what_cannot_be_registered_with_certainty_is_refused(phantom_head):
     backwards = turned(180, (0, 0, 0)) @ AFFINE
     sources = {T1: volume(phantom_head[T1]), T2: volume(phantom_head[T2], backwards)}
     with pytest.raises(StudyRefused, match="with certainty"):
-        settle(sources[T1], sources, register=True)
+        align(sources[T1], sources, register=True)
 
 
 def test_too_little_tissue_is_not_judged(phantom_head):
@@ -94,7 +94,7 @@ def test_images_without_a_common_voxel_are_refused(phantom_head):
     half[:, :, 30:] = 0
     far = replace(volume(half), grid=Grid(half.shape, turned(0, (0, 0, 9000)) @ AFFINE))
     with pytest.raises(StudyRefused):
-        settle(volume(phantom_head[T1]), {T2: far}, register=False)
+        align(volume(phantom_head[T1]), {T2: far}, register=False)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_real_scans_end_within_the_published_registrations_reach(shared, patient
     other = io.read_volume(folder / patient / f"study1_{name}.nii.gz")
     (file,) = [f for f in (folder / "transforms" / patient).rglob("*") if f.is_file() and name in f.name]
     published = sitk.ReadTransform(str(file))
-    settled, found = settle(reference, {T1: other}, register=True)
+    settled, found = align(reference, {T1: other}, register=True)
     inside = np.argwhere(reference.voxels > reference.voxels.mean())[::997]
     points = inside @ reference.grid.affine[:3, :3].T + reference.grid.affine[:3, 3]
     ours = LPS @ other.grid.affine @ np.linalg.inv(settled[T1].grid.affine) @ LPS

@@ -31,7 +31,7 @@ def pickled(tensors) -> bytes:
     return buffer.getvalue()
 
 
-class Place:
+class Destination:
     """A user's folders, with a registry entry `tiny` of Hub origin, and the real command line."""
 
     def __init__(self, root: Path, weights: Path) -> None:
@@ -76,7 +76,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, tiny_weights):
-    made = Place(tmp_path, tiny_weights[FLAIR])
+    made = Destination(tmp_path, tiny_weights[FLAIR])
     with serving(made.hub):
         yield made
 

@@ -6,7 +6,7 @@ import pytest
 
 from mrimpute import Contrast, find_series
 from mrimpute.errors import ImageDamaged, StudyAmbiguous, StudyRefused, UsageError
-from mrimpute.write.place import place_for
+from mrimpute.write.place import place_of_file
 from tests.conftest import OBLIQUE, head_voxels, write_nifti
 
 T1, T1C, T2, FLAIR = Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR
@@ -117,7 +117,7 @@ def test_nnunet_channels_follow_dataset_json_only(tmp_path, order):
     wanted = {"T1": T1, "T1w": T1, "T1ce": T1C, "T1gd": T1C, "T2": T2, "T2w": T2, "Flair": FLAIR, "FLAIR": FLAIR}
     for channel in range(3):
         assert study.get(wanted[order[channel]]).path.name == f"CASE_000{channel}.nii.gz"
-    assert place_for(study, wanted[order[3]], None).image.name == "CASE_0003.nii.gz"
+    assert place_of_file(study, wanted[order[3]], None).image.name == "CASE_0003.nii.gz"
 
 
 def test_nnunet_names_without_dataset_json_are_refused(tmp_path):
@@ -144,7 +144,7 @@ def test_a_bids_study_gets_its_result_under_derivatives(tmp_path):
         study = find_series(folder)
         assert study.present == (T1, T1C, T2)
         assert study.name == "sub-01_ses-2"
-        place = place_for(study, FLAIR, None)
+        place = place_of_file(study, FLAIR, None)
         expected = "bids/derivatives/mrimpute/sub-01/ses-2/anat/sub-01_ses-2_desc-synthetic_FLAIR.nii.gz"
         assert place.image.resolve() == tmp_path / expected
 
@@ -154,7 +154,7 @@ def test_one_folder_per_series_is_found_by_the_folders_names(tmp_path):
         put(tmp_path / "visit" / name, "image.nii.gz")
     study = find_series(tmp_path / "visit")
     assert study.present == (T1, T1C, T2)
-    assert place_for(study, FLAIR, None).image == tmp_path / "visit" / "visit_flair.nii.gz"
+    assert place_of_file(study, FLAIR, None).image == tmp_path / "visit" / "visit_flair.nii.gz"
 
 
 def test_brats_2015_folders_of_mha_are_found(tmp_path):
@@ -167,7 +167,7 @@ def test_brats_2015_folders_of_mha_are_found(tmp_path):
         sitk.WriteImage(image, str(tmp_path / "pat" / stem / f"{stem}.mha"))
     study = find_series(tmp_path / "pat")
     assert study.present == (T1, T1C, T2)
-    assert place_for(study, FLAIR, None).image.name == "pat_flair.nii.gz"
+    assert place_of_file(study, FLAIR, None).image.name == "pat_flair.nii.gz"
 
 
 def test_a_processed_twin_is_set_aside_with_the_reason(tmp_path):

@@ -19,7 +19,7 @@ from mrimpute.study import find_series
 from mrimpute.volume import Grid
 from mrimpute.write import nifti as nifti_writer
 from mrimpute.write.nifti import place_image
-from mrimpute.write.place import Place, already_made, check_room, holding
+from mrimpute.write.place import Destination, already_made, check_room, holding
 from mrimpute.write.provenance import Fingerprint
 from tests.conftest import OBLIQUE, ROOT, head_voxels, tree, write_nifti
 
@@ -43,7 +43,7 @@ def record(fingerprint=FINGERPRINT):
 
 @pytest.fixture
 def place(tmp_path):
-    return Place(tmp_path / "out" / "x.nii.gz", tmp_path / "out" / "x.json")
+    return Destination(tmp_path / "out" / "x.nii.gz", tmp_path / "out" / "x.json")
 
 
 def put(place):
@@ -180,7 +180,7 @@ def test_a_full_disk_is_refused_before_and_while_writing(tmp_path):
     ):
         pytest.skip("mounting a small file system needs root")
     try:
-        place = Place(disk / "x.nii.gz", disk / "x.json")
+        place = Destination(disk / "x.nii.gz", disk / "x.json")
         with pytest.raises(ResourcesExhausted, match="free"):
             check_room(place, 10**6)
         noise = np.random.default_rng(0).normal(500, 100, (40, 40, 40)).astype(np.float32)
@@ -202,7 +202,7 @@ def test_a_read_only_file_system_is_refused_before_anything_heavy(tmp_path):
         pytest.skip("mounting a read-only file system needs root")
     try:
         with pytest.raises(OutputRefused, match="cannot write in"):
-            check_room(Place(disk / "a" / "x.nii.gz", disk / "a" / "x.json"), 1000)
+            check_room(Destination(disk / "a" / "x.nii.gz", disk / "a" / "x.json"), 1000)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -212,8 +212,8 @@ import sys
 from pathlib import Path
 from tests.write.test_place import IMAGE, VOXELS, record
 from mrimpute.write.nifti import place_image
-from mrimpute.write.place import Place
-place = Place(Path(sys.argv[1]) / "x.nii.gz", Path(sys.argv[1]) / "x.json")
+from mrimpute.write.place import Destination
+place = Destination(Path(sys.argv[1]) / "x.nii.gz", Path(sys.argv[1]) / "x.json")
 print("ready", flush=True)
 while True:
     place_image(place, IMAGE, VOXELS, record())
@@ -231,7 +231,7 @@ def test_kill_9_at_any_moment_leaves_nothing_half_written(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        place = Place(folder / "x.nii.gz", folder / "x.json")
+        place = Destination(folder / "x.nii.gz", folder / "x.json")
         if place.image.exists():
             assert place.image.read_bytes() == IMAGE
         put(place)

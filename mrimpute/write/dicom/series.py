@@ -17,40 +17,43 @@ from mrimpute.io.dicom.pixels import reads_back
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.write import provenance
 from mrimpute.write.dicom import derive
-from mrimpute.write.place import Place, is_ours
-from mrimpute.write.result import Made, Output
+from mrimpute.write.place import Destination, is_ours
+from mrimpute.write.result import Output, Result
 
 
-def write_series(made: Made, reference: DicomSeries) -> Output:
+def write_series(result: Result, reference: DicomSeries) -> Output:
     """Write a target as a derived DICOM series of a reference's geometry, patient and study.
 
     Raises:
         OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
     """
-    one = derive.stored_range(made.ready.recipe.scale)
+    unit, fingerprint = result.image.unit, result.fingerprint
+    one = derive.stored_range(result.image.recipe.scale)
     derivation = derive.Derivation(
-        made.target,
+        result.image.target,
         reference,
-        made.series,
-        {contrast: alignment.motion for contrast, alignment in made.gathered.moved.items()},
-        json.dumps(asdict(made.fingerprint), sort_keys=True),
-        provenance.derivation(made.fingerprint, made.checkpoint, one),
-        derive.series_number(reference, made.highest_number),
+        result.dicom,
+        {contrast: alignment.motion for contrast, alignment in result.sources.moved.items()},
+        json.dumps(asdict(fingerprint), sort_keys=True),
+        provenance.derivation(fingerprint, result.checkpoint, one),
+        derive.series_number(reference, result.highest_number),
         datetime.now(),
     )
-    files = derive.encode(derive.derive(made.unit, one, derivation))
+    files = derive.encode(derive.derive(unit, one, derivation))
     digest = hashlib.sha256(b"".join(files)).hexdigest()
-    expected = np.clip(np.rint(np.asarray(made.unit, np.float64) * one), 0, 65_535)
+    expected = np.clip(np.rint(np.asarray(unit, np.float64) * one), 0, 65_535)
     place_series(
-        made.place,
+        result.destination,
         files,
         lambda folder: reads_back(folder, reference.grid, expected),
-        made.sidecar(digest, 0.0, one),
+        result.sidecar(digest, 0.0, one),
     )
-    return made.output(digest, 0.0, one, (made.black,))
+    return result.output(digest, 0.0, one)
 
 
-def place_series(place: Place, files: list[bytes], read_back: Callable[[Path], bool], sidecar: dict[str, Any]) -> None:
+def place_series(
+    place: Destination, files: list[bytes], read_back: Callable[[Path], bool], sidecar: dict[str, Any]
+) -> None:
     """Place a DICOM series and its sidecar: a hidden folder, flushed, read back, then renamed.
 
     Args:

@@ -1,0 +1,104 @@
+"""What lives between two studies of a run: the loaded network, the last brain mask, the places that are taken."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mrimpute import device
+from mrimpute.errors import OutputRefused, WeightsUnavailable
+from mrimpute.generators.contract import Generator, Sampling, convert, door
+from mrimpute.prepare import skull
+from mrimpute.prepare.skull import BrainMask
+from mrimpute.prepare.sources import Sources
+from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, hub
+from mrimpute.request import Options, Order, sampling_of
+
+
+class Networks:
+    """Obtains checkpoints, and keeps one network loaded while it is the one needed."""
+
+    def __init__(self, options: Options, notify: hub.Notify) -> None:
+        self.options = options
+        self.notify = notify
+        self._loaded: tuple[Checkpoint, Sampling, Generator] | None = None
+
+    def obtain(self, order: Order) -> tuple[Checkpoint, Sampling]:
+        """Return the checkpoint of an order, fetched from the Hub where that is its origin, and its sampling.
+
+        Raises:
+            WeightsUnavailable: it cannot be had; the message holds the line to type.
+            UsageError: a checkpoint that only the Hub knew cannot be sampled as the user wants.
+        """
+        if order.note:
+            self.notify(order.note)
+        if order.word.startswith(HUB_WORD):
+            hub.pull(order.word, self.notify, convert)
+            checkpoint = choose_checkpoint(order.word, order.job.generator, order.job.sources, order.job.target)
+            return checkpoint, sampling_of(checkpoint, self.options)
+        if isinstance(order.checkpoint, WeightsUnavailable):
+            raise order.checkpoint
+        hub.obtain(order.checkpoint, self.notify, convert)
+        return order.checkpoint, order.sampling or sampling_of(order.checkpoint, self.options)
+
+    def load(self, checkpoint: Checkpoint, sampling: Sampling, window: tuple[int, int, int]) -> Generator:
+        """Return the loaded generator for windows of this size.
+
+        Raises:
+            ResourcesExhausted: less memory is free than it needs.
+            WeightsUnavailable: the checkpoint is not valid.
+        """
+        room = door(checkpoint.record.generator, "generator")
+        where = device.choose_device(self.options.device)
+        device.require_memory(room.memory_needed(checkpoint, window, where), where)
+        if self._loaded is None or self._loaded[:2] != (checkpoint, sampling):
+            device.configure(self.options.threads)
+            dtype = device.choose_dtype(self.options.precision)
+            self._loaded = None  # two networks need not fit
+            self._loaded = checkpoint, sampling, room.load(checkpoint, sampling.sampler, sampling.steps, where, dtype)
+        return self._loaded[2]
+
+
+class BrainMasks:
+    """Finds the brain of heads with skull, once for all targets of a study."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._last: tuple[str, BrainMask] | None = None
+
+    def word(self, sources: Sources) -> str:
+        """Return what decides the mask: the digest of the user's, or the program that will make one; '' for none."""
+        if sources.mask:
+            return sources.mask.sha256
+        return skull.program() if self.options.skull_strip and sources.with_skull else ""
+
+    def of(self, sources: Sources) -> BrainMask | None:
+        """Return the user's mask, or the one that the stripper on PATH makes of the reference, where asked for.
+
+        Raises:
+            ResourcesExhausted, StudyRefused: the stripper failed, or what it made is no brain mask.
+        """
+        if sources.mask or not (self.options.skull_strip and sources.with_skull):
+            return sources.mask
+        if self._last is None or self._last[0] != sources.onto.sha256:
+            cuda = device.choose_device(self.options.device).type == "cuda"
+            self._last = sources.onto.sha256, skull.strip(sources.onto, cuda)
+        return self._last[1]
+
+
+class ClaimedPlaces:
+    """Remembers which study of a run writes where."""
+
+    def __init__(self) -> None:
+        self._holders: dict[Path, Path] = {}
+
+    def take(self, places: Iterable[Path], folder: Path) -> None:
+        """Take places for one study.
+
+        Raises:
+            OutputRefused: another study of the run has one of them.
+        """
+        for place in places:
+            holder = self._holders.setdefault(place.resolve(), folder)
+            if holder.resolve() != folder.resolve():
+                raise OutputRefused(
+                    f"{folder} and {holder} would both be written to {place}", "fill one of them with another --out"
+                )

@@ -1,0 +1,70 @@
+"""What came of one study."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import MrimputeError
+from mrimpute.plan import Plan
+from mrimpute.prepare.sources import Inputs
+from mrimpute.request import Request
+from mrimpute.settings import Settings
+from mrimpute.study import Study
+from mrimpute.write import Output
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one study.
+
+    Attributes:
+        folder: the study, as given.
+        study, settings, plan: as far as they became known.
+        volumes: digest of each source read, by contrast.
+        outputs: images written or found.
+        copies: other files written: acquired ones of a complete case (with a layout), brain masks.
+        warnings: what the user should know.
+        error: what ended the work; None where all was done.
+    """
+
+    folder: Path
+    study: Study | None = None
+    settings: Settings = field(default_factory=Settings)
+    plan: Plan | None = None
+    volumes: dict[Contrast, str] = field(default_factory=dict)
+    outputs: tuple[Output, ...] = ()
+    copies: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: MrimputeError | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What came of one target: its image, what else was written, what to tell, or why there is none."""
+
+    output: Output | None = None
+    copies: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: MrimputeError | None = None
+
+
+def outcome_of(
+    request: Request,
+    inputs: Inputs,
+    targets: Sequence[Target] = (),
+    copies: Sequence[Path] = (),
+    error: MrimputeError | None = None,
+) -> Outcome:
+    """Tell what came of a request."""
+    return Outcome(
+        request.folder,
+        request.study,
+        request.settings,
+        request.plan,
+        inputs.digests,
+        tuple(target.output for target in targets if target.output),
+        (*(path for target in targets for path in target.copies), *copies),
+        (*request.warnings, *(warning for target in targets for warning in target.warnings)),
+        error,
+    )

@@ -1,0 +1,100 @@
+"""What a user can decide about a run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mrimpute.contrasts import Contrast
+from mrimpute.device import check_device_word
+from mrimpute.errors import UsageError
+from mrimpute.plan import generator_names
+from mrimpute.settings import Settings
+from mrimpute.write.layout import Layout
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can decide about a run; the command line has an option for each.
+
+    Attributes:
+        overrides: contrast → file, the user's word on which series is which.
+        generator: instead of the table's choice.
+        out: folder in which each study gets one; None for beside the sources.
+        layout: with `out`, assemble complete cases under these names.
+        intensity: grey values on the study's scale, or left in [0, 1].
+        format: 'same' (NIfTI from NIfTI, DICOM from DICOM), 'nifti' or 'dicom'.
+        reference: contrast, or folder of one DICOM series, whose grid results get; None for the
+            source with the thinnest slices.
+        register: whether sources that are out of register may be moved.
+        brain_mask: file that says where the brain is; None for the images as they are.
+        skull_strip: call the stripper on PATH for images with skull.
+        save_mask: write the brain mask beside the result.
+        weights: 'auto', 'builtin', a name, a folder or hf://owner/repo; `GENERATOR=…` for one
+            generator only. Empty for what the study's mrimpute.toml says, else 'auto'.
+        sampler, steps: None for the checkpoint's own.
+        seed: of the noise.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32 or bfloat16.
+        threads: CPU threads; None for all that the job may use.
+        overwrite: replace an earlier synthetic image.
+
+    Raises:
+        UsageError: options that exclude each other.
+    """
+
+    overrides: dict[Contrast, Path] = field(default_factory=dict)
+    generator: str | None = None
+    out: Path | None = None
+    layout: Layout | None = None
+    intensity: Literal["study", "unit"] = "study"
+    format: Literal["same", "nifti", "dicom"] = "same"
+    reference: Contrast | Path | None = None
+    register: bool = False
+    brain_mask: Path | None = None
+    skull_strip: bool = False
+    save_mask: bool = False
+    weights: tuple[str, ...] = ()
+    sampler: Literal["ddim", "ddpm", "paper", "none"] | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_device_word(self.device)
+        if self.brain_mask and self.skull_strip:
+            raise UsageError("--brain-mask and --skull-strip exclude each other", "leave one of them out")
+        if self.save_mask and not (self.brain_mask or self.skull_strip):
+            raise UsageError("there is no brain mask to save", "add --brain-mask FILE or --skull-strip")
+        if self.layout is not None and self.out is None:
+            raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
+        changed = self.brain_mask or self.skull_strip or isinstance(self.reference, Path)
+        if self.layout is not None and (changed or self.format == "dicom"):
+            raise UsageError(
+                "a complete case holds the acquired NIfTI files as they are: no mask, other grid or DICOM goes with it",
+                "leave --layout out, or prepare the study first",
+            )
+
+    def weights_for(self, generator: str, settings: Settings | None = None) -> str:
+        """Return the word on weights that holds for one generator: the user's, else the study's.
+
+        Raises:
+            UsageError: two words for it, or an unknown generator before '='.
+        """
+        general, special = [], []
+        for word in self.weights or (settings or Settings()).weights:
+            name, equals, rest = word.partition("=")
+            if equals and name not in generator_names():
+                raise UsageError(
+                    f"--weights {word}: no generator is called {name!r}", f"use {', '.join(generator_names())}"
+                )
+            if not equals:
+                general.append(word)
+            elif name == generator:
+                special.append(rest)
+        words = special or general or ["auto"]
+        if len(words) > 1:
+            raise UsageError(f"--weights was given twice for {generator}", "write GENERATOR=NAME for each generator")
+        return words[0]

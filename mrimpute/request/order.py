@@ -1,0 +1,86 @@
+"""How one target will be made: weights and sampling, settled before a voxel is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrimpute.device import choose_device
+from mrimpute.errors import WeightsUnavailable
+from mrimpute.generators.contract import Sampling, method_of
+from mrimpute.plan import Job
+from mrimpute.prepare.sources import Sources
+from mrimpute.registry import Checkpoint, choose_checkpoint
+from mrimpute.request.options import Options
+from mrimpute.settings import SETTINGS_FILE, Settings
+from mrimpute.write.provenance import Fingerprint
+
+
+@dataclass(frozen=True)
+class Order:
+    """How one target will be made.
+
+    Attributes:
+        job: the target, its generator and sources.
+        word: the user's word on weights.
+        checkpoint: what it means, or the error to raise once the inputs were read.
+        sampling: sampler and steps; None while the checkpoint is not known.
+        note: what the user should be told when it is carried out.
+    """
+
+    job: Job
+    word: str
+    checkpoint: Checkpoint | WeightsUnavailable
+    sampling: Sampling | None = None
+    note: str = ""
+
+
+def order_of(job: Job, folder: Path, settings: Settings, options: Options) -> Order:
+    """Resolve weights and sampling of one target.
+
+    Raises:
+        UsageError: the generator, or the checkpoint, cannot be sampled so.
+    """
+    word = options.weights_for(job.generator, settings)
+    chosen = settings.weights and not options.weights
+    note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if chosen else ""
+    try:
+        checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
+    except WeightsUnavailable as error:
+        return Order(job, word, error, None, note)
+    return Order(job, word, checkpoint, sampling_of(checkpoint, options), note)
+
+
+def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
+    """Return the sampler and steps of a checkpoint under the user's wishes.
+
+    Raises:
+        UsageError: it cannot be sampled so.
+    """
+    return method_of(checkpoint.record.generator).choose_sampling(checkpoint, options.sampler, options.steps)
+
+
+def fingerprint_of(
+    order: Order, checkpoint: Checkpoint, sampling: Sampling, sources: Sources, brain_mask: str, options: Options
+) -> Fingerprint:
+    """Return everything that decides the voxels of one target.
+
+    Args:
+        order, checkpoint, sampling: how it is made.
+        sources: from what.
+        brain_mask: what decides the mask; '' for none.
+        options: of the run.
+    """
+    used = [contrast for contrast in checkpoint.record.sources if contrast in sources.volumes]
+    return Fingerprint(
+        target=order.job.target,
+        checkpoint_sha256=checkpoint.sha256,
+        sources={contrast: sources.volumes[contrast].sha256 for contrast in used},
+        onto=sources.onto.sha256,
+        moved=list(sources.moved),
+        brain_mask=brain_mask,
+        sampler=sampling.sampler,
+        steps=sampling.steps,
+        seed=options.seed,
+        precision="bfloat16" if options.precision == "bfloat16" else "float32",
+        device=choose_device(options.device).type,
+        intensity=options.intensity,
+    )
