@@ -1,6 +1,7 @@
 """DICOM folder → Study: which series is which contrast, and why."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
@@ -45,34 +46,58 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
     aside = [*also, *(NotUsed(path, "a DICOM object without an image") for path in found.others)]
     unidentified: list[NotUsed] = []
     for group in groups:
-        outcome = _judged(group, users.get(id(group)), tells)
+        outcome = _identified(group, users.get(id(group)), tells, set(overrides))
         if isinstance(outcome, NotUsed):
             (aside if outcome.recognised else unidentified).append(outcome)
-            continue
-        try:
-            contrast = agreed(group.path, list(outcome))
-        except StudyAmbiguous:
-            if not {item.contrast for item in outcome} <= overrides.keys():
-                raise
-            aside.append(NotUsed(group.path, "its contrasts were named by the user"))
-            continue
-        if isinstance(group, Broken):
-            broken.append((contrast, group))
+        elif isinstance(group, Broken):
+            broken.append((outcome.contrast, group))
         else:
-            series.append(Series(contrast, group.path, tuple(outcome), group.grid, dicom=group))
+            series.append(Series(outcome.contrast, group.path, outcome.evidence, group.grid, dicom=group))
     kept, left = _one_each(series, set(overrides))
     _check_one_visit(folder, kept)
     _check_whole(kept, groups)
+    left += _not_needed(broken, {item.contrast for item in kept})
+    name = folder.resolve().name or "study"
+    highest = max((group.facts.number for group in groups if not group.facts.synthetic), default=0)
+    return Study(folder, name, tuple(kept), make_naming(name, []), tuple(aside + left), tuple(unidentified), highest)
+
+
+@dataclass(frozen=True)
+class _Identified:
+    contrast: Contrast
+    evidence: tuple[Evidence, ...]
+
+
+def _identified(
+    group: DicomSeries | Broken, user: Contrast | None, tells: bool, overruled: set[Contrast]
+) -> _Identified | NotUsed:
+    """Return the contrast of a series, or why it is no source."""
+    outcome = _judged(group, user, tells)
+    if isinstance(outcome, NotUsed):
+        return outcome
+    try:
+        return _Identified(agreed(group.path, list(outcome)), tuple(outcome))
+    except StudyAmbiguous:
+        if not {item.contrast for item in outcome} <= overruled:
+            raise
+        return NotUsed(group.path, "its contrasts were named by the user")
+
+
+def _not_needed(broken: Sequence[tuple[Contrast, Broken]], present: set[Contrast]) -> list[NotUsed]:
+    """Return the series that form no volume, each beside a whole one of its contrast.
+
+    Raises:
+        StudyRefused: one has no other.
+    """
+    left = []
     for contrast, group in broken:
-        if contrast not in {item.contrast for item in kept}:
+        if contrast not in present:
             raise StudyRefused(
                 f"{contrast} in {group.path.parent} ({len(group.slices)} slices): {group.defect.seen}",
                 group.defect.remedy,
             )
         left.append(NotUsed(group.path, f"{group.defect.seen}; another {contrast} is there"))
-    name = folder.resolve().name or "study"
-    highest = max((group.facts.number for group in groups if not group.facts.synthetic), default=0)
-    return Study(folder, name, tuple(kept), make_naming(name, []), tuple(aside + left), tuple(unidentified), highest)
+    return left
 
 
 def _check_one_visit(folder: Path, series: Sequence[Series]) -> None:

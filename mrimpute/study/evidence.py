@@ -4,7 +4,7 @@ Rules and figures: research/usability.md section 3.2, steps 2 and 5. Times are m
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,31 +47,50 @@ def physics_evidence(
         return None
     times = f"TR {repetition:.0f}, TE {echo:.3g}"
     if inversion:
-        times += f", TI {inversion:.0f} ms"
-        if inversion >= 1500 and repetition >= 3500 and echo >= 60:
-            return Evidence(Contrast.FLAIR, f"inversion recovery of fluid ({times})", 0.95)
-        if inversion >= 1500 and echo < 40:
-            return Evidence(Contrast.T1, f"T1-FLAIR ({times})", 0.85)
-        if 300 <= inversion < 1500 and gradient:
-            return Evidence(Contrast.T1, f"prepared gradient echo ({times})", 0.95)
-        if 300 <= inversion < 1500 and echo < 40:
-            return Evidence(Contrast.T1, f"inversion recovery, medium TI ({times})", 0.85)
-        if inversion < 300:
-            return Evidence(None, f"fat suppression by inversion, STIR ({times})", 0.9)
-        return None
-    times += " ms"
+        return _inversion_recovery(echo, repetition, inversion, gradient, f"({times}, TI {inversion:.0f} ms)")
     if gradient:
-        if echo < 10:
-            return Evidence(Contrast.T1, f"gradient echo, short TE ({times})", 0.85)
-        return Evidence(None, f"T2*-weighted gradient echo ({times})", 0.8) if echo >= 15 else None
-    if inverted:
-        return None
-    if repetition < 1200 and echo <= 30:
-        return Evidence(Contrast.T1, f"spin echo, short TR and TE ({times})", 0.85)
-    if repetition > 2000 and echo >= 60:
-        return Evidence(Contrast.T2, f"spin echo, long TR and TE ({times})", 0.85)
-    if repetition > 2000 and echo <= 40:
-        return Evidence(Contrast.PD, f"spin echo, long TR, short TE ({times})", 0.8)
+        return _gradient_echo(echo, f"({times} ms)")
+    return None if inverted else _spin_echo(echo, repetition, f"({times} ms)")
+
+
+def _inversion_recovery(
+    echo: float, repetition: float, inversion: float, gradient: bool, times: str
+) -> Evidence | None:
+    """Judge a series with a known TI."""
+    short, medium = echo < 40, 300 <= inversion < 1500
+    rules = (
+        (inversion >= 1500 and repetition >= 3500 and echo >= 60, Contrast.FLAIR, "inversion recovery of fluid", 0.95),
+        (inversion >= 1500 and short, Contrast.T1, "T1-FLAIR", 0.85),
+        (medium and gradient, Contrast.T1, "prepared gradient echo", 0.95),
+        (medium and short, Contrast.T1, "inversion recovery, medium TI", 0.85),
+        (inversion < 300, None, "fat suppression by inversion, STIR", 0.9),
+    )
+    return _first_that_holds(rules, times)
+
+
+def _gradient_echo(echo: float, times: str) -> Evidence | None:
+    """Judge a gradient echo without inversion."""
+    rules = (
+        (echo < 10, Contrast.T1, "gradient echo, short TE", 0.85),
+        (echo >= 15, None, "T2*-weighted gradient echo", 0.8),
+    )
+    return _first_that_holds(rules, times)
+
+
+def _spin_echo(echo: float, repetition: float, times: str) -> Evidence | None:
+    """Judge a spin echo without inversion."""
+    rules = (
+        (repetition < 1200 and echo <= 30, Contrast.T1, "spin echo, short TR and TE", 0.85),
+        (repetition > 2000 and echo >= 60, Contrast.T2, "spin echo, long TR and TE", 0.85),
+        (repetition > 2000 and echo <= 40, Contrast.PD, "spin echo, long TR, short TE", 0.8),
+    )
+    return _first_that_holds(rules, times)
+
+
+def _first_that_holds(rules: Sequence[tuple[bool, Contrast | None, str, float]], times: str) -> Evidence | None:
+    for holds, contrast, reason, confidence in rules:
+        if holds:
+            return Evidence(contrast, f"{reason} {times}", confidence)
     return None
 
 

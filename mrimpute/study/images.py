@@ -1,7 +1,7 @@
 """Folder → Study: which series is which contrast, and why."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,37 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
         raise StudyRefused(f"cannot look at {place} ({error.strerror})", "check path and permissions") from error
 
 
+@dataclass(frozen=True)
+class _Images:
+    """The images of a study with what stands beside them.
+
+    Attributes:
+        paths: of all images.
+        sidecars: path → its JSON sidecar, {} where there is none.
+        synthetic: those that mrimpute made.
+        users: resolved path → the contrast that the user named it for.
+        channels: of an nnU-Net folder.
+    """
+
+    folder: Path
+    paths: list[Path]
+    sidecars: dict[Path, dict[str, Any]]
+    synthetic: set[Path]
+    users: dict[Path, Contrast]
+    channels: Mapping[int, Contrast] = field(default_factory=dict)
+
+    @property
+    def acquired(self) -> list[Path]:
+        """The images that mrimpute did not make."""
+        return [path for path in self.paths if path not in self.synthetic]
+
+    @property
+    def agents(self) -> set[Path]:
+        """The images whose sidecar names an agent; none where all of them do, which says nothing."""
+        named = {path for path, sidecar in self.sidecars.items() if sidecar and names_agent(sidecar)}
+        return named if named != {path for path, sidecar in self.sidecars.items() if sidecar} else set()
+
+
 def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     paths = image_files(folder)
     sidecars = {path: read_json_sidecar(path) for path in paths}
@@ -59,34 +90,56 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
             f"{folder} holds both {acquired[0].name} and DICOM files",
             "give a folder with one of them, or name the series with --t1, --t1c, --t2, --flair",
         )
-    chosen = {contrast: _existing(path, folder, contrast) for contrast, path in overrides.items()}
-    by_resolved = {path.resolve(): contrast for contrast, path in chosen.items()}
-    if len(by_resolved) < len(chosen):
-        raise UsageError("one file was named for two contrasts", "name each file once")
-    inside = {path.resolve() for path in paths}
-    outside = [path for path in chosen.values() if path.resolve() not in inside]
-    paths += outside
-    sidecars |= {path: read_json_sidecar(path) for path in outside}
-    synthetic |= {path for path in outside if is_synthetic(path, sidecars[path])}
-    if not paths:
+    images = _with_named(_Images(folder, paths, sidecars, synthetic, {}), overrides)
+    if not images.paths:
         wanted = ", ".join(io.IMAGE_SUFFIXES)
         raise StudyRefused(f"no image in {folder} (looked for {wanted} and DICOM)", "give the folder of one study")
     beside = bool(acquired) and holds_dicom(folder)
-    channels = nnunet_channels(folder, [path for path in paths if path.resolve() not in by_resolved], bool(chosen))
+    return _study(images, set(overrides), beside)
 
+
+def _with_named(images: _Images, overrides: Mapping[Contrast, Path]) -> _Images:
+    """Return the images with those that the user named, which may lie elsewhere, and the channels.
+
+    Raises:
+        UsageError: an override names no file, or two of them one.
+        StudyRefused: nnU-Net names without a dataset.json that explains them.
+    """
+    folder = images.folder
+    chosen = {contrast: _existing(path, folder, contrast) for contrast, path in overrides.items()}
+    users = {path.resolve(): contrast for contrast, path in chosen.items()}
+    if len(users) < len(chosen):
+        raise UsageError("one file was named for two contrasts", "name each file once")
+    inside = {path.resolve() for path in images.paths}
+    outside = [path for path in chosen.values() if path.resolve() not in inside]
+    paths = images.paths + outside
+    sidecars = images.sidecars | {path: read_json_sidecar(path) for path in outside}
+    synthetic = images.synthetic | {path for path in outside if is_synthetic(path, sidecars[path])}
+    unnamed = [path for path in paths if path.resolve() not in users]
+    channels = nnunet_channels(folder, unnamed, bool(chosen)) if paths else {}
+    return _Images(folder, paths, sidecars, synthetic, users, channels)
+
+
+def _study(images: _Images, overruled: set[Contrast], beside: bool) -> Study:
+    """Identify every image and put the study together.
+
+    Args:
+        images: of the folder.
+        overruled: the contrasts that the user named.
+        beside: whether DICOM files lie in the folder too.
+    """
     found: list[Series] = []
     set_aside: list[NotUsed] = []
     unidentified: list[NotUsed] = []
-    agents = {path for path, sidecar in sidecars.items() if sidecar and names_agent(sidecar)}
-    agent_tells = agents != {path for path, sidecar in sidecars.items() if sidecar}
-    for path in paths:
-        user = by_resolved.get(path.resolve())
-        if path in synthetic:
+    agents = images.agents
+    for path in images.paths:
+        user = images.users.get(path.resolve())
+        if path in images.synthetic:
             if user:
                 raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
             set_aside.append(NotUsed(path, _MADE))
             continue
-        outcome = _identify(path, folder, user, set(chosen), channels, sidecars[path], agent_tells and path in agents)
+        outcome = _identify(path, images, user, overruled, path in agents)
         if isinstance(outcome, Series):
             found.append(outcome)
         else:
@@ -94,13 +147,13 @@ def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     if not found:
         _refuse_multi_channel(unidentified)
 
-    series, twins = _one_each(found, set(overrides))
-    _check_one_case(folder, [item for item in series if item.contrast not in overrides])
-    name, naming = _names(folder, series, channels)
+    series, twins = _one_each(found, overruled)
+    _check_one_case(images.folder, [item for item in series if item.contrast not in overruled])
+    name, naming = _names(images.folder, series, images.channels)
     if beside and series:
-        note = f"{folder} holds DICOM files too, which were not looked at: NIfTI comes first"
+        note = f"{images.folder} holds DICOM files too, which were not looked at: NIfTI comes first"
         series = (replace(series[0], warnings=(*series[0].warnings, note)), *series[1:])
-    return Study(folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
+    return Study(images.folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
 
 
 def _refuse_multi_channel(unidentified: list[NotUsed]) -> None:
@@ -127,20 +180,12 @@ def _existing(path: Path, folder: Path, contrast: Contrast) -> Path:
 
 
 def _identify(
-    path: Path,
-    folder: Path,
-    user: Contrast | None,
-    named: set[Contrast],
-    channels: Mapping[int, Contrast],
-    sidecar: Mapping[str, Any],
-    agent: bool,
+    path: Path, images: _Images, user: Contrast | None, named: set[Contrast], agent: bool
 ) -> Series | NotUsed:
     """Weigh the evidence for one image."""
-    stem = io.split_suffix(path.name)[0]
-    reading = read_name(stem)
-    evidence: list[Evidence] = []
+    reading = read_name(io.split_suffix(path.name)[0])
     if user:
-        evidence.append(Evidence(user, f"named by the user with --{user}", 1.0))
+        evidence = [Evidence(user, f"named by the user with --{user}", 1.0)]
         reading = replace(reading, contrast=user) if compatible(reading.contrast or user, user) else NameReading()
     else:
         if reading.set_aside:
@@ -149,19 +194,8 @@ def _identify(
             if reading.contrast in named:
                 return NotUsed(path, reading.conflict)
             raise StudyAmbiguous(f"{path}: {reading.conflict}", f"say which with --{reading.contrast} {path}")
-        channel = nnunet_channel(stem)
-        if channel and channel[1] in channels and not reading.contrast:
-            contrast = channels[channel[1]]
-            reading = NameReading(contrast, stem[-4:], stem[:-4])
-            evidence.append(Evidence(contrast, f"channel {channel[1]} in dataset.json", 0.95))
-        elif reading.contrast:
-            evidence.append(Evidence(reading.contrast, f"'{reading.word}' in its name", 0.9))
-        elif path.parent != folder and (above := read_name(path.parent.name)).contrast and not above.conflict:
-            evidence.append(Evidence(above.contrast, f"in a folder called '{path.parent.name}'", 0.8))
-        if physics := sidecar_evidence(sidecar):
-            evidence.append(replace(physics, reason=f"sidecar: {physics.reason}"))
-        if agent and any(item.contrast is Contrast.T1 for item in evidence):
-            evidence.append(Evidence(Contrast.T1C, "sidecar: names a contrast agent", 0.9))
+        reading, evidence = _stated(path, reading, images)
+        evidence += _recorded(images.sidecars[path], evidence, agent)
         if len(evidence) == 1 and evidence[0].contrast is None:
             return NotUsed(path, evidence[0].reason)
     if not evidence:
@@ -169,6 +203,31 @@ def _identify(
     contrast = agreed(path, evidence)
     info = io.read_info(path)
     return Series(contrast, path, tuple(evidence), info.grid, info.warnings, reading)
+
+
+def _stated(path: Path, reading: NameReading, images: _Images) -> tuple[NameReading, list[Evidence]]:
+    """Return what the name of a file states, by channel, word or folder."""
+    stem = io.split_suffix(path.name)[0]
+    channel = nnunet_channel(stem)
+    if channel and channel[1] in images.channels and not reading.contrast:
+        contrast = images.channels[channel[1]]
+        reading = NameReading(contrast, stem[-4:], stem[:-4])
+        return reading, [Evidence(contrast, f"channel {channel[1]} in dataset.json", 0.95)]
+    if reading.contrast:
+        return reading, [Evidence(reading.contrast, f"'{reading.word}' in its name", 0.9)]
+    if path.parent != images.folder and (above := read_name(path.parent.name)).contrast and not above.conflict:
+        return reading, [Evidence(above.contrast, f"in a folder called '{path.parent.name}'", 0.8)]
+    return reading, []
+
+
+def _recorded(sidecar: Mapping[str, Any], stated: list[Evidence], agent: bool) -> list[Evidence]:
+    """Return what the sidecar of a file says, given what its name states."""
+    evidence = []
+    if physics := sidecar_evidence(sidecar):
+        evidence.append(replace(physics, reason=f"sidecar: {physics.reason}"))
+    if agent and any(item.contrast is Contrast.T1 for item in stated + evidence):
+        evidence.append(Evidence(Contrast.T1C, "sidecar: names a contrast agent", 0.9))
+    return evidence
 
 
 def _one_each(found: list[Series], overruled: set[Contrast]) -> tuple[tuple[Series, ...], list[NotUsed]]:
