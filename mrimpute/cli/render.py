@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -112,23 +112,15 @@ def output_note(output: Output, seconds: float) -> str:
 
 def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: bool) -> FillRecord:
     """Return the JSON object of `fill --json` for one study."""
-    study, plan, error, outputs = outcome.study, outcome.plan, outcome.error, outcome.outputs
-    used = {contrast for job in (plan.jobs if plan else ()) for contrast in job.sources}
-    inputs = [
-        _series_record(series) | {"sha256": outcome.volumes.get(series.contrast), "used": series.contrast in used}
-        for series in (study.series if study else ())
-    ]
-    set_aside = (*study.set_aside, *study.unidentified) if study else ()
+    error, outputs = outcome.error, outcome.outputs
+    jobs = outcome.plan.jobs if outcome.plan else ()
     return FillRecord(
         version=__version__,
         status=_status(outcome, dry_run),
         exit=int(error.exit_code) if error else 0,
         study=str(outcome.folder),
-        scheme=study.naming.scheme if study else None,
-        inputs=[InputRecord.model_validate(item) for item in inputs],
-        set_aside=[SetAsideRecord(path=str(item.path), reason=item.reason) for item in set_aside],
-        missing=list(study.missing) if study else [],
-        plan=[JobRecord.model_validate(_job_record(job)) for job in (plan.jobs if plan else ())],
+        **_study_part(outcome, {contrast for job in jobs for contrast in job.sources}),
+        plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
         recipe=_recipe_record(outputs[0]) if outputs else None,
@@ -142,6 +134,25 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         error=ErrorRecord.model_validate(error_record(error)) if error else None,
         cite=sorted({output.checkpoint.record.about.cite for output in outputs}),
     )
+
+
+def _study_part(outcome: Outcome, used: Collection[Contrast]) -> dict[str, Any]:
+    """Return what a record tells of the study itself; empty where it could not be identified."""
+    study = outcome.study
+    if study is None:
+        return {"scheme": None, "inputs": [], "set_aside": [], "missing": []}
+    inputs = (
+        _series_record(one) | {"sha256": outcome.volumes.get(one.contrast), "used": one.contrast in used}
+        for one in study.series
+    )
+    return {
+        "scheme": study.naming.scheme,
+        "inputs": [InputRecord.model_validate(item) for item in inputs],
+        "set_aside": [
+            SetAsideRecord(path=str(item.path), reason=item.reason) for item in (*study.set_aside, *study.unidentified)
+        ],
+        "missing": list(study.missing),
+    }
 
 
 def doctor_record() -> dict[str, Any]:

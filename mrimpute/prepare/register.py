@@ -95,36 +95,44 @@ def align(
     Raises:
         StudyRefused: a source is out of register and must not be, or cannot be, moved.
     """
-    settled, found = dict(sources), {}
+    placed, found = dict(sources), {}
     for contrast, volume in sources.items():
         if volume is reference:
             continue
-        alignment = measure(reference, volume)
-        if alignment is None and contrast not in foreign:
-            continue
-        must = contrast in foreign or alignment is None or alignment.off
+        placed[contrast], alignment = _aligned(reference, contrast, volume, register, contrast in foreign)
         if alignment is not None:
             found[contrast] = alignment
-        if alignment is not None and alignment.off and not register:
-            raise StudyRefused(
-                f"{contrast} ({volume.path}) is out of register: {alignment.mean_mm:.1f} mm off {reference.path} on "
-                f"average, {alignment.largest_mm:.1f} mm at most",
-                "add --register to move it, or register the study first",
-            )
-        if register and (must or not volume.grid.same_as(reference.grid)):
-            moved, motion, agreeing = registered(reference, volume)
-            rest = measure(reference, moved)
-            worth = motion.gain >= (0 if contrast in foreign else WORTH)
-            trusted = agreeing > 1 and worth and rest is not None and not rest.off
-            if must and not trusted:
-                raise StudyRefused(
-                    f"{contrast} ({volume.path}) is out of register and cannot be registered to {reference.path} "
-                    f"with certainty ({agreeing} of {len(STARTS)} attempts agree)",
-                    "register the study by other means, or leave that series out",
-                )
-            if trusted:
-                settled[contrast], found[contrast] = moved, motion
-    return settled, found
+    return placed, found
+
+
+def _aligned(
+    reference: Volume, contrast: Contrast, volume: Volume, register: bool, foreign: bool
+) -> tuple[Volume, Alignment | None]:
+    """Return one source as it should lie, and how it was found to."""
+    alignment = measure(reference, volume)
+    if alignment is None and not foreign:
+        return volume, None
+    if alignment is not None and alignment.off and not register:
+        raise StudyRefused(
+            f"{contrast} ({volume.path}) is out of register: {alignment.mean_mm:.1f} mm off {reference.path} on "
+            f"average, {alignment.largest_mm:.1f} mm at most",
+            "add --register to move it, or register the study first",
+        )
+    must = foreign or alignment is None or alignment.off
+    if not register or not (must or not volume.grid.same_as(reference.grid)):
+        return volume, alignment
+    moved, motion, agreeing = registered(reference, volume)
+    rest = measure(reference, moved)
+    worth = motion.gain >= (0 if foreign else WORTH)
+    if agreeing > 1 and worth and rest is not None and not rest.off:
+        return moved, motion
+    if must:
+        raise StudyRefused(
+            f"{contrast} ({volume.path}) is out of register and cannot be registered to {reference.path} "
+            f"with certainty ({agreeing} of {len(STARTS)} attempts agree)",
+            "register the study by other means, or leave that series out",
+        )
+    return volume, alignment
 
 
 def measure(reference: Volume, other: Volume) -> Alignment | None:

@@ -99,3 +99,23 @@ def test_what_cannot_be_evaluated_ends_with_one_line(cli, full, tmp_path, words,
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_leaving_one_out_honours_the_studys_own_settings(cli, full, tiny_weights):
+    (full / "mrimpute.toml").write_text(f'weights = "{tiny_weights[FLAIR]}"')
+    done = cli("evaluate", "--leave-one-out", full, "--missing", "flair", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["checkpoint"] == "tiny-flair"
+    assert "mrimpute.toml chooses --weights" in done.stderr
+
+
+def test_leaving_one_out_of_a_dicom_study(cli, build, tiny_weights):
+    for number, contrast in enumerate(BRATS_FOUR, 1):
+        study = build(contrast, number=number).parent
+    before = tree(study)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
+    done = cli("evaluate", "--leave-one-out", study, *words)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["target"], set(record["scores"])) == ("flair", {"whole", "brain"})
+    assert tree(study) == before
