@@ -73,9 +73,9 @@ def test_each_network_is_loaded_once_whatever_the_order(make_study, tiny_weights
 
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     loaded = []
-    real = generator.load_network
+    real = generator.load_networks
     monkeypatch.setattr(
-        generator, "load_network", lambda checkpoint: loaded.append(checkpoint.name) or real(checkpoint)
+        generator, "load_networks", lambda checkpoint: loaded.append(checkpoint.name) or real(checkpoint)
     )
     module = sys.modules["mrimpute.request.order"]
     monkeypatch.setattr(module, "choose_checkpoint", lambda *words: read_checkpoint_folder(tiny_weights[words[-1]]))

@@ -21,6 +21,7 @@ from measure_syndiff import simple
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators.aldm.checkpoint import load_networks
 from mrimpute.generators.aldm.generator import load
+from mrimpute.generators.contract import Sampling
 from mrimpute.metrics import score, texture
 from mrimpute.prepare import Prepared, prepare, restore
 from mrimpute.registry import Checkpoint, read_checkpoint_folder
@@ -87,12 +88,12 @@ def _made(
     checkpoint: Checkpoint, prepared: Prepared, target: Contrast, steps: int
 ) -> list[tuple[str, FloatArray, float]]:
     """Return (kind, image, seconds): raw, and as the tool gives it."""
-    generator = load(checkpoint, "ddim" if steps else "none", steps, CPU, torch.float32)
+    generator = load(checkpoint, Sampling("ddim" if steps else "none", steps), CPU, torch.float32)
     raw = replace(generator, networks=replace(generator.networks, coefficients=None))
     began = time.perf_counter()
     (one,) = raw(prepared, (target,), 0, lambda _done, _total: None)
     seconds = time.perf_counter() - began
-    steadied = generator.steadied(torch.from_numpy(one.voxels), prepared, target)
+    steadied = generator.blended(torch.from_numpy(one.voxels), prepared, target)
     found = [(", raw", one.voxels), ("", steadied.numpy())]
     return [(kind, restore(image, prepared.recipe), seconds) for kind, image in found]
 

@@ -283,7 +283,7 @@ def aldm(
     from mrimpute.generators.aldm.checkpoint import network_config, stage_of
     from mrimpute.generators.aldm.config import AldmConfig
     from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_frame, check_start
-    from mrimpute.generators.regression import REGRESSION
+    from mrimpute.generators.records import has_regression
     from mrimpute.registry import read_checkpoint_folder
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
@@ -338,7 +338,7 @@ def aldm(
         ema=ema,
         augment=Augmentation.parse(augment),
         variants=variants,
-        regression=regression or bool(earlier and earlier.record.network.get(REGRESSION)),
+        regression=regression or bool(earlier and has_regression(earlier)),
         half_precision=_half_precision(precision),
         seed=seed,
     )

@@ -12,7 +12,7 @@ Names and equations (Ho et al., Denoising Diffusion Probabilistic Models, 2020):
 Tables are float64; a step casts the one value it needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -86,14 +86,14 @@ def linear_beta_ladder(count: int = 1000, first: float = 1e-4, last: float = 0.0
 
 
 def root_linear_ladder(count: int = 1000, first: float = 0.0015, last: float = 0.0195) -> Ladder:
-    """Return the ladder whose betas rise linearly in their roots (ALDM SPEC section 6; others call it
-    scaled-linear)."""
+    """Return the ladder whose betas rise linearly in their roots (latent diffusion models, ALDM among
+    them; others call it scaled-linear)."""
     return Ladder(tuple(range(count)), np.linspace(first**0.5, last**0.5, count, dtype=np.float64) ** 2)
 
 
 def variance_preserving_ladder(count: int, beta_min: float = 0.1, beta_max: float = 20.0) -> Ladder:
-    """Return the ladder of a few large steps that SynDiff takes (SPEC section 5; the variance
-    preserving process of Song et al. 2021 at `count` + 1 times).
+    """Return the ladder of a few large steps that SynDiff takes: the variance preserving process of Song
+    et al. 2021 at `count` + 1 times.
 
     Betas are rounded to float32, from which the authors' tables follow.
     """
@@ -103,6 +103,14 @@ def variance_preserving_ladder(count: int, beta_min: float = 0.1, beta_max: floa
     level = np.exp(2.0 * log_mean)
     betas = (1.0 - level[1:] / level[:-1]).astype(np.float32)
     return Ladder(tuple(range(count)), betas.astype(np.float64))
+
+
+LADDERS: dict[str, Callable[[int], Ladder]] = {
+    "linear-beta": linear_beta_ladder,
+    "root-linear": root_linear_ladder,
+    "variance-preserving": variance_preserving_ladder,
+}
+"""What a record's `sampling.ladder` means: name → ladder of so many rungs."""
 
 
 def trailing_timesteps(total: int, steps: int) -> tuple[int, ...]:
@@ -117,7 +125,7 @@ def trailing_timesteps(total: int, steps: int) -> tuple[int, ...]:
 
 
 def official_timesteps(total: int, specification: str) -> tuple[int, ...]:
-    """Return the timesteps that the authors' respacing keeps (reference/cwdm/SPEC.md section 4).
+    """Return the timesteps that the authors' respacing keeps (Nichol & Dhariwal 2021, section 4).
 
     For research that must follow published respaced runs; the command line offers trailing
     steps only, because ancestral sampling on these leaves several times the posterior's noise.

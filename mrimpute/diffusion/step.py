@@ -25,7 +25,7 @@ class Sampler(StrEnum):
 
 
 def ddpm_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder, noise: Tensor) -> Tensor:
-    """Ancestral step with fixed-large variance (Ho et al. 2020, eq. 6-7; cWDM SPEC section 4)."""
+    """Ancestral step with fixed-large variance (Ho et al. 2020, eq. 6-7), as cWDM samples."""
     mean = _f32(ladder.posterior_mean_clean[index]) * clean + _f32(ladder.posterior_mean_noisy[index]) * state
     if index == 0:
         return mean
@@ -34,7 +34,7 @@ def ddpm_step(clean: Tensor, state: Tensor, index: int, ladder: Ladder, noise: T
 
 
 def posterior_step(clean: Tensor, state: Tensor, index: Tensor, ladder: Ladder, noise: Tensor) -> Tensor:
-    """Sample q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 6-7; SynDiff SPEC section 5).
+    """Sample q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 6-7), as SynDiff samples.
 
     Args:
         clean, state, noise: x_0, x_t and standard normal noise, (B, 1, H, W) each.

@@ -112,7 +112,7 @@ class ResBlock(nn.Module):
         return result
 
 
-class Stage(nn.ModuleList):
+class TimestepSequential(nn.ModuleList):
     """Layers in a row, of which residual blocks see the embedding (B, embedding)."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -130,6 +130,6 @@ class Upsample(nn.Module):
         self.conv = SlabConv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return it."""
+        """Return the map at twice the size."""
         doubled: Tensor = self.conv(double(x))
         return doubled

@@ -1,4 +1,4 @@
-"""A voxelwise regression of the target on its sources, which steadies a network's predictions.
+"""A voxelwise regression of the target on its sources, which is blended with a network's predictions.
 
 All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for
 three sources and 6 for one, fitted by least squares in the head. So few numbers carry brightness to another
@@ -13,17 +13,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mrimpute.errors import WeightsUnavailable
+from mrimpute.generators.records import has_regression
 from mrimpute.registry import Checkpoint
-
-REGRESSION = "regression"
-"""Key of a record's `network` table: whether a regression steadies the network."""
 
 COEFFICIENTS = "regression.coefficients"
 """Key of the coefficients beside a network's tensors; shape (terms,), of a network for all pairs of
 contrasts (source, target, terms)."""
 
-SHARE = 0.5
-"""Share of the network's structure in a steadied prediction."""
+NETWORK_SHARE = 0.5
+"""Share of the network's structure in a blended prediction."""
 
 RIDGE = 3e-4
 """Penalty on each coefficient relative to its term's power: measured on patients left out, it costs
@@ -47,7 +45,7 @@ def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor], shape:
     Raises:
         WeightsUnavailable: they are missing, too few or too many, or not finite.
     """
-    if not checkpoint.record.network.get(REGRESSION):
+    if not has_regression(checkpoint):
         return None
     coefficients = tensors.pop(COEFFICIENTS, torch.empty(0)).float()
     if coefficients.shape != shape or not coefficients.isfinite().all():
@@ -112,7 +110,7 @@ def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
     return value.clamp_(0.0, 1.0).mul_(head)
 
 
-def steadied(image: Tensor, estimate: Tensor, head: Tensor, share: float = SHARE) -> Tensor:
+def blended(image: Tensor, estimate: Tensor, head: Tensor, share: float = NETWORK_SHARE) -> Tensor:
     """Give a network's prediction the regression's mean over the head, and part of its structure.
 
     Args:

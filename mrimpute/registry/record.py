@@ -56,8 +56,12 @@ class InputSpec(_Table):
             raise ValueError("window and slices exclude each other")
         if bool(self.clip_quantiles) == bool(self.mean_to):
             raise ValueError("either clip_quantiles or mean_to must be given")
-        if self.quantiles_of == "window" and not self.clip_quantiles:
-            raise ValueError("quantiles_of needs clip_quantiles")
+        if self.quantiles_of == "window" and (self.ranges or not self.clip_quantiles):
+            raise ValueError("quantiles_of = 'window' needs clip_quantiles, and takes no ranges")
+        if self.clip_floor and (self.quantiles_of == "window" or self.mean_to):
+            raise ValueError("clip_floor goes with clip_quantiles of the volume alone")
+        if self.mean_to.keys() & self.ranges.keys():
+            raise ValueError("mean_to and ranges name the same contrast")
         pairs = [*self.ranges.values(), *([self.clip_quantiles] if self.clip_quantiles else [])]
         if any(low >= high for low, high in pairs):
             raise ValueError("quantiles and ranges must rise")
@@ -116,7 +120,7 @@ class Record(_Table):
     """One table of weights.toml, or a checkpoint.toml.
 
     Attributes:
-        generator: which room loads it.
+        generator: which room of mrimpute.generators loads it; its method checks the rest.
         sources, target: contrasts in the network's channel order, and what it makes. Without a target:
             a network that makes any of them from any one other, in the order of its classes.
         origin: 'hub', 'builtin' (in the package), 'file' (published elsewhere, imported by the
@@ -127,7 +131,7 @@ class Record(_Table):
         network: sizes, read by the generator's own room.
     """
 
-    generator: Literal["cwdm", "aldm", "syndiff"]
+    generator: Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$")]
     sources: tuple[Contrast, ...] = Field(min_length=1)
     target: Contrast | None = None
     origin: Literal["builtin", "hub", "file", "trained"]
@@ -151,8 +155,6 @@ class Record(_Table):
             raise ValueError("a checkpoint of origin 'file' needs where it is published")
         if self.target in self.sources or len(set(self.sources)) < len(self.sources):
             raise ValueError("sources and target must all differ")
-        if (self.target is None) != (self.generator == "aldm"):
-            raise ValueError("aldm makes any of its sources and has no target; the others have one")
         if self.inputs.mean_to and not set(self.sources) <= self.inputs.mean_to.keys() | self.inputs.ranges.keys():
             raise ValueError("inputs.mean_to must name every source")
         return self
@@ -166,7 +168,7 @@ class Record(_Table):
     @property
     def one_target(self) -> Contrast:
         """The target, of a network that makes one."""
-        assert self.target is not None  # aldm alone has none
+        assert self.target is not None  # the generator's method checked it
         return self.target
 
     def fits(self, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:

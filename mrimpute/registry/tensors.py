@@ -85,6 +85,22 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], name: str) 
     network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
 
 
+def convert_state(network: nn.Module, state: Mapping[str, Tensor], name: str, target: Path) -> None:
+    """Write a published state dict as safetensors, float32, after it was matched with a network key by key.
+
+    Args:
+        network: on the meta device; it takes the tensors.
+        state: what was published.
+        name: of the checkpoint.
+        target: the file.
+
+    Raises:
+        WeightsUnavailable: see `load_strictly`.
+    """
+    load_strictly(network, state, name)
+    write_weights(target, network.state_dict())
+
+
 def _problem(expected: Tensor | None, given: Tensor | None) -> str:
     if given is None:
         return "is missing"

@@ -14,9 +14,10 @@ import torch
 
 from mrimpute import device
 from mrimpute.contrasts import Contrast
+from mrimpute.diffusion.ladder import linear_beta_ladder, trailing_timesteps
 from mrimpute.diffusion.step import Sampler
 from mrimpute.generators.cwdm.denoiser import Denoiser
-from mrimpute.generators.cwdm.generator import CwdmGenerator, sampling_ladder
+from mrimpute.generators.cwdm.generator import CwdmGenerator
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
 from mrimpute.prepare.geometry import BRATS_WINDOW
@@ -36,7 +37,7 @@ def main() -> None:
     draw = np.random.default_rng(0)
     images = {c: draw.random(BRATS_WINDOW, dtype=np.float32) for c in SOURCES}
     prepared = Prepared(images, np.ones(BRATS_WINDOW, bool), None, ("a",))  # type: ignore[arg-type]
-    ladder = sampling_ladder(1000, Sampler.DDIM, 2)
+    ladder = linear_beta_ladder().respaced(trailing_timesteps(1000, 2))
     medians = {}
     for dtype in (torch.float32, torch.bfloat16):
         generator = CwdmGenerator(network, SOURCES, Contrast.FLAIR, ladder, Sampler.DDIM, 0.04, where, dtype)

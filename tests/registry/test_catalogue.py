@@ -1,5 +1,4 @@
 import shutil
-from importlib import import_module
 from itertools import permutations
 
 import pytest
@@ -7,10 +6,10 @@ import torch
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import WeightsUnavailable
-from mrimpute.generators.cwdm.checkpoint import load_network, network_config
+from mrimpute.generators.contract import Sampling, door, method_of
+from mrimpute.generators.cwdm.checkpoint import load_networks, network_config
 from mrimpute.registry import catalogue as registry
 from mrimpute.registry import choose_checkpoint, load_registry, read_checkpoint_folder
-from mrimpute.sampling import choose_sampling
 
 SOURCES = (Contrast.T1, Contrast.T1C, Contrast.T2)
 
@@ -34,8 +33,8 @@ def test_every_entry_is_whole(name):
         assert record.sources == tuple(contrast for contrast in BRATS_FOUR if contrast is not record.target)
         assert network_config(checkpoint).in_channels == 32
     if record.origin == "builtin":
-        load_generator = import_module(f"mrimpute.generators.{record.generator}.generator").load
-        load_generator(checkpoint, *choose_sampling(checkpoint, None, None), torch.device("cpu"), torch.float32)
+        sampling = method_of(record.generator).choose_sampling(checkpoint, None, None)
+        door(record.generator, "generator").load(checkpoint, sampling, torch.device("cpu"), torch.float32)
         assert "PSNR" in record.about.quality
 
 
@@ -72,7 +71,7 @@ def test_each_pair_of_three_contrasts_has_a_built_in_network(source, target):
 def test_one_built_in_network_makes_any_contrast_of_any_other(source, target):
     checkpoint = choose_checkpoint("builtin", "aldm", (source,), target)
     assert checkpoint.name == "aldm-small"
-    assert choose_sampling(checkpoint, None, None) == ("none", 0)
+    assert method_of("aldm").choose_sampling(checkpoint, None, None) == Sampling("none", 0)
 
 
 def test_auto_means_the_authors_weights_also_where_they_are_absent():
@@ -90,7 +89,7 @@ def test_a_checkpoint_for_another_job_is_refused(tiny_weights):
 
 BROKEN = {
     "unknown key": ('generator = "cwdm"', 'generator = "cwdm"\ncolour = "red"', "colour"),
-    "unknown generator": ('generator = "cwdm"', 'generator = "gan"', "generator"),
+    "unknown generator": ('generator = "cwdm"', 'generator = "G-AN"', "generator"),
     "unknown contrast": ('target = "flair"', 'target = "flare"', "target"),
     "target among sources": ('target = "flair"', 'target = "t1"', "must all differ"),
     "no licence": ("licence =", "license =", "about"),
@@ -136,7 +135,7 @@ def test_a_damaged_weights_file_is_refused(content, tiny_weights, tmp_path):
     folder = shutil.copytree(tiny_weights[Contrast.FLAIR], tmp_path / "copy")
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(WeightsUnavailable, match="not a readable safetensors file"):
-        load_network(read_checkpoint_folder(folder))
+        load_networks(read_checkpoint_folder(folder))
 
 
 def test_weights_that_are_not_finite_are_refused(tiny_weights, tmp_path):
@@ -148,7 +147,7 @@ def test_weights_that_are_not_finite_are_refused(tiny_weights, tmp_path):
     tensors["out.2.bias"] = torch.full_like(tensors["out.2.bias"], float("nan"))
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(WeightsUnavailable, match=r"out\.2\.bias holds values that are not finite"):
-        load_network(read_checkpoint_folder(folder))
+        load_networks(read_checkpoint_folder(folder))
 
 
 def test_a_wrong_digest_is_refused(tiny_weights, tmp_path):
@@ -156,7 +155,7 @@ def test_a_wrong_digest_is_refused(tiny_weights, tmp_path):
     text = (folder / "checkpoint.toml").read_text()
     (folder / "checkpoint.toml").write_text(f'sha256 = "{"0" * 64}"\n{text}')
     with pytest.raises(WeightsUnavailable, match="damaged"):
-        load_network(read_checkpoint_folder(folder))
+        load_networks(read_checkpoint_folder(folder))
 
 
 def test_a_folder_without_its_parts_is_refused(tmp_path, tiny_weights):

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from mrimpute.contrasts import Contrast
-from mrimpute.generators.cwdm.checkpoint import load_network
+from mrimpute.generators.cwdm.checkpoint import load_networks
 from mrimpute.registry import Checkpoint, load_registry
 from tests.conftest import GOLDENS, tree
 from tests.registry.hub_server import COMMIT, OTHER_COMMIT, Hub, serving
@@ -340,7 +340,7 @@ def test_the_authors_format_at_full_size_gives_the_golden_output(place):
     assert "326 MB, licence MIT" in done.stderr
     assert any("bytes=" in request for request in place.hub.requests)  # went on where it was cut
     path = Path(done.stdout.strip())
-    network = load_network(Checkpoint("cwdm-flair", load_registry()["cwdm-flair"].record, path))
+    network = load_networks(Checkpoint("cwdm-flair", load_registry()["cwdm-flair"].record, path))
     x = np.random.default_rng(77002).standard_normal((1, 32, 32, 48, 16)).astype(np.float32)
     with torch.inference_mode():
         output = network.unet(torch.from_numpy(x), torch.tensor([321]))

@@ -1,4 +1,4 @@
-"""The first stage: encoder, code book, decoder (SPEC sections 2 and 3), and the SPADE stack between them.
+"""The first stage: encoder, code book, decoder (Kim & Park 2024, section 3), and the SPADE stack between them.
 
 Parameter names are those of the authors' checkpoints.
 """

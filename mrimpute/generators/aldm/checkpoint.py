@@ -1,26 +1,24 @@
-"""ALDM checkpoints: record → networks, the authors' Lightning files → safetensors (SPEC section 10)."""
+"""ALDM checkpoints: record and file → networks, the authors' Lightning files → safetensors."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mrimpute.errors import WeightsUnavailable
-from mrimpute.generators.aldm.autoencoder import FirstStage
-from mrimpute.generators.aldm.config import AldmConfig
-from mrimpute.generators.aldm.unet import NoisePredictor
-from mrimpute.generators.regression import COEFFICIENTS, REGRESSION, take_coefficients, term_count
+from mrimpute.generators.aldm.config import DERIVED, STAGE, TrainingStage, network_config, stage_of
+from mrimpute.generators.aldm.method import METHOD
+from mrimpute.generators.aldm.network import AldmConfig, FirstStage, NoisePredictor
+from mrimpute.generators.records import network_table
+from mrimpute.generators.regression import COEFFICIENTS, take_coefficients, term_count
 from mrimpute.registry import Checkpoint
 from mrimpute.registry.tensors import load_strictly, read_checkpoint_file, read_weights, write_weights
 
-Stage = Literal["autoencoder", "spade", "diffusion"]
-STAGES: tuple[Stage, ...] = ("autoencoder", "spade", "diffusion")
-STAGE = "stage"
-"""Key of a record's `network` table: how far the networks were trained; a file of the last stage holds
-the noise predictor."""
+__all__ = ["Networks", "convert", "load_networks", "network_config", "record_table", "stage_of"]
+
 UNET = "unet."
 """What stands before the noise predictor's keys in our files."""
 
@@ -32,7 +30,7 @@ class Networks:
     Attributes:
         first_stage: autoencoder and SPADE stack.
         unet: noise predictor; None before the diffusion stage.
-        coefficients: of the regression of each class on each, (source, target, terms), which steadies what
+        coefficients: of the regression of each class on each, (source, target, terms), which is blended with what
             is made; None for the paper's method.
     """
 
@@ -51,48 +49,14 @@ class Networks:
 _FIRST_STAGE, _RAW, _EMA = "first_stage_model.", "model.diffusion_model.", "model_ema.diffusion_model"
 
 
-def network_config(checkpoint: Checkpoint) -> AldmConfig:
-    """Return the networks' sizes from the record's `network` table.
-
-    Raises:
-        WeightsUnavailable: an unknown key, or sizes that cannot be.
-    """
-    given = checkpoint.record.network
-    table: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    for key in (STAGE, REGRESSION):
-        table.pop(key, None)
-    try:
-        config = AldmConfig(**table, classes=len(checkpoint.record.sources))
-    except (TypeError, ValueError) as error:
-        raise WeightsUnavailable(f"checkpoint {checkpoint.name}: network: {error}", "correct its record") from error
-    if checkpoint.record.inputs.multiple % config.image_multiple:
-        raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name}: inputs.multiple must be a multiple of {config.image_multiple}",
-            "correct its record",
-        )
-    return config
-
-
-def stage_of(checkpoint: Checkpoint) -> Stage:
-    """Return how far a checkpoint's networks were trained.
-
-    Raises:
-        WeightsUnavailable: the record does not say.
-    """
-    stage = checkpoint.record.network.get(STAGE)
-    if stage not in STAGES:
-        raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name}: network.stage must be one of {', '.join(STAGES)}", "correct its record"
-        )
-    return next(one for one in STAGES if one == stage)
-
-
 def load_networks(checkpoint: Checkpoint) -> Networks:
     """Return the networks with the checkpoint's weights, float32, on the CPU, ready to run.
 
     Raises:
-        WeightsUnavailable: unreadable, wrong digest, or tensors that are not these networks'.
+        WeightsUnavailable: a record that ALDM does not take, an unreadable file, a wrong digest, or tensors that
+            are not these networks'.
     """
+    METHOD.check(checkpoint)
     return _filled(checkpoint, read_weights(checkpoint))
 
 
@@ -115,11 +79,10 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
     write_weights(target, _filled(checkpoint, tensors).tensors())
 
 
-def record_table(config: AldmConfig, stage: Stage, regression: bool = False) -> dict[str, Any]:
-    """Return the `network` table that describes a configuration."""
-    sizes = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
-    del sizes["classes"]
-    return {STAGE: stage} | ({REGRESSION: True} if regression else {}) | sizes
+def record_table(config: AldmConfig, regression: bool, stage: TrainingStage) -> dict[str, Any]:
+    """Return the `network` table that describes networks: how far they were trained, whether regressions are
+    blended in, and their sizes."""
+    return {STAGE: stage} | network_table(config, regression, DERIVED)
 
 
 def _first_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

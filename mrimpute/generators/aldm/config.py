@@ -1,6 +1,16 @@
-"""Sizes of the ALDM networks."""
+"""Sizes of the ALDM networks, how far they were trained, and how a record tells both; no torch."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+from mrimpute.generators.records import read_sizes, refuse
+from mrimpute.registry import Checkpoint
+
+TrainingStage = Literal["autoencoder", "spade", "diffusion"]
+STAGES: tuple[TrainingStage, ...] = ("autoencoder", "spade", "diffusion")
+STAGE = "stage"
+"""Key of a record's `network` table: how far the networks were trained; a file of the last stage holds
+the noise predictor. Before it the predictor's sizes tell what that stage will train."""
 
 UNET_GROUPS = 32
 """Groups of every GroupNorm in the UNet: fixed in the authors' code."""
@@ -8,7 +18,7 @@ UNET_GROUPS = 32
 
 @dataclass(frozen=True)
 class AldmConfig:
-    """Sizes; the defaults are the authors' (reference/aldm/SPEC.md section 1).
+    """Sizes; the defaults are those of the authors' configuration.
 
     Attributes:
         channels: width of the autoencoder's finest level.
@@ -73,3 +83,29 @@ class AldmConfig:
     def image_multiple(self) -> int:
         """Every axis of the image must be a multiple of this."""
         return self.reduction * int(2 ** (len(self.unet_mult) - 1))
+
+
+DERIVED = ("classes",)
+"""What the number of the record's sources tells."""
+
+
+def network_config(checkpoint: Checkpoint) -> AldmConfig:
+    """Return the networks' sizes from a checkpoint's record.
+
+    Raises:
+        WeightsUnavailable: an unknown key, sizes that cannot be, or a frame that the networks cannot take.
+    """
+    return read_sizes(checkpoint, AldmConfig, more=(STAGE,), classes=len(checkpoint.record.sources))
+
+
+def stage_of(checkpoint: Checkpoint) -> TrainingStage:
+    """Return how far a checkpoint's networks were trained.
+
+    Raises:
+        WeightsUnavailable: the record does not say.
+    """
+    given = checkpoint.record.network.get(STAGE)
+    for stage in STAGES:
+        if given == stage:
+            return stage
+    refuse(checkpoint, f"network.{STAGE}", f"must be one of {', '.join(STAGES)}")

@@ -1,4 +1,4 @@
-"""The patch discriminator that the autoencoder is trained against (SPEC section 9); no checkpoint needs it."""
+"""The patch discriminator that the autoencoder is trained against; no checkpoint needs it."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ WIDTHS = (32, 64, 128, 256)
 
 
 class VolumeDiscriminator(nn.Module):
-    """(B, 1, X, Y, Z) → one verdict per patch, (B, 1, X', Y', Z'); above 0 means acquired."""
+    """(B, 1, X, Y, Z) → logits of its patches, (B, 1, X', Y', Z'); above 0 means acquired."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,6 +25,6 @@ class VolumeDiscriminator(nn.Module):
         self.main = nn.Sequential(*layers, nn.Conv3d(WIDTHS[-1], 1, 4, padding=1))
 
     def forward(self, volume: Tensor) -> Tensor:
-        """Return the verdicts."""
-        verdicts: Tensor = self.main(volume)
-        return verdicts
+        """Return the logits of a volume's patches."""
+        logits: Tensor = self.main(volume)
+        return logits

@@ -1,4 +1,4 @@
-"""ALDM inference: one prepared source → any number of synthetic volumes (SPEC sections 0, 6 and 8)."""
+"""ALDM inference: one prepared source → any number of synthetic volumes (Kim & Park, WACV 2024, section 3)."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,24 +9,20 @@ import torch
 from torch import Tensor
 
 from mrimpute.contrasts import Contrast
+from mrimpute.diffusion.ladder import LADDERS
 from mrimpute.diffusion.noise import noise_stream
-from mrimpute.errors import UsageError
 from mrimpute.generators import regression
-from mrimpute.generators.aldm.autoencoder import FirstStage
-from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network_config, stage_of
-from mrimpute.generators.aldm.sampling import Descent, ddim, descent
-from mrimpute.generators.aldm.unet import NoisePredictor
-from mrimpute.generators.contract import Progress, Synthetic
+from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network_config
+from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
+from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
+from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
+from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import FloatArray
 
-NO_DIFFUSION = "none"
-"""Sampler that stops at the SPADE stack: all that the authors' public files can run."""
-PAPER = "paper"
-"""Sampler of the authors' code: 200 steps with eta 1."""
 UPTAKE_SHARE = 0.15
-"""Share of the network's structure in a steadied t1c: where agent goes cannot be told from one other contrast, and
+"""Share of the network's structure in a blended t1c: where agent goes cannot be told from one other contrast, and
 what the network adds there is its own. Against the regression alone it costs 0.03 to 0.14 dB on patients left out,
 and a share of 0.5 costs 0.5 to 0.6 dB."""
 
@@ -38,7 +34,7 @@ class AldmGenerator:
     Attributes:
         networks: on their device; the regressions stay on the CPU.
         classes: contrast of each class.
-        steps: the sampler's steps; None to leave diffusion out.
+        schedule: the sampler's steps; None to leave diffusion out.
         eta: 0 for a deterministic sampler, 1 for the authors'.
         device, dtype: where it runs, and the type of the convolutions.
         encoded: the last source's digest and latent: a study's targets share it.
@@ -46,7 +42,7 @@ class AldmGenerator:
 
     networks: Networks
     classes: tuple[Contrast, ...]
-    steps: Descent | None
+    schedule: DdimSchedule | None
     eta: float
     device: torch.device
     dtype: torch.dtype
@@ -66,8 +62,10 @@ class AldmGenerator:
         Raises:
             ValueError: a target is no class of this network, or there are several sources.
         """
+        if not set(targets) <= set(self.classes):
+            raise ValueError(f"this network makes {', '.join(self.classes)}, not {targets}")
         (image,) = prepared.images.values()
-        parts = 1 + len(targets) * (1 + (len(self.steps.timesteps) if self.steps else 0))
+        parts = 1 + len(targets) * (1 + (len(self.schedule.timesteps) if self.schedule else 0))
         done = 1
         progress(0, parts)
         first_stage, made = self.networks.first_stage, []
@@ -82,7 +80,7 @@ class AldmGenerator:
                     done += 1
                     progress(done, parts)
                 volume = ((first_stage.decode(latent).float()[0, 0] + 1) / 2).clamp(0.0, 1.0).cpu()
-                made.append(Synthetic(target, self.steadied(volume, prepared, target).numpy()))
+                made.append(Synthetic(target, self.blended(volume, prepared, target).numpy()))
                 done += 1
                 progress(done, parts)
         return made
@@ -96,23 +94,23 @@ class AldmGenerator:
             self.encoded[digest] = self.networks.first_stage.encode(volume)
         return self.encoded[digest]
 
-    def steadied(self, made: Tensor, prepared: Prepared, target: Contrast) -> Tensor:
-        """Steady a volume (X, Y, Z) in [0, 1] by the regression of its target on the one source, if there is one."""
+    def blended(self, made: Tensor, prepared: Prepared, target: Contrast) -> Tensor:
+        """Blend a volume (X, Y, Z) in [0, 1] with the regression of its target on the one source, if there is one."""
         if self.networks.coefficients is None:
             return made
         ((source, image),) = prepared.images.items()
         coefficients = self.networks.coefficients[self.classes.index(source), self.classes.index(target)]
         head = torch.from_numpy(prepared.head)
         estimate = regression.estimate(torch.from_numpy(image)[None], coefficients, head)
-        share = UPTAKE_SHARE if target is Contrast.T1C else regression.SHARE
-        return regression.steadied(made, estimate, head, share)
+        share = UPTAKE_SHARE if target is Contrast.T1C else regression.NETWORK_SHARE
+        return regression.blended(made, estimate, head, share)
 
     def _diffused(
         self, source: Tensor, moved: Tensor, target: Contrast, number: int, seed: int, prepared: Prepared
     ) -> Iterator[Tensor]:
         """Yield a target's latent after each step of diffusion; nothing without it."""
         unet = self.networks.unet
-        if self.steps is None or unet is None:
+        if self.schedule is None or unet is None:
             return
         label = torch.tensor([number], device=self.device)
         noise = (one.to(self.device) for one in noise_stream(seed, (*prepared.content, target), moved.shape))
@@ -122,45 +120,30 @@ class AldmGenerator:
             predicted: Tensor = unet(torch.cat([state, source, moved], dim=1), times, label).float()
             return predicted
 
-        for state, _ in ddim(predict, next(noise), self.steps, self.eta, noise):
+        for state, _ in ddim(predict, next(noise), self.schedule, self.eta, noise):
             yield state
 
 
-def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device, dtype: torch.dtype) -> AldmGenerator:
+def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype: torch.dtype) -> AldmGenerator:
     """Load an ALDM checkpoint.
 
     Args:
-        checkpoint: any ALDM checkpoint.
-        sampler: 'ddim' with `steps` deterministic steps, 'paper', or 'none' for no diffusion.
-        steps: one of the counts that the authors' table holds.
+        checkpoint: any ALDM checkpoint beyond the autoencoder's stage.
+        sampling: from `METHOD.choose_sampling` for this checkpoint.
         device, dtype: float32, or bfloat16 for the convolutions.
 
     Raises:
         WeightsUnavailable: the checkpoint is not valid.
-        UsageError: steps that the table does not hold, or diffusion with a checkpoint without it.
     """
-    walk = None if sampler == NO_DIFFUSION else descent(steps)
-    if stage_of(checkpoint) == "autoencoder":
-        raise UsageError(
-            f"checkpoint {checkpoint.name} is an autoencoder alone", "train its spade stage with `mrimpute train aldm`"
-        )
+    record = checkpoint.record
     networks = load_networks(checkpoint)
-    if walk is not None and networks.unet is None:
-        raise UsageError(
-            f"checkpoint {checkpoint.name} has no diffusion stage", "add --sampler none, or take another checkpoint"
-        )
-    return AldmGenerator(
-        replace(
-            networks,
-            first_stage=networks.first_stage.to(device),
-            unet=networks.unet.to(device) if networks.unet is not None and walk is not None else None,
-        ),
-        checkpoint.record.sources,
-        walk,
-        1.0 if sampler == PAPER else 0.0,
-        device,
-        dtype,
-    )
+    schedule = None
+    if sampling.sampler != NO_DIFFUSION:
+        schedule = ddim_schedule(sampling.steps, LADDERS[record.sampling.ladder](record.sampling.timesteps))
+    unet = networks.unet.to(device) if networks.unet is not None and schedule is not None else None
+    placed = replace(networks, first_stage=networks.first_stage.to(device), unet=unet)
+    eta = 1.0 if sampling.sampler == PAPER else 0.0
+    return AldmGenerator(placed, record.sources, schedule, eta, device, dtype)
 
 
 def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:

@@ -1,6 +1,6 @@
 """A perceptual loss on slices: differences of a VGG-16's features, from a local weights file.
 
-The paper names a perceptual loss and its code builds none (SPEC section 11); this is the usual one of
+The paper names a perceptual loss and its code builds none; this is the usual one of
 Johnson, Alahi & Fei-Fei, ECCV 2016. Parameter names are torchvision's, so that a file saved from its
 `vgg16` fits; nothing is downloaded.
 """

@@ -1,4 +1,4 @@
-"""What decides the training of ALDM's stages, and the record that it leaves (SPEC sections 9 and 11)."""
+"""What decides the training of ALDM's stages, and the record that it leaves."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -7,25 +7,23 @@ from typing import Literal
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import UsageError
-from mrimpute.generators.aldm.checkpoint import STAGES, Stage, record_table, stage_of
-from mrimpute.generators.aldm.config import UNET_GROUPS, AldmConfig
+from mrimpute.generators.aldm.checkpoint import record_table, stage_of
+from mrimpute.generators.aldm.config import STAGES, UNET_GROUPS, AldmConfig, TrainingStage
+from mrimpute.generators.aldm.method import DEFAULT_STEPS, METHOD, TIMESTEPS
 from mrimpute.registry import Checkpoint, InputSpec
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
 from mrimpute.training.state import checkpoint_text
 
-LADDER_STEPS = 1000
-DEFAULT_STEPS = 10
-LEAST_EDGE = 24
+MIN_EDGE = 24
 """The discriminator halves its input three times, then each of two convolutions takes one voxel."""
-CITE = "Kim & Park, Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation, WACV 2024"
 
 Frame = Literal["authors", "brain"]
 FRAMES: dict[Frame, dict[str, object]] = {
     "authors": {"window": (144, 192, 144), "clip_quantiles": (0.005, 0.995), "quantiles_of": "window"},
     "brain": {"clip_quantiles": (0.001, 0.999), "clip_floor": 0.0},
 }
-"""The authors' box and percentiles (SPEC section 7); the box around the head and the percentiles of all
+"""The authors' box and percentiles; the box around the head and the percentiles of all
 our own networks, which leave more of bright lesions."""
 
 
@@ -107,7 +105,7 @@ class TrainingPlan:
         seed: of every random choice.
     """
 
-    stage: Stage
+    stage: TrainingStage
     classes: tuple[Contrast, ...]
     network: AldmConfig = field(default_factory=AldmConfig)
     losses: Losses = field(default_factory=Losses)
@@ -157,8 +155,8 @@ class TrainingPlan:
             raise UsageError("the seed must be from 0 to below 2^63, EMA from 0 to below 1", "correct the option")
         if self.batch > 1 and not self.crop and self.frame == "brain":
             raise UsageError("heads differ in size, so whole ones do not fit in a batch", "add --crop, or --batch 1")
-        if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < LEAST_EDGE:
-            raise UsageError(f"the discriminator needs cubes of at least {LEAST_EDGE} voxels", "raise --crop")
+        if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < MIN_EDGE:
+            raise UsageError(f"the discriminator needs cubes of at least {MIN_EDGE} voxels", "raise --crop")
         if len(set(self.classes)) != len(self.classes) or self.network.classes < 2:
             raise UsageError("ALDM needs at least two contrasts, each once", "name them with --contrasts")
 
@@ -180,7 +178,7 @@ class TrainingPlan:
         return InputSpec.model_validate(table | FRAMES[self.frame])
 
 
-def check_start(stage: Stage, before: Checkpoint | None) -> None:
+def check_start(stage: TrainingStage, before: Checkpoint | None) -> None:
     """Check that a stage goes on from the one before it; the later two also from themselves.
 
     Raises:
@@ -210,20 +208,20 @@ def check_frame(plan: TrainingPlan, before: Checkpoint | None) -> None:
 
 def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
     """Return the record of trained networks as TOML."""
-    top = {"generator": "aldm", "sources": [*plan.classes], "origin": "trained"}
+    top = {"generator": METHOD.name, "sources": [*plan.classes], "origin": "trained"}
     tables = {
-        "network": record_table(plan.network, plan.stage, plan.regression),
+        "network": record_table(plan.network, plan.regression, plan.stage),
         "inputs": plan.inputs.model_dump(exclude_none=True),
         "sampling": {
-            "ladder": "root-linear",
-            "timesteps": LADDER_STEPS,
-            "predicts": "noise",
+            "ladder": METHOD.ladders[0],
+            "timesteps": TIMESTEPS,
+            "predicts": METHOD.predictions[0],
             "steps": DEFAULT_STEPS,
         },
         "about": {
             "licence": "that of your data",
             "trained_on": f"{len(cases)} studies, {plan.stage}, {plan.steps} steps",
-            "cite": CITE,
+            "cite": METHOD.citation,
         },
     }
     return checkpoint_text(top, tables)

@@ -1,4 +1,4 @@
-"""MS-SPADE: a stack that moves a source's latent towards a target's, switched by class (SPEC section 4)."""
+"""MS-SPADE: a stack that moves a source's latent towards a target's, switched by class (Kim & Park 2024, section 3)."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""ALDM training in three stages (Kim & Park 2024, section 3; SPEC sections 9 and 11).
+"""ALDM training in three stages (Kim & Park 2024, section 3).
 
 autoencoder  encoder, code book and decoder on single volumes: reconstruction, code book, adversarial
 spade        the SPADE stack on registered pairs, everything else frozen: latents, images, and back again
@@ -32,8 +32,9 @@ from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, st
 from mrimpute.generators.aldm.checkpoint import Networks, load_networks, stage_of
 from mrimpute.generators.aldm.discriminator import VolumeDiscriminator
 from mrimpute.generators.aldm.examples import EncodedStudy, encode_studies, random_pairs, random_volumes
+from mrimpute.generators.aldm.method import TIMESTEPS
 from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
-from mrimpute.generators.aldm.plan import LADDER_STEPS, TrainingPlan, checkpoint_toml
+from mrimpute.generators.aldm.plan import TrainingPlan, checkpoint_toml
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, Checkpoint
 from mrimpute.training.cases import TrainingCase, random_box
@@ -159,7 +160,7 @@ def _trained(plan: TrainingPlan, first_stage: FirstStage, unet: NoisePredictor |
 
 
 def _optimiser(plan: TrainingPlan, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the authors' optimiser of a stage (SPEC section 9)."""
+    """Return the authors' optimiser of a stage."""
     if plan.stage == "diffusion":
         return torch.optim.AdamW(network.parameters(), lr=plan.learning_rate)
     return torch.optim.Adam(network.parameters(), lr=plan.learning_rate, betas=(0.5, 0.9))
@@ -245,13 +246,13 @@ def _train_spade(run: _Run, _step: int, draw: np.random.Generator) -> dict[str, 
 
 
 def _train_diffusion(run: _Run, _step: int, draw: np.random.Generator) -> dict[str, float]:
-    """Predict the noise in a target's latent: mean squared error (SPEC section 6), also of the clean latent."""
+    """Predict the noise in a target's latent: mean squared error, also of the clean latent."""
     weights = run.plan.losses
     pairs = random_pairs(run.plan, run.studies, draw, run.device)
     _, targets = pairs.classes
     with torch.no_grad():
         moved = run.stage.spade(pairs.source, targets).float()
-    timesteps = torch.from_numpy(draw.integers(LADDER_STEPS, size=run.plan.batch)).to(run.device)
+    timesteps = torch.from_numpy(draw.integers(TIMESTEPS, size=run.plan.batch)).to(run.device)
     noise = torch.from_numpy(draw.standard_normal(pairs.target.shape, dtype=np.float32)).to(run.device)
     levels = torch.from_numpy(root_linear_ladder().alphas_cumprod).float().to(run.device)[timesteps]
     level = levels[:, None, None, None, None]

@@ -1,4 +1,4 @@
-"""The noise predictor of ALDM (SPEC section 5): a 3-D UNet on latents, told the step and the target.
+"""The noise predictor of ALDM (Kim & Park 2024, section 3): a 3-D UNet on latents, told the step and the target.
 
 Parameter names are those of the authors' checkpoints; a number that a name skips belongs to a
 layer without parameters.
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import UNET_GROUPS, AldmConfig
-from mrimpute.generators.blocks import Norm, ResBlock, Stage, Upsample, silu, timestep_embedding, zeroed
+from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, Upsample, silu, timestep_embedding, zeroed
 
 
 class Attention(nn.Module):
@@ -66,18 +66,18 @@ class NoisePredictor(nn.Module):
 
         self.time_embed = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.label_emb = nn.Embedding(config.classes, embedding)
-        self.input_blocks = nn.ModuleList([Stage([nn.Conv3d(3 * config.latent, base, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList([TimestepSequential([nn.Conv3d(3 * config.latent, base, 3, padding=1)])])
         skips, current = [base], base
         for level, width in enumerate(widths):
             for _ in range(config.unet_res_blocks):
-                self.input_blocks.append(Stage(layers(current, width, 2**level)))
+                self.input_blocks.append(TimestepSequential(layers(current, width, 2**level)))
                 current = width
                 skips.append(current)
             if level < len(widths) - 1:
-                self.input_blocks.append(Stage([Downsample(current)]))
+                self.input_blocks.append(TimestepSequential([Downsample(current)]))
                 skips.append(current)
 
-        self.middle_block = Stage(
+        self.middle_block = TimestepSequential(
             [
                 ResBlock(current, current, embedding, UNET_GROUPS),
                 Attention(current, config.head_width),
@@ -92,7 +92,7 @@ class NoisePredictor(nn.Module):
                 current = width
                 if level and block == config.unet_res_blocks:
                     stage.append(Upsample(current))
-                self.output_blocks.append(Stage(stage))
+                self.output_blocks.append(TimestepSequential(stage))
 
         self.out = nn.Sequential(
             Norm(UNET_GROUPS, base), nn.SiLU(), zeroed(nn.Conv3d(base, config.latent, 3, padding=1))

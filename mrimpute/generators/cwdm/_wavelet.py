@@ -1,7 +1,7 @@
 """One-level 3-D Haar transform and the packing of sub-bands into network channels.
 
 Filter taps come from PyWavelets. Sub-band order is LLL, LLH, LHL, LHH, HLL, HLH, HHL, HHH
-(letters: array axes 0, 1, 2), and 'packed' means LLL divided by 3 (SPEC section 2).
+(letters: array axes 0, 1, 2), and 'packed' means LLL divided by 3, as the authors' networks see it.
 """
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 LOW_BAND_SCALE = 3.0
-BANDS = 8
 
 _TAP = float(np.float32(pywt.Wavelet("haar").dec_lo[0]))
 

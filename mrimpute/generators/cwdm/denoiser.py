@@ -16,7 +16,7 @@ class Denoiser(nn.Module):
 
     Attributes:
         unet: the network.
-        coefficients: of the regression that steadies it; None for the paper's network.
+        coefficients: of the regression that is blended with it; None for the paper's network.
     """
 
     def __init__(self, config: NetworkConfig, coefficients: Tensor | None = None) -> None:
@@ -51,7 +51,7 @@ class Denoiser(nn.Module):
         made = _wavelet.unpack(self(state, condition, timesteps)).clamp_(0.0, 1.0)
         if estimate is None:
             return made
-        return regression.steadied(made[0, 0], *estimate)[None, None]
+        return regression.blended(made[0, 0], *estimate)[None, None]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint file holds."""

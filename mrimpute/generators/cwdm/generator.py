@@ -1,4 +1,4 @@
-"""cWDM inference: three prepared sources → one synthetic volume (SPEC sections 1, 4 and 7)."""
+"""cWDM inference: three prepared sources → one synthetic volume (Friedrich et al. 2024, section 2)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from mrimpute.contrasts import Contrast
-from mrimpute.diffusion.ladder import Ladder, linear_beta_ladder, trailing_timesteps
+from mrimpute.diffusion.ladder import LADDERS, Ladder, trailing_timesteps
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
-from mrimpute.errors import UsageError
-from mrimpute.generators.contract import Progress, Synthetic
+from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.cwdm import _wavelet
-from mrimpute.generators.cwdm.checkpoint import load_network, network_config
+from mrimpute.generators.cwdm.checkpoint import load_networks, network_config
+from mrimpute.generators.cwdm.config import BANDS
 from mrimpute.generators.cwdm.denoiser import Denoiser, Estimate
-from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
-from mrimpute.registry import Checkpoint
+from mrimpute.registry import Checkpoint, SamplingSpec
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class CwdmGenerator:
             sources = self._sources(prepared)  # (3, X, Y, Z)
             condition = self.network.condition(sources)  # (1, 24, X/2, Y/2, Z/2)
             estimate = self.network.estimate(sources, torch.from_numpy(prepared.head).to(self.device))
-            shape = (1, _wavelet.BANDS, *condition.shape[2:])
+            shape = (1, BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
             steps = reverse(
@@ -84,59 +83,49 @@ class CwdmGenerator:
             yield tensor.to(self.device)
 
     def _predict(self, state: Tensor, condition: Tensor, timestep: int, estimate: Estimate | None = None) -> Tensor:
-        """Predict clean sub-bands, clipped to [0, 1] in image space (SPEC section 4, step 2)."""
+        """Predict clean sub-bands, clipped to [0, 1] in image space, as the authors' sampler does."""
         timesteps = torch.tensor([timestep], device=self.device)
         return _wavelet.pack(self.network.image(state, condition, timesteps, estimate))
 
 
-def load(checkpoint: Checkpoint, sampler: str, steps: int, device: torch.device, dtype: torch.dtype) -> CwdmGenerator:
+def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype: torch.dtype) -> CwdmGenerator:
     """Load a cWDM checkpoint.
 
     Args:
         checkpoint: any cWDM checkpoint.
-        sampler: 'ddim' with `steps` trailing steps, or 'ddpm' with all of the ladder's.
-        steps: 1 to the ladder's length; for DDPM exactly that length.
+        sampling: from `METHOD.choose_sampling` for this checkpoint.
         device, dtype: float32, or bfloat16 for the convolutions.
 
     Raises:
         WeightsUnavailable: the checkpoint is not valid.
-        UsageError: step counts the sampler cannot take.
     """
     record = checkpoint.record
-    ladder = sampling_ladder(record.sampling.timesteps, Sampler(sampler), steps)
-    network = load_network(checkpoint).to(device)
-    floor = record.sampling.output_floor
-    return CwdmGenerator(network, record.sources, record.one_target, ladder, Sampler(sampler), floor, device, dtype)
+    network = load_networks(checkpoint).to(device)
+    return CwdmGenerator(
+        network,
+        record.sources,
+        record.one_target,
+        sampling_ladder(record.sampling, sampling),
+        Sampler(sampling.sampler),
+        record.sampling.output_floor,
+        device,
+        dtype,
+    )
 
 
-def sampling_ladder(timesteps: int, sampler: Sampler, steps: int) -> Ladder:
-    """Return the rungs that a sampler visits.
-
-    Raises:
-        UsageError: DDPM with fewer than all steps, which leaves several times the posterior's
-            noise, or a count outside the ladder.
-    """
-    ladder = linear_beta_ladder(timesteps)
-    if sampler is Sampler.DDPM:
-        if steps != timesteps:
-            raise UsageError(
-                f"--sampler ddpm takes all {timesteps} steps, not {steps}: fewer leave noise in the image",
-                "leave --steps out, or use --sampler ddim",
-            )
+def sampling_ladder(trained: SamplingSpec, sampling: Sampling) -> Ladder:
+    """Return the rungs that a run visits: of the ladder that a network was trained on all, or evenly spaced ones."""
+    ladder = LADDERS[trained.ladder](trained.timesteps)
+    if sampling.sampler == Sampler.DDPM:
         return ladder
-    if not 1 <= steps <= timesteps:
-        raise UsageError(f"--steps {steps} is not between 1 and {timesteps}", "choose a number in that range")
-    return ladder.respaced(trailing_timesteps(timesteps, steps))
+    return ladder.respaced(trailing_timesteps(len(ladder), sampling.steps))
 
 
 def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], _device: torch.device) -> int:
     """Estimate the peak bytes of one run in float32: weights, and about 13 maps of the finest
     level (measured: 12 for the authors' network), the input and its copies."""
     config = network_config(checkpoint)
-    coarse = window[0] * window[1] * window[2] // _wavelet.BANDS
-    parameters = sum(width * width * 27 * 8 for width in _widths(config))
+    coarse = window[0] * window[1] * window[2] // BANDS
+    widths = (config.base_channels * factor for factor in config.channel_mult)
+    parameters = sum(width * width * 27 * 8 for width in widths)
     return 4 * (parameters + coarse * (13 * config.base_channels + 3 * config.in_channels))
-
-
-def _widths(config: NetworkConfig) -> list[int]:
-    return [config.base_channels * factor for factor in config.channel_mult]

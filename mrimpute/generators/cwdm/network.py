@@ -1,55 +1,19 @@
-"""The cWDM network: a 3-D U-Net on packed wavelet sub-bands (Friedrich et al. 2024, section 2;
-layer by layer in reference/cwdm/SPEC.md section 3).
+"""The cWDM network: a 3-D U-Net on packed wavelet sub-bands (Friedrich et al. 2024, section 2).
 
 Parameter names are those of the authors' checkpoints; a number that a name skips belongs to a
 layer without parameters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mrimpute.generators.blocks import Norm, ResBlock, Stage, double, silu, timestep_embedding, zeroed
+from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, double, silu, timestep_embedding, zeroed
+from mrimpute.generators.cwdm.config import NetworkConfig
 
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Size of the network.
-
-    Attributes:
-        base_channels: width of the finest level.
-        channel_mult: width of each level as a multiple of base_channels, finest first; it
-            begins with 1, since the output layer expects base_channels.
-        res_blocks: residual blocks per level on the way down (one more on the way up).
-        groups: groups of every GroupNorm; divides every width.
-        in_channels: 8 noisy sub-bands and 8 per source.
-        out_channels: 8 clean sub-bands.
-    """
-
-    base_channels: int = 64
-    channel_mult: tuple[int, ...] = (1, 2, 2, 4, 4)
-    res_blocks: int = 2
-    groups: int = 32
-    in_channels: int = 32
-    out_channels: int = 8
-
-    def __post_init__(self) -> None:
-        if not self.channel_mult or self.channel_mult[0] != 1 or min(self.channel_mult) < 1:
-            raise ValueError(f"channel_mult must begin with 1 and hold positive numbers, not {self.channel_mult}")
-        if min(self.base_channels, self.groups) < 1:
-            raise ValueError("base_channels and groups must be positive")
-        if self.base_channels % self.groups or self.base_channels % 2:
-            raise ValueError(f"base_channels {self.base_channels} must be even and divisible by groups {self.groups}")
-        if self.res_blocks < 1:
-            raise ValueError("res_blocks must be at least 1")
-
-    @property
-    def image_multiple(self) -> int:
-        """Every axis of the image must be a multiple of this: the transform and each level halve it."""
-        return int(2 ** len(self.channel_mult))
+__all__ = ["NetworkConfig", "WaveletUNet"]
 
 
 def halve(x: Tensor) -> Tensor:
@@ -73,18 +37,18 @@ class WaveletUNet(nn.Module):
         deepest = len(widths) - 1
         self.time_embed = nn.Sequential(nn.Linear(base, 4 * base), nn.SiLU(), nn.Linear(4 * base, 4 * base))
 
-        self.input_blocks = nn.ModuleList([Stage([nn.Conv3d(config.in_channels, base, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList([TimestepSequential([nn.Conv3d(config.in_channels, base, 3, padding=1)])])
         skips, current = [base], base
         for level, width in enumerate(widths):
             for _ in range(config.res_blocks):
-                self.input_blocks.append(Stage([self._block(current, width)]))
+                self.input_blocks.append(TimestepSequential([self._block(current, width)]))
                 current = width
                 skips.append(current)
             if level != deepest:
-                self.input_blocks.append(Stage([self._block(current, current, halve)]))
+                self.input_blocks.append(TimestepSequential([self._block(current, current, halve)]))
                 skips.append(current)
 
-        self.middle_block = Stage([self._block(current, current), self._block(current, current)])
+        self.middle_block = TimestepSequential([self._block(current, current), self._block(current, current)])
 
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
@@ -93,7 +57,7 @@ class WaveletUNet(nn.Module):
                 current = width
                 if level and block == config.res_blocks:
                     layers.append(self._block(current, current, double))
-                self.output_blocks.append(Stage(layers))
+                self.output_blocks.append(TimestepSequential(layers))
 
         self.out = nn.Sequential(
             Norm(config.groups, base), nn.SiLU(), zeroed(nn.Conv3d(base, config.out_channels, 3, padding=1))

@@ -1,4 +1,4 @@
-"""cWDM training (SPEC section 8): clean sub-bands from noisy ones, squared error, all bands equal.
+"""cWDM training (Friedrich et al. 2024, section 2): clean sub-bands from noisy ones, squared error, all bands equal.
 
 Every random choice of an example follows from (seed, step, its place in the step), so a run that
 was killed goes on exactly as if it had not been (in float32; PyTorch's bfloat16 convolutions on the
@@ -23,6 +23,7 @@ from mrimpute.files import replacing
 from mrimpute.generators import regression
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import record_table
+from mrimpute.generators.cwdm.config import BANDS
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
@@ -282,9 +283,7 @@ def _validated(
         brain = (case.images > 0).any(0)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
             condition = denoiser.condition(sources)
-            noise = np.random.default_rng(plan.seed).standard_normal(
-                (1, _wavelet.BANDS, *condition.shape[2:]), dtype=np.float32
-            )
+            noise = np.random.default_rng(plan.seed).standard_normal((1, BANDS, *condition.shape[2:]), dtype=np.float32)
             last = torch.tensor([LADDER_STEPS - 1], device=device)
             estimate = denoiser.estimate(sources, torch.from_numpy(brain).to(device))
             made = denoiser.image(torch.from_numpy(noise).to(device), condition, last, estimate)[0, 0].cpu().numpy()

@@ -1,58 +1,58 @@
-"""SynDiff checkpoints: record → network, the authors' files → safetensors."""
+"""SynDiff checkpoints: record and file → networks, the authors' files → safetensors."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mrimpute.errors import WeightsUnavailable
-from mrimpute.generators.regression import REGRESSION, take_coefficients, term_count
+from mrimpute.generators.records import network_table
+from mrimpute.generators.regression import COEFFICIENTS, take_coefficients, term_count
+from mrimpute.generators.syndiff.config import DERIVED, network_config
+from mrimpute.generators.syndiff.method import METHOD
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.registry import Checkpoint
-from mrimpute.registry.tensors import load_strictly, read_pickle, read_weights, write_weights
+from mrimpute.registry.tensors import convert_state, load_strictly, read_pickle, read_weights
+
+__all__ = ["Networks", "convert", "load_networks", "network_config", "record_table", "unwrapped"]
 
 PREFIX = "module."
-"""The authors' data-parallel wrapper puts this before every key, up to twice (SPEC section 10)."""
+"""The authors' data-parallel wrapper puts this before every key, up to twice."""
 
 
-def network_config(checkpoint: Checkpoint) -> NetworkConfig:
-    """Return the network's sizes from the record's `network` table.
+@dataclass(frozen=True)
+class Networks:
+    """What a checkpoint holds.
+
+    Attributes:
+        generator: the diffusive generator.
+        coefficients: of the regression that is blended with what it makes; None for the paper's method.
+    """
+
+    generator: DiffusiveGenerator
+    coefficients: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint file holds."""
+        extra = {} if self.coefficients is None else {COEFFICIENTS: self.coefficients}
+        return self.generator.state_dict() | extra
+
+
+def load_networks(checkpoint: Checkpoint) -> Networks:
+    """Return the networks with the checkpoint's weights, float32, on the CPU, ready to run.
 
     Raises:
-        WeightsUnavailable: an unknown key, sizes that cannot be, or other slices than the inputs'.
+        WeightsUnavailable: a record that SynDiff does not take, an unreadable file, a wrong digest, or tensors
+            that are not this network's.
     """
-    given = checkpoint.record.network
-    table: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    table.pop(REGRESSION, None)
-    try:
-        config = NetworkConfig(**table, timesteps=checkpoint.record.sampling.timesteps)
-    except (TypeError, ValueError) as error:
-        raise WeightsUnavailable(f"checkpoint {checkpoint.name}: network: {error}", "correct its record") from error
-    inputs = checkpoint.record.inputs
-    if inputs.slices is None or inputs.slices[0] != config.image_size or inputs.multiple % config.image_multiple:
-        raise WeightsUnavailable(
-            f"checkpoint {checkpoint.name}: inputs.slices must be {config.image_size} wide, and inputs.multiple "
-            f"a multiple of {config.image_multiple}",
-            "correct its record",
-        )
-    return config
-
-
-def load_network(checkpoint: Checkpoint) -> tuple[DiffusiveGenerator, Tensor | None]:
-    """Return the generator with the checkpoint's weights, float32, on the CPU, ready to run, and the
-    coefficients of the regression that steadies it, if there is one.
-
-    Raises:
-        WeightsUnavailable: unreadable, wrong digest, or tensors that are not this network's.
-    """
-    config = network_config(checkpoint)
-    with torch.device("meta"):
-        network = DiffusiveGenerator(config)
+    METHOD.check(checkpoint)
     tensors = read_weights(checkpoint)
-    coefficients = take_coefficients(checkpoint, tensors, (term_count(len(checkpoint.record.sources)),))
-    load_strictly(network, tensors, checkpoint.name)
-    return network.eval().requires_grad_(False), coefficients
+    coefficients = take_coefficients(checkpoint, tensors, (term_count(1),))
+    with torch.device("meta"):
+        generator = DiffusiveGenerator(network_config(checkpoint))
+    load_strictly(generator, tensors, checkpoint.name)
+    return Networks(generator.eval().requires_grad_(False), coefficients)
 
 
 def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
@@ -63,9 +63,8 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
     """
     state = {unwrapped(key): tensor for key, tensor in read_pickle(source).items()}
     with torch.device("meta"):
-        network = DiffusiveGenerator(network_config(checkpoint))
-    load_strictly(network, state, checkpoint.name)
-    write_weights(target, network.state_dict())
+        generator = DiffusiveGenerator(network_config(checkpoint))
+    convert_state(generator, state, checkpoint.name, target)
 
 
 def unwrapped(key: str) -> str:
@@ -73,16 +72,6 @@ def unwrapped(key: str) -> str:
     return key.removeprefix(PREFIX).removeprefix(PREFIX)
 
 
-def record_table(config: NetworkConfig, steadied: bool) -> dict[str, Any]:
-    """Return the `network` table that describes a configuration."""
-    extra = {REGRESSION: True} if steadied else {}
-    return extra | {
-        "image_size": config.image_size,
-        "base_channels": config.base_channels,
-        "channel_mult": list(config.channel_mult),
-        "res_blocks": config.res_blocks,
-        "attention_at": list(config.attention_at),
-        "latent_width": config.latent_width,
-        "latent_size": config.latent_size,
-        "latent_layers": config.latent_layers,
-    }
+def record_table(config: NetworkConfig, regression: bool) -> dict[str, Any]:
+    """Return the `network` table that describes a configuration, and whether a regression is blended in."""
+    return network_table(config, regression, DERIVED)

@@ -1,4 +1,4 @@
-"""SynDiff inference: one prepared source → one synthetic volume, slice by slice (SPEC sections 6 to 8)."""
+"""SynDiff inference: one prepared source → one synthetic volume, slice by slice (Özbey et al., IEEE TMI 2023)."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from mrimpute.contrasts import Contrast
-from mrimpute.diffusion.ladder import Ladder, variance_preserving_ladder
+from mrimpute.diffusion.ladder import LADDERS, Ladder
 from mrimpute.diffusion.noise import seeded
 from mrimpute.diffusion.step import posterior_step
 from mrimpute.generators import regression
-from mrimpute.generators.contract import Progress, Synthetic
-from mrimpute.generators.syndiff.checkpoint import load_network, network_config
-from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig, parameter_bytes
+from mrimpute.generators.contract import Progress, Sampling, Synthetic
+from mrimpute.generators.syndiff.checkpoint import load_networks, network_config
+from mrimpute.generators.syndiff.network import DiffusiveGenerator, parameter_bytes
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import BoolArray, FloatArray
@@ -43,7 +43,7 @@ class SyndiffGenerator:
         shared_noise: whether all slices get the same draws.
         batch: slices at once; decides speed and memory only.
         device, dtype: where it runs, and the type of the convolutions.
-        coefficients: of the regression that steadies the finished volume; None for the paper's method.
+        coefficients: of the regression that is blended with the finished volume; None for the paper's method.
     """
 
     network: DiffusiveGenerator
@@ -84,16 +84,16 @@ class SyndiffGenerator:
             unit = (self.sample(source.to(self.device) * 2 - 1, draws) + 1) / 2
             made[:, :, indices] = unit[:, 0].clamp(0.0, 1.0).float().cpu().numpy().transpose(2, 1, 0)
             progress(first + len(indices), len(filled))
-        return [Synthetic(self.target, self.steadied(made, image, prepared.head))]
+        return [Synthetic(self.target, self.blended(made, image, prepared.head))]
 
-    def steadied(self, made: FloatArray, image: FloatArray, head: BoolArray) -> FloatArray:
-        """Steady a finished volume by the regression on its source, if there is one; (X, Y, Z) in [0, 1]."""
+    def blended(self, made: FloatArray, image: FloatArray, head: BoolArray) -> FloatArray:
+        """Blend a finished volume with the regression on its source, if there is one; (X, Y, Z) in [0, 1]."""
         if self.coefficients is None:
             return made
         inside = torch.from_numpy(np.ascontiguousarray(head))
         source = torch.from_numpy(np.ascontiguousarray(image))
         estimate = regression.estimate(source[None], self.coefficients, inside)
-        return regression.steadied(torch.from_numpy(made), estimate, inside).numpy()
+        return regression.blended(torch.from_numpy(made), estimate, inside).numpy()
 
     def sample(self, source: Tensor, draws: list[SliceDraws]) -> Tensor:
         """Sample slices: source (B, 1, H, W) in [-1, 1] → target (B, 1, H, W) in [-1, 1]."""
@@ -124,28 +124,30 @@ class SyndiffGenerator:
         return SliceDraws(start, latents, noise)
 
 
-def load(
-    checkpoint: Checkpoint, _sampler: str, _steps: int, device: torch.device, dtype: torch.dtype
-) -> SyndiffGenerator:
-    """Load a SynDiff checkpoint; it has one sampler and one number of steps.
+def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype: torch.dtype) -> SyndiffGenerator:
+    """Load a SynDiff checkpoint.
+
+    Args:
+        checkpoint: any SynDiff checkpoint.
+        sampling: from `METHOD.choose_sampling` for this checkpoint.
+        device, dtype: float32, or bfloat16 for the convolutions.
 
     Raises:
         WeightsUnavailable: the checkpoint is not valid.
     """
     record = checkpoint.record
-    network, coefficients = load_network(checkpoint)
-    ladder = variance_preserving_ladder(record.sampling.timesteps)
+    networks = load_networks(checkpoint)
     (source,) = record.sources
     return SyndiffGenerator(
-        network.to(device),
+        networks.generator.to(device),
         source,
         record.one_target,
-        ladder,
+        LADDERS[record.sampling.ladder](sampling.steps),
         record.sampling.shared_noise,
         _batch(device),
         device,
         dtype,
-        coefficients,
+        networks.coefficients,
     )
 
 
@@ -156,5 +158,5 @@ def _batch(device: torch.device) -> int:
 def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
     """Estimate the peak bytes of one run in float32: weights, and about 20 maps of the finest level
     for each slice at once."""
-    config: NetworkConfig = network_config(checkpoint)
+    config = network_config(checkpoint)
     return parameter_bytes(config) + 4 * window[0] * window[1] * 20 * config.base_channels * _batch(device)

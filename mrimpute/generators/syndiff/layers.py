@@ -1,4 +1,4 @@
-"""Building blocks of the SynDiff networks (reference/syndiff/SPEC.md sections 2 and 4).
+"""Building blocks of the SynDiff networks (those of NCSN++, Song et al. 2021).
 
 Parameter names are those of the authors' checkpoints.
 """
@@ -10,15 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.generators.syndiff import resampling
+from mrimpute.generators.syndiff.config import groups_of
 
 NORM_EPS = 1e-6
 HALF_POWER = 1 / math.sqrt(2)
 """Keeps the variance of a sum of two."""
-
-
-def groups_of(channels: int) -> int:
-    """Return how many groups a group norm of this width has."""
-    return min(channels // 4, 32)
 
 
 def uniform(weight: Tensor, fan: float, scale: float = 1.0) -> None:

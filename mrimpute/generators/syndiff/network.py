@@ -1,16 +1,15 @@
-"""The diffusive generator of SynDiff: NCSN++ with adaptive group norm (Özbey et al., IEEE TMI 2023;
-layer by layer in reference/syndiff/SPEC.md section 2).
+"""The diffusive generator of SynDiff: NCSN++ with adaptive group norm (Özbey et al., IEEE TMI 2023).
 
 Parameter names are those of the authors' checkpoints.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mrimpute.generators.syndiff.config import NetworkConfig, groups_of
 from mrimpute.generators.syndiff.layers import (
     HALF_POWER,
     NORM_EPS,
@@ -19,67 +18,14 @@ from mrimpute.generators.syndiff.layers import (
     PyramidDown,
     ResBlock,
     convolution,
-    groups_of,
     linear,
     sinusoids,
 )
 
+__all__ = ["DiffusiveGenerator", "NetworkConfig", "parameter_bytes"]
+
 IMAGES = 2
 """Channels in and out: the noisy target and the source; of the output only the first counts."""
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Size of the generator; the default is the authors' of 39.7 million parameters.
-
-    Attributes:
-        image_size: width of the slices in pixels.
-        base_channels: width of the finest level.
-        channel_mult: width of each level as a multiple of base_channels, finest first.
-        res_blocks: residual blocks per level on the way down (one more on the way up).
-        attention_at: widths of a level with attention, for slices of image_size; the coarsest
-            level always has it.
-        latent_width: of the latent after its mapping.
-        latent_size: of the normal latent z.
-        latent_layers: linear layers of the mapping after the first.
-        timesteps: large steps of the diffusion.
-    """
-
-    image_size: int = 256
-    base_channels: int = 64
-    channel_mult: tuple[int, ...] = (1, 1, 2, 2, 4, 4)
-    res_blocks: int = 2
-    attention_at: tuple[int, ...] = (16,)
-    latent_width: int = 256
-    latent_size: int = 100
-    latent_layers: int = 3
-    timesteps: int = 4
-
-    def __post_init__(self) -> None:
-        if not self.channel_mult or min(self.channel_mult) < 1 or self.base_channels < 4:
-            raise ValueError("channel_mult must hold positive numbers, and base_channels be 4 or more")
-        if self.image_size % self.image_multiple:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of {self.image_multiple}")
-        if self.res_blocks < 1 or min(self.latent_width, self.latent_size) < 1 or self.latent_layers < 0:
-            raise ValueError("res_blocks and the latent's sizes must be positive")
-        if not 1 <= self.timesteps <= 1000:
-            raise ValueError("timesteps must be between 1 and 1000")
-        for width in self.widths:
-            for channels in (width, *(width + other for other in self.widths)):
-                if channels % groups_of(channels):
-                    raise ValueError(
-                        f"a level of {channels} channels cannot be divided into {groups_of(channels)} groups"
-                    )
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, finest first."""
-        return tuple(self.base_channels * factor for factor in self.channel_mult)
-
-    @property
-    def image_multiple(self) -> int:
-        """Both axes of a slice must be multiples of this: each level halves them."""
-        return int(2 ** (len(self.channel_mult) - 1))
 
 
 class DiffusiveGenerator(nn.Module):

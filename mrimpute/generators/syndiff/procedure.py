@@ -1,4 +1,4 @@
-"""One training iteration of SynDiff (reference/syndiff/SPEC.md section 9), for any source of noise.
+"""One training iteration of SynDiff, for any source of noise.
 
 Names follow the paper: contrast 1 and contrast 2; `diffusive` networks make a contrast from noise
 and the other contrast; `one_shot` networks make the missing other contrast of an unpaired slice.

@@ -1,4 +1,4 @@
-"""Resampling by a factor of two with the filter [1, 3, 3, 1] (reference/syndiff/SPEC.md section 3).
+"""Resampling by a factor of two with the filter [1, 3, 3, 1] (that of StyleGAN 2, Karras et al. 2020).
 
 Borders are padded with zeros: values fall off at the edge, as in the published networks.
 """

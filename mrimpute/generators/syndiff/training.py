@@ -1,4 +1,4 @@
-"""SynDiff training (SPEC section 9): both directions of one pair of contrasts at once, unpaired.
+"""SynDiff training: both directions of one pair of contrasts at once, unpaired.
 
 Every random choice follows from (seed, iteration), so a run that was killed goes on exactly as if it
 had not been (in float32). Rates follow the authors' cosine by iteration instead of by epoch.
@@ -386,7 +386,7 @@ def _measured(
             part = case.images[..., max(0, middle - MEASURED_SLICES // 2) : middle + MEASURED_SLICES // 2]
             made = np.stack([_translated(sampler, part[2 - number, :, :, k], k) for k in range(part.shape[3])], 2)
             brain = np.asarray((part > 0).any(0))
-            made = sampler.steadied(made, part[2 - number], brain)
+            made = sampler.blended(made, part[2 - number], brain)
             result = score(made, part[number - 1], {"brain": brain})["brain"]
             figures.setdefault(f"{source}_to_{target}_psnr_db", []).append(result.psnr)
             figures.setdefault(f"{source}_to_{target}_ssim", []).append(result.ssim)

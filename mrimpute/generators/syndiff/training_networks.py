@@ -1,5 +1,5 @@
-"""Networks that only training needs (reference/syndiff/SPEC.md section 4): the one-shot generators
-that make the missing source of an unpaired slice, and the judges of both modules.
+"""Networks that only training needs: the one-shot generators
+that make the missing source of an unpaired slice, and the discriminators of both modules.
 
 Parameter names are those of the authors' checkpoints.
 """
@@ -87,7 +87,7 @@ class OneShotGenerator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges patches of a slice: PatchGAN.
+    """Tells acquired patches of a slice from made ones: PatchGAN.
 
     Args:
         width: channels of the first layer; 64 are the authors' 2.8 million parameters.
@@ -150,7 +150,7 @@ class _DownBlock(nn.Module):
 
 
 class DiffusiveDiscriminator(nn.Module):
-    """Judges whether x_t may follow from x_{t+1}, knowing the step.
+    """Tells whether x_t may follow from x_{t+1}, knowing the step.
 
     Args:
         width: a quarter of the first block's channels; 64 are the authors' 27.7 million parameters.
@@ -171,7 +171,7 @@ class DiffusiveDiscriminator(nn.Module):
         self.end_linear = linear(8 * width, 1, fan=1)
 
     def forward(self, state: Tensor, timestep: Tensor, noisier: Tensor) -> Tensor:
-        """Judge.
+        """Return logits of noisy slices.
 
         Args:
             state: x_t, (B, 1, H, W); H and W multiples of 64.

@@ -1,6 +1,7 @@
 import json
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.aldm.checkpoint import Networks, convert, load_networks, record_table
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.generator import load, memory_needed
-from mrimpute.generators.aldm.sampling import descent
+from mrimpute.generators.aldm.method import METHOD
+from mrimpute.generators.contract import Sampling
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint, Record, load_registry
 from mrimpute.registry.tensors import write_weights
@@ -38,9 +40,9 @@ def checkpoint(config, path, diffusion=True):
             "generator": "aldm",
             "sources": list(BRATS_FOUR),
             "origin": "trained",
-            "network": record_table(config, "diffusion" if diffusion else "spade"),
+            "network": record_table(config, False, "diffusion" if diffusion else "spade"),
             "inputs": {"orientation": "RAS", "spacing_mm": 1.0, "multiple": 16, "clip_quantiles": [0.005, 0.995]},
-            "sampling": {"ladder": "root-linear", "timesteps": 1000, "predicts": "noise", "steps": 5},
+            "sampling": {"ladder": "root-linear", "timesteps": 1000, "predicts": "noise", "steps": 10},
             "about": {"licence": "", "trained_on": "", "cite": ""},
         }
     )
@@ -60,7 +62,7 @@ def prepared(golden):
 
 
 def test_without_diffusion_it_makes_the_authors_spade_image(small, stored):
-    made = load(stored, "none", 0, CPU, torch.float32)(prepared(small), (T2, FLAIR), 0, quiet)
+    made = load(stored, Sampling("none", 0), CPU, torch.float32)(prepared(small), (T2, FLAIR), 0, quiet)
     assert [one.target for one in made] == [T2, FLAIR]  # classes 2 and 3, the golden's
     for one, number in zip(made, small.classes, strict=True):
         expected = ((small[f"out_dec_spade_c{number}"][0, 0] + 1) / 2).clamp(0, 1).numpy()
@@ -68,7 +70,7 @@ def test_without_diffusion_it_makes_the_authors_spade_image(small, stored):
 
 
 def test_targets_do_not_depend_on_each_other(small, stored):
-    generator = load(stored, "ddim", 5, CPU, torch.float32)
+    generator = load(stored, Sampling("ddim", 5), CPU, torch.float32)
     together = generator(prepared(small), (T1C, T2, FLAIR), 0, quiet)
     for one in together:
         (alone,) = generator(prepared(small), (one.target,), 0, quiet)
@@ -79,13 +81,15 @@ def test_targets_do_not_depend_on_each_other(small, stored):
 
 def test_every_part_is_told(small, stored):
     told = []
-    load(stored, "ddim", 5, CPU, torch.float32)(prepared(small), (T2, FLAIR), 0, lambda *step: told.append(step))
+    load(stored, Sampling("ddim", 5), CPU, torch.float32)(
+        prepared(small), (T2, FLAIR), 0, lambda *step: told.append(step)
+    )
     assert told == [(done, 13) for done in range(14)]
 
 
 def test_the_papers_sampler_draws_noise(small, stored):
-    assert load(stored, "paper", 200, CPU, torch.float32).eta == 1.0
-    base = load(stored, "ddim", 5, CPU, torch.float32)
+    assert load(stored, Sampling("paper", 200), CPU, torch.float32).eta == 1.0
+    base = load(stored, Sampling("ddim", 5), CPU, torch.float32)
     random = replace(base, eta=1.0)
     images = [one(prepared(small), (T2,), 0, quiet)[0].voxels for one in (base, random, random)]
     assert abs(images[0] - images[1]).max() > 1e-3
@@ -93,7 +97,7 @@ def test_the_papers_sampler_draws_noise(small, stored):
 
 
 def test_half_precision_finds_the_same_codes(small, stored):
-    half = load(stored, "none", 0, CPU, torch.bfloat16)
+    half = load(stored, Sampling("none", 0), CPU, torch.bfloat16)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         rows = small["out_quant_conv_out"].movedim(1, -1)
         _, indices, _ = half.networks.first_stage.quantize(rows.movedim(-1, 1))
@@ -108,16 +112,16 @@ def test_the_authors_networks_need_less_than_five_gigabytes():
 
 def test_steps_that_do_not_fit_are_refused(stored):
     with pytest.raises(UsageError, match="does not fit"):
-        load(stored, "ddim", 7, CPU, torch.float32)
+        METHOD.choose_sampling(stored, "ddim", 7)
 
 
 def test_a_checkpoint_without_diffusion_says_how_to_run_it(small, tmp_path):
     path = tmp_path / "first.safetensors"
     write_weights(path, Networks(small.first_stage).tensors())
     first = checkpoint(small.config, path, diffusion=False)
-    assert load(first, "none", 0, CPU, torch.float32).networks.unet is None
+    assert load(first, Sampling("none", 0), CPU, torch.float32).networks.unet is None
     with pytest.raises(UsageError, match="add --sampler none"):
-        load(first, "ddim", 5, CPU, torch.float32)
+        METHOD.choose_sampling(first, "ddim", 5)
 
 
 def lightning(state, **more):
@@ -212,7 +216,7 @@ def test_the_authors_entries_hold_the_official_networks(shared):
             network = FirstStage(AldmConfig(**table))
         assert len(network.state_dict()) == sum(not key.startswith("loss.") for key, _, _ in official)
         assert record.inputs.window == (144, 192, 144)
-        assert descent(record.sampling.steps)
+        METHOD.check(registry[name])
 
 
 def test_a_network_of_any_contrast_fits_each_pair():
@@ -221,5 +225,6 @@ def test_a_network_of_any_contrast_fits_each_pair():
     assert not record.fits("aldm", (T1, T2), FLAIR)
     assert not record.fits("aldm", (T1,), Contrast.CT)
     assert not record.fits("cwdm", (T1,), FLAIR)
-    with pytest.raises(ValueError, match="has no target"):
-        Record.model_validate(record.model_dump() | {"sources": ["t2", "flair"], "target": "t1"})
+    other = Record.model_validate(record.model_dump() | {"sources": ["t2", "flair"], "target": "t1"})
+    with pytest.raises(WeightsUnavailable, match="has no target"):
+        METHOD.check(Checkpoint("other", other, Path("none")))

@@ -11,7 +11,8 @@ from mrimpute.generators import blocks
 from mrimpute.generators.aldm import autoencoder
 from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
-from mrimpute.generators.aldm.sampling import ddim, descent, official_timesteps
+from mrimpute.generators.aldm.method import check_steps
+from mrimpute.generators.aldm.sampling import ddim, ddim_schedule
 from mrimpute.generators.aldm.unet import NoisePredictor
 from tests.conftest import GOLDENS
 
@@ -146,7 +147,7 @@ def test_trajectories_equal_the_authors(golden):
 
     for name, steps, eta in golden.trajectories:
         noise = iter(golden["in_step_noise"])
-        path = list(ddim(predict, golden["in_x_T"], descent(steps), eta, noise))
+        path = list(ddim(predict, golden["in_x_T"], ddim_schedule(steps, root_linear_ladder()), eta, noise))
         golden.check(f"{name}_x", torch.stack([state for state, _ in path]))
         golden.check(f"{name}_pred_x0", torch.stack([clean for _, clean in path]))
         golden.check(f"{name}_decoded", golden.first_stage.decode(path[-1][0]))
@@ -159,7 +160,7 @@ def test_the_schedule_equals_the_authors():
     np.testing.assert_allclose(ladder.betas, tables["betas_float64"], rtol=1e-12)
     np.testing.assert_allclose(ladder.alphas_cumprod, tables["alphas_cumprod"], rtol=1e-6)
     for steps in (1, 4, 5, 10, 20, 25, 50, 100, 200, 250, 500):
-        made = descent(steps)
+        made = ddim_schedule(steps, root_linear_ladder())
         assert list(made.timesteps[::-1]) == tables[f"ddim{steps}_timesteps"].tolist()
         np.testing.assert_allclose(made.levels[::-1], tables[f"ddim{steps}_alphas"], rtol=1e-6)
         np.testing.assert_allclose(made.before[::-1], tables[f"ddim{steps}_alphas_prev"], rtol=1e-6)
@@ -168,7 +169,7 @@ def test_the_schedule_equals_the_authors():
 @pytest.mark.parametrize("steps", [0, -1, 3, 7, 9, 27, 36, 101, 251, 333, 501, 1000, 1001])
 def test_step_counts_that_the_table_does_not_hold_are_refused(steps):
     with pytest.raises(UsageError, match="does not fit ALDM's table"):
-        official_timesteps(1000, steps)
+        check_steps(steps)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
 from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
 from mrimpute.generators.aldm.checkpoint import load_networks
-from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.aldm.config import STAGES, AldmConfig
 from mrimpute.generators.aldm.examples import encode_studies, random_pairs
 from mrimpute.generators.aldm.generator import load
 from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
-from mrimpute.generators.aldm.plan import PRESETS, STAGES, Losses, TrainingPlan, check_start, checkpoint_toml
+from mrimpute.generators.aldm.plan import PRESETS, Losses, TrainingPlan, check_start, checkpoint_toml
 from mrimpute.generators.aldm.training import train
 from mrimpute.generators.aldm.unet import NoisePredictor
+from mrimpute.generators.contract import Sampling
 from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.registry.tensors import write_weights
@@ -214,18 +215,18 @@ def test_regressions_steady_what_is_made(cases, tmp_path):
     assert not coefficients[0, 0].any()
     image = cases[0].images[0]
     prepared = Prepared({Contrast.T1: image}, image > 0, None, ("a",))
-    generator = load(stored, "none", 0, CPU, torch.float32)
+    generator = load(stored, Sampling("none", 0), CPU, torch.float32)
     (made,) = generator(prepared, (Contrast.T2,), 0, quiet)
     raw = replace(generator, networks=replace(generator.networks, coefficients=None))
     (plain,) = raw(prepared, (Contrast.T2,), 0, quiet)
     seen = torch.from_numpy(image)
-    expected = regression.steadied(
+    expected = regression.blended(
         torch.from_numpy(plain.voxels), regression.estimate(seen[None], coefficients[0, 1], seen > 0), seen > 0
     )
     assert np.array_equal(made.voxels, expected.numpy())
     assert not np.array_equal(made.voxels, plain.voxels)
     uptake = replace(generator, classes=(Contrast.T1, Contrast.T1C))  # which nothing but agent shows
-    little = uptake.steadied(torch.from_numpy(plain.voxels), prepared, Contrast.T1C).numpy()
+    little = uptake.blended(torch.from_numpy(plain.voxels), prepared, Contrast.T1C).numpy()
     estimate = regression.estimate(seen[None], coefficients[0, 1], seen > 0).numpy()
     assert 0 < np.abs(little - estimate).mean() < 0.5 * np.abs(made.voxels - estimate).mean()
 

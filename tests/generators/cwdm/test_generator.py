@@ -9,9 +9,11 @@ from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder, official_timesteps
 from mrimpute.diffusion.step import Sampler, implied_noise, reverse
 from mrimpute.errors import UsageError, WeightsUnavailable
+from mrimpute.generators.contract import Sampling
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.denoiser import Denoiser
 from mrimpute.generators.cwdm.generator import CwdmGenerator, load, memory_needed, sampling_ladder
+from mrimpute.generators.cwdm.method import METHOD
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.prepare import Prepared
 from mrimpute.registry import load_registry, read_checkpoint_folder
@@ -81,8 +83,8 @@ def test_a_whole_call_equals_the_authors_thresholded_image(official, reference, 
     assert steps == [(n, 5) for n in range(6)]
 
 
-def tiny(weights, sampler=Sampler.DDIM, steps=2):
-    return load(read_checkpoint_folder(weights[Contrast.FLAIR]), sampler, steps, CPU, torch.float32)
+def tiny(weights):
+    return load(read_checkpoint_folder(weights[Contrast.FLAIR]), Sampling("ddim", 2), CPU, torch.float32)
 
 
 def random_sources(content=("x", "y", "z")):
@@ -114,17 +116,20 @@ def test_another_target_is_refused(tiny_weights):
 
 
 def test_ddpm_takes_all_steps_only():
-    assert len(sampling_ladder(1000, Sampler.DDPM, 1000)) == 1000
+    checkpoint = load_registry()["cwdm-flair"]
+    whole = METHOD.choose_sampling(checkpoint, "ddpm", None)
+    assert len(sampling_ladder(checkpoint.record.sampling, whole)) == 1000
     with pytest.raises(UsageError, match="all 1000 steps, not 10"):
-        sampling_ladder(1000, Sampler.DDPM, 10)
-    with pytest.raises(UsageError, match="not between 1 and 1000"):
-        sampling_ladder(1000, Sampler.DDIM, 1001)
+        METHOD.choose_sampling(checkpoint, "ddpm", 10)
+    for steps in (0, 1001):
+        with pytest.raises(UsageError, match="not between 1 and 1000"):
+            METHOD.choose_sampling(checkpoint, None, steps)
 
 
 def test_bfloat16_stays_near_float32(tiny_weights):
     checkpoint = read_checkpoint_folder(tiny_weights[Contrast.FLAIR])
-    half = load(checkpoint, Sampler.DDIM, 1, CPU, torch.bfloat16)
-    whole = load(checkpoint, Sampler.DDIM, 1, CPU, torch.float32)
+    half = load(checkpoint, Sampling("ddim", 1), CPU, torch.bfloat16)
+    whole = load(checkpoint, Sampling("ddim", 1), CPU, torch.float32)
     images = [g(random_sources(), (Contrast.FLAIR,), 0, silent)[0].voxels for g in (half, whole)]
     assert np.abs(images[0] - images[1]).mean() < 0.05
 
@@ -134,13 +139,13 @@ def test_cuda_equals_cpu(tiny_weights):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     checkpoint = read_checkpoint_folder(tiny_weights[Contrast.FLAIR])
-    there = load(checkpoint, Sampler.DDIM, 2, torch.device("cuda"), torch.float32)
+    there = load(checkpoint, Sampling("ddim", 2), torch.device("cuda"), torch.float32)
     images = [g(random_sources(), (Contrast.FLAIR,), 0, silent)[0].voxels for g in (there, tiny(tiny_weights))]
     assert np.abs(images[0] - images[1]).max() < 1e-3
 
 
 def test_memory_estimate_for_the_authors_network_is_near_the_measured_peak():
-    """reference/cwdm/BASELINE.md: 4.35 GB peak of the process, 0.72 GB of it before the forward."""
+    """Measured: 4.35 GB peak of the process, 0.72 GB of it before the forward."""
     needed = memory_needed(load_registry()["cwdm-flair"], (224, 224, 160), CPU)
     assert 3.0e9 < needed < 5.0e9
 
@@ -152,4 +157,4 @@ def test_a_checkpoint_with_another_networks_tensors_is_refused(tiny_weights, tmp
     record = (tiny_weights[Contrast.FLAIR] / "checkpoint.toml").read_text()
     (folder / "checkpoint.toml").write_text(record.replace("base_channels = 4", "base_channels = 8"))
     with pytest.raises(WeightsUnavailable, match="belongs to another network"):
-        load(read_checkpoint_folder(folder), Sampler.DDIM, 1, CPU, torch.float32)
+        load(read_checkpoint_folder(folder), Sampling("ddim", 1), CPU, torch.float32)

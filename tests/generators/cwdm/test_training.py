@@ -14,7 +14,7 @@ from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
 from mrimpute.generators import regression
 from mrimpute.generators.cwdm import _wavelet
-from mrimpute.generators.cwdm.checkpoint import load_network
+from mrimpute.generators.cwdm.checkpoint import load_networks
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.generators.cwdm.training import TrainingPlan, draw_example, learning_rate, train
 from mrimpute.registry import read_checkpoint_folder
@@ -46,7 +46,7 @@ def test_a_trained_folder_is_a_checkpoint(cases, tmp_path):
     checkpoint = read_checkpoint_folder(tmp_path)
     assert checkpoint.record.target is Contrast.FLAIR
     assert checkpoint.record.about.trained_on.startswith("2 studies, 6 steps")
-    load_network(checkpoint)
+    load_networks(checkpoint)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [2, 4, 6]
     assert all(np.isfinite(entry["loss"]) for entry in log)
@@ -199,7 +199,7 @@ def test_a_steadied_image_has_the_regressions_mean_and_half_of_the_networks_stru
     estimate[0] = 0.0  # outside the head
     image = estimate + 0.2
     image[1, 0, 0] += 0.1
-    made = regression.steadied(image, estimate, estimate > 0)
+    made = regression.blended(image, estimate, estimate > 0)
     assert not made[0].any()
     assert float(made[1:].mean()) == pytest.approx(0.5, abs=1e-6)
     assert float(made[1, 0, 0] - made[1, 0, 1]) == pytest.approx(0.05, abs=1e-6)
@@ -209,7 +209,7 @@ def test_a_steadied_network_survives_its_checkpoint(cases, tmp_path):
     train(plan(regression=True, steps=3), cases, tmp_path, CPU, quiet)
     checkpoint = read_checkpoint_folder(tmp_path)
     assert checkpoint.record.network["regression"] is True
-    network = load_network(checkpoint)
+    network = load_networks(checkpoint)
     pairs = [(torch.from_numpy(case.images[:3]), torch.from_numpy(case.images[3])) for case in cases]
     assert torch.equal(network.coefficients, regression.fit(pairs))
 
@@ -252,7 +252,7 @@ def test_two_processes_learn_what_one_learns_of_two_examples(make_study, tmp_pat
         [*torchrun, *line, "2", "--out", str(tmp_path / "both")], check=True, capture_output=True, text=True
     )
     assert both.stdout.split() == [str(tmp_path / "both")]  # one process speaks
-    one, two = (load_network(read_checkpoint_folder(tmp_path / name)).tensors() for name in ("alone", "both"))
+    one, two = (load_networks(read_checkpoint_folder(tmp_path / name)).tensors() for name in ("alone", "both"))
     for key, tensor in one.items():
         torch.testing.assert_close(two[key], tensor, atol=2e-3, rtol=2e-3)
 

@@ -9,11 +9,12 @@ from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import variance_preserving_ladder
 from mrimpute.errors import StudyRefused, UsageError, WeightsUnavailable
+from mrimpute.generators.contract import Sampling, convert
 from mrimpute.generators.syndiff.generator import SliceDraws, SyndiffGenerator, load
+from mrimpute.generators.syndiff.method import METHOD
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.prepare import prepare
 from mrimpute.registry import Checkpoint, hub, load_registry, read_checkpoint_folder
-from mrimpute.sampling import choose_sampling
 from mrimpute.study import find_series
 from tests.generators.syndiff.conftest import STORED, image, normal, read_json, set_weights
 
@@ -111,7 +112,7 @@ def prepared_t1(make_study, checkpoint, **changes):
 def test_the_same_seed_gives_the_same_voxels_whatever_the_batch(make_study, tiny_pair):
     checkpoint = read_checkpoint_folder(tiny_pair[T2])
     ready = prepared_t1(make_study, checkpoint)
-    one = load(checkpoint, "posterior", 4, CPU, torch.float32)
+    one = load(checkpoint, Sampling("posterior", 4), CPU, torch.float32)
 
     def make(batch, seed=0, shared=False):
         generator = sampler(one.network, 4, batch=batch, shared_noise=shared)
@@ -131,7 +132,7 @@ def test_the_same_seed_gives_the_same_voxels_whatever_the_batch(make_study, tiny
 def test_progress_counts_slices_with_head(make_study, tiny_pair):
     checkpoint = read_checkpoint_folder(tiny_pair[T2])
     ready, seen = prepared_t1(make_study, checkpoint), []
-    generator = load(checkpoint, "posterior", 4, CPU, torch.float32)
+    generator = load(checkpoint, Sampling("posterior", 4), CPU, torch.float32)
     generator(ready, (T2,), 0, lambda done, total: seen.append((done, total)))
     filled = int(ready.images[T1].any(axis=(0, 1)).sum())
     assert seen == [(done, filled) for done in range(filled + 1)]
@@ -147,11 +148,11 @@ def test_a_head_wider_than_the_slices_is_refused_never_cut(make_study, tiny_pair
 
 def test_syndiff_takes_its_own_steps(tiny_pair):
     checkpoint = read_checkpoint_folder(tiny_pair[T2])
-    assert choose_sampling(checkpoint, None, None) == ("posterior", 4)
-    assert choose_sampling(checkpoint, None, 4) == ("posterior", 4)
+    assert METHOD.choose_sampling(checkpoint, None, None) == Sampling("posterior", 4)
+    assert METHOD.choose_sampling(checkpoint, None, 4) == Sampling("posterior", 4)
     for words in (("ddim", None), (None, 2)):
         with pytest.raises(UsageError, match="always takes its own 4 steps"):
-            choose_sampling(checkpoint, *words)
+            METHOD.choose_sampling(checkpoint, *words)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_records_that_do_not_fit_are_refused(tiny_pair, tmp_path, old, new, told
     assert old in text
     (folder / "checkpoint.toml").write_text(text.replace(old, new).replace("mean_to = {}\n", ""))
     with pytest.raises(WeightsUnavailable, match=told):
-        load(read_checkpoint_folder(folder), "posterior", 4, CPU, torch.float32)
+        load(read_checkpoint_folder(folder), Sampling("posterior", 4), CPU, torch.float32)
 
 
 @pytest.fixture
@@ -195,9 +196,9 @@ def store(monkeypatch, tmp_path):
 
 def test_the_authors_file_is_imported_strictly(store):
     """gen_diffusive_1_7.pth is a small network in the authors' format, with `module.` before each key."""
-    assert hub.import_file("tiny", STORED / "gen_diffusive_1_7.pth") == store.path
+    assert hub.import_file("tiny", STORED / "gen_diffusive_1_7.pth", convert) == store.path
     config = json.loads((STORED / "checkpoint_config.json").read_text())
-    generator = load(store, "posterior", 4, CPU, torch.float32)
+    generator = load(store, Sampling("posterior", 4), CPU, torch.float32)
     expected = set_weights(DiffusiveGenerator(generator.network.config), config["weight_seeds"][0])
     for key, tensor in expected.state_dict().items():
         assert torch.equal(generator.network.state_dict()[key], tensor), key
@@ -207,7 +208,7 @@ def test_the_authors_file_is_imported_strictly(store):
 def test_files_without_a_wrapper_or_wrapped_twice_are_read_too(store, tmp_path, prefix):
     state = torch.load(STORED / "gen_diffusive_1_7.pth", weights_only=True)
     torch.save({prefix + key.removeprefix("module."): tensor for key, tensor in state.items()}, tmp_path / "w.pth")
-    assert hub.import_file("tiny", tmp_path / "w.pth").is_file()
+    assert hub.import_file("tiny", tmp_path / "w.pth", convert).is_file()
 
 
 def test_another_networks_file_is_refused_and_nothing_is_left(store, tmp_path):
@@ -215,5 +216,5 @@ def test_another_networks_file_is_refused_and_nothing_is_left(store, tmp_path):
     state.popitem()
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(WeightsUnavailable, match="is missing"):
-        hub.import_file("tiny", tmp_path / "w.pth")
+        hub.import_file("tiny", tmp_path / "w.pth", convert)
     assert not list(store.path.parent.glob("*"))

@@ -11,7 +11,8 @@ import torch
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
-from mrimpute.generators.syndiff.checkpoint import load_network
+from mrimpute.generators.contract import Sampling
+from mrimpute.generators.syndiff.checkpoint import load_networks
 from mrimpute.generators.syndiff.generator import load
 from mrimpute.generators.syndiff.network import NetworkConfig
 from mrimpute.generators.syndiff.procedure import Weights
@@ -55,8 +56,8 @@ def test_training_writes_a_checkpoint_for_each_direction(cases, tmp_path, paired
         assert record.sampling.timesteps == 4
         assert record.sampling.shared_noise
         assert ("registered pairs" in record.about.trained_on) == paired
-        _, coefficients = load_network(read_checkpoint_folder(folder))
-        assert (coefficients is not None) == paired
+        networks = load_networks(read_checkpoint_folder(folder))
+        assert (networks.coefficients is not None) == paired
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
     assert ("errG1_cycle" in lines[0]) != paired
@@ -70,7 +71,7 @@ def test_the_regression_of_a_checkpoint_steadies_its_volumes(cases, tmp_path):
     related = [TrainingCase(case.name, pair) for case, pair in zip(cases, images, strict=True)]
     data = TrainingSet.of(related, related)
     there, _ = train(plan(paired=True, regression=True), data, tmp_path, CPU, quiet)
-    steady = load(read_checkpoint_folder(there), "", 4, CPU, torch.float32)
+    steady = load(read_checkpoint_folder(there), Sampling("posterior", 4), CPU, torch.float32)
     source, truth = related[0].images
     source[30, 30, 4] = 0.0  # fluid
     prepared = Prepared({T1: source}, np.ones_like(source, bool), None, ("a",))
