@@ -53,7 +53,7 @@ class Networks:
             device.configure(self.options.threads)
             dtype = device.choose_dtype(self.options.precision)
             self._loaded = None  # two networks need not fit
-            self._loaded = checkpoint, sampling, room.load(checkpoint, sampling.sampler, sampling.steps, where, dtype)
+            self._loaded = checkpoint, sampling, room.load(checkpoint, sampling, where, dtype)
         return self._loaded[2]
 
 

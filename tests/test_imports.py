@@ -16,7 +16,7 @@ LAYERS = [
     {"plan", "prepare"},
     {"training", "write"},
     {"generators"},
-    {"make", "request", "engine", "outcome", "sampling"},
+    {"make", "request", "engine", "outcome"},
     {"fill", "batch", "evaluate", "picture", "phantom"},
     {"cli", "__main__"},
 ]

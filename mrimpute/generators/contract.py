@@ -96,14 +96,6 @@ class Synthetic:
     voxels: FloatArray
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How a network is sampled: the sampler's name and its number of steps."""
-
-    sampler: str
-    steps: int
-
-
 class Generator(Protocol):
     """A loaded network with its sampler. One call makes one image per target."""
 
@@ -141,14 +133,3 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
         WeightsUnavailable: the file cannot be read safely, or is not this network's.
     """
     door(checkpoint.record.generator, "checkpoint").convert(checkpoint, source, target)
-
-
-def method_of(name: str) -> Any:
-    class Shim:
-        @staticmethod
-        def choose_sampling(checkpoint: Checkpoint, sampler: str | None, steps: int | None) -> Sampling:
-            from mrimpute.sampling import choose_sampling
-
-            return Sampling(*choose_sampling(checkpoint, sampler, steps))
-
-    return Shim

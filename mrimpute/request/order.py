@@ -44,9 +44,9 @@ def order_of(job: Job, folder: Path, settings: Settings, options: Options) -> Or
     note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if chosen else ""
     try:
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
+        return Order(job, word, checkpoint, sampling_of(checkpoint, options), note)
     except WeightsUnavailable as error:
         return Order(job, word, error, None, note)
-    return Order(job, word, checkpoint, sampling_of(checkpoint, options), note)
 
 
 def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
@@ -54,6 +54,7 @@ def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
 
     Raises:
         UsageError: it cannot be sampled so.
+        WeightsUnavailable: its record says what its generator does not do.
     """
     return method_of(checkpoint.record.generator).choose_sampling(checkpoint, options.sampler, options.steps)
 
