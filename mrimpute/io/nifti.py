@@ -1,6 +1,6 @@
 """NIfTI in and out, strictly: a damaged or contradictory file is refused, never repaired.
 
-nibabel decodes; this module adds what nibabel lets pass (research/reliability.md section 3):
+nibabel decodes; this module adds what nibabel lets pass:
 the gzip check sum, declared against present bytes, form codes that are absent, singular or
 contradict each other, voxel sizes and units out of range.
 """

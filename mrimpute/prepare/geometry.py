@@ -12,7 +12,7 @@ BRATS_SHAPE = (240, 240, 155)
 BRATS_WINDOW = (224, 224, 160)
 BRATS_WINDOW_START = (8, 8, 0)
 """On the BraTS grid cWDM crops 8 voxels from both ends of two axes and pads the third at its
-end (SPEC section 6)."""
+end, as its authors' loader does."""
 SPACING_TOLERANCE = 0.01
 """Relative difference from the network's spacing up to which no resampling takes place."""
 BRAIN_MARGIN = 4
@@ -175,7 +175,7 @@ def choose_window(head: BoolArray, size: tuple[int, int, int] | None, multiple: 
     x, y, z = (
         max(low, -(-(length + margin) // multiple) * multiple) for low, length in zip(least, extent, strict=True)
     )
-    odd = int(size is None)  # which side gets the odd voxel: in a given window as ALDM's authors pad (SPEC section 7)
+    odd = int(size is None)  # which side gets the odd voxel: in a given window as ALDM's authors pad
     starts = (low - (width - length + odd) // 2 for low, length, width in zip(first, extent, (x, y, z), strict=True))
     i, j, k = starts
     return Window((i, j, k), (x, y, z), (a, b, c))

@@ -36,7 +36,7 @@ def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float 
 
     Args:
         volume: any grid.
-        quantiles: lower and upper, 0 to 1 (cWDM: 0.001 and 0.999, SPEC section 6).
+        quantiles: lower and upper, 0 to 1 (cWDM: 0.001 and 0.999).
         floor: the lower bound is at least this, so that background 0 stays 0 in spite of a
             few negative voxels; None for the authors' plain quantile.
 
@@ -62,8 +62,9 @@ def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float 
 
 
 def mean_range(volume: Volume, mean_to: float) -> GreyRange:
-    """Return the range from 0 that brings the mean of the whole volume to `mean_to` (SynDiff SPEC
-    section 7: each volume divided by its mean, then by one number for all).
+    """Return the range from 0 that brings the mean of the whole volume to `mean_to`.
+
+    So do SynDiff's authors: each volume is divided by its mean, then by one number for all.
 
     Raises:
         StudyRefused: the volume's mean is not positive.

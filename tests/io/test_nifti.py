@@ -1,4 +1,4 @@
-"""The defects of research/reliability.md section 3: each is read right or refused with one line."""
+"""Defects that NIfTI files have: each is read right or refused with one line."""
 
 import gzip
 import struct

@@ -1,6 +1,6 @@
 """Slices → series with one regular grid each, or the reason why there is none.
 
-Limits: research/reliability.md section 2.3, as decided for this project: the distance between slices may vary
+Limits: the distance between slices may vary
 by 2 % or 0.1 mm, whichever is more, and positions may drift by 0.2 mm in the plane.
 """
 

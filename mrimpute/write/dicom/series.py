@@ -16,7 +16,8 @@ from mrimpute.files import content_sha256, disk_errors, new_part, remove, remove
 from mrimpute.io.dicom.pixels import reads_back
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.write import provenance
-from mrimpute.write.dicom import derive
+from mrimpute.write.dicom.derivation import Derivation, series_number, stored_range
+from mrimpute.write.dicom.derive import derive, encode
 from mrimpute.write.place import Destination, is_ours
 from mrimpute.write.result import Output, Result
 
@@ -28,18 +29,18 @@ def write_series(result: Result, reference: DicomSeries) -> Output:
         OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
     """
     unit, fingerprint = result.image.unit, result.fingerprint
-    one = derive.stored_range(result.image.recipe.scale)
-    derivation = derive.Derivation(
+    one = stored_range(result.image.recipe.scale)
+    derivation = Derivation(
         result.image.target,
         reference,
         result.dicom,
         {contrast: alignment.motion for contrast, alignment in result.sources.moved.items()},
         json.dumps(asdict(fingerprint), sort_keys=True),
         provenance.derivation(fingerprint, result.checkpoint, one),
-        derive.series_number(reference, result.highest_number),
+        series_number(reference, result.highest_number),
         datetime.now(),
     )
-    files = derive.encode(derive.derive(unit, one, derivation))
+    files = encode(derive(unit, one, derivation))
     digest = hashlib.sha256(b"".join(files)).hexdigest()
     expected = np.clip(np.rint(np.asarray(unit, np.float64) * one), 0, 65_535)
     place_series(

@@ -112,7 +112,7 @@ def test_a_damaged_state_is_refused_and_named(cases, tmp_path, content):
 
 
 def test_an_example_is_the_papers_mixture(cases):
-    """x_t = sqrt(abar) x0 + sqrt(1 - abar) noise, beside the sources (SPEC section 8)."""
+    """x_t = sqrt(abar) x0 + sqrt(1 - abar) noise, beside the sources."""
     levels = torch.from_numpy(linear_beta_ladder().alphas_cumprod).float()
     residues = []
     for step in range(40):

@@ -1,4 +1,4 @@
-"""The defects of research/reliability.md 2.1, rebuilt: what must be refused, and what must be read."""
+"""Defects that DICOM exports have, rebuilt: what must be refused, and what must be read."""
 
 import shutil
 
