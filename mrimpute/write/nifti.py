@@ -1,7 +1,6 @@
 """A target as NIfTI file, and its brain mask."""
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,7 @@ import numpy as np
 from mrimpute import io
 from mrimpute.errors import MrimputeError, OutputRefused
 from mrimpute.files import (
-    content_sha256,
-    disk_errors,
-    new_part,
     publish,
-    remove_dead_parts,
-    sync_folder,
     write_through,
     write_whole,
 )
@@ -25,7 +19,7 @@ from mrimpute.marks import DESCRIPTION_MARK, is_synthetic
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.volume import FloatArray
 from mrimpute.write import provenance
-from mrimpute.write.place import Destination, check_mask_place
+from mrimpute.write.place import Destination, check_mask_place, parts_beside, sidecar_text
 from mrimpute.write.result import Check, Output, Result
 
 GRID_LIMIT_MM = 1e-4
@@ -92,28 +86,17 @@ def place_image(place: Destination, image: bytes, voxels: FloatArray, sidecar: d
         OutputRefused: the folder refuses, or a foreign file appeared at the place.
         ResourcesExhausted: the disk is full.
     """
-    folder = place.image.parent
-    parts: list[Path] = []
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_dead_parts(folder)
-        replaced = content_sha256(place.image) if place.image.exists() else None
-        sidecar = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
-        text = json.dumps(sidecar, indent=2) + "\n"
-        try:
-            for content in (image, text.encode()):
-                parts.append(new_part(folder))
-                write_through(parts[-1], content)
-            _verify(parts[0], image, voxels)
-            if place.image.exists() and not is_synthetic(place.image, {}):
-                raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
-            replace = place.image.exists()
-            os.replace(parts[1], place.sidecar)
-            publish(parts[0], place.image, replace)
-            sync_folder(folder)
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
+    with parts_beside(place) as new_part:
+        text = sidecar_text(place, sidecar)
+        image_part, sidecar_part = new_part(), new_part()
+        write_through(image_part, image)
+        write_through(sidecar_part, text)
+        _verify(image_part, image, voxels)
+        if place.image.exists() and not is_synthetic(place.image, {}):
+            raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
+        replace = place.image.exists()
+        os.replace(sidecar_part, place.sidecar)
+        publish(image_part, place.image, replace)
 
 
 def _verify(part: Path, image: bytes, voxels: FloatArray) -> None:

@@ -1,19 +1,21 @@
 """Where a result goes, and how it gets there: whole or not at all, never over acquired data."""
 
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, ResourcesExhausted
-from mrimpute.files import content_sha256, disk_errors
+from mrimpute.files import content_sha256, disk_errors, new_part, remove, remove_dead_parts, sync_folder
 from mrimpute.marks import is_synthetic, read_sidecar
 from mrimpute.study import Study
 from mrimpute.write.layout import Layout
@@ -175,6 +177,39 @@ def holding(study: Study) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def parts_beside(place: Destination) -> Iterator[Callable[[], Path]]:
+    """Give temporary names beside a place; what is left under them is removed, and the folder's names are on the disk.
+
+    Raises:
+        OutputRefused: the folder refuses.
+        ResourcesExhausted: the disk is full.
+    """
+    folder = place.image.parent
+    parts: list[Path] = []
+
+    def another() -> Path:
+        parts.append(new_part(folder))
+        return parts[-1]
+
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_dead_parts(folder)
+        try:
+            yield another
+            sync_folder(folder)
+        finally:
+            for part in parts:
+                remove(part)
+
+
+def sidecar_text(place: Destination, sidecar: dict[str, Any]) -> bytes:
+    """Return the bytes of a sidecar, with the digest of the image that it replaces."""
+    replaced = content_sha256(place.image) if place.image.exists() else None
+    content = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def is_ours(place: Destination) -> bool:

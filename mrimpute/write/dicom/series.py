@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from mrimpute.errors import OutputRefused
-from mrimpute.files import content_sha256, disk_errors, new_part, remove, remove_dead_parts, sync_folder, write_through
+from mrimpute.files import sync_folder, write_through
 from mrimpute.io.dicom.pixels import reads_back
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.write import provenance
 from mrimpute.write.dicom.derivation import Derivation, series_number, stored_range
 from mrimpute.write.dicom.derive import derive, encode
-from mrimpute.write.place import Destination, is_ours
+from mrimpute.write.place import Destination, is_ours, parts_beside, sidecar_text
 from mrimpute.write.result import Output, Result
 
 
@@ -67,32 +67,21 @@ def place_series(
         OutputRefused: the folder refuses, or a foreign one appeared at the place.
         ResourcesExhausted: the disk is full.
     """
-    folder = place.image.parent
-    parts: list[Path] = []
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_dead_parts(folder)
-        replaced = content_sha256(place.image) if place.image.exists() else None
-        sidecar = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
-        try:
-            parts += [new_part(folder), new_part(folder)]
-            parts[0].mkdir()
-            for number, content in enumerate(files, 1):
-                write_through(parts[0] / f"{number:04d}.dcm", content)
-            write_through(parts[1], (json.dumps(sidecar, indent=2) + "\n").encode())
-            sync_folder(parts[0])
-            if not read_back(parts[0]):
-                raise OutputRefused(f"what was written in {folder} does not read back the same", "check that disk")
-            if place.image.exists():
-                if not is_ours(place):
-                    raise OutputRefused(
-                        f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away"
-                    )
-                parts.append(new_part(folder))
-                os.rename(place.image, parts[-1])
-            os.replace(parts[1], place.sidecar)
-            os.rename(parts[0], place.image)
-            sync_folder(folder)
-        finally:
-            for part in parts:
-                remove(part)
+    with parts_beside(place) as new_part:
+        text = sidecar_text(place, sidecar)
+        series_part, sidecar_part = new_part(), new_part()
+        series_part.mkdir()
+        for number, content in enumerate(files, 1):
+            write_through(series_part / f"{number:04d}.dcm", content)
+        write_through(sidecar_part, text)
+        sync_folder(series_part)
+        if not read_back(series_part):
+            raise OutputRefused(
+                f"what was written in {place.image.parent} does not read back the same", "check that disk"
+            )
+        if place.image.exists():
+            if not is_ours(place):
+                raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
+            os.rename(place.image, new_part())
+        os.replace(sidecar_part, place.sidecar)
+        os.rename(series_part, place.image)
