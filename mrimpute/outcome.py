@@ -56,7 +56,7 @@ def outcome_of(
     copies: Sequence[Path] = (),
     error: MrimputeError | None = None,
 ) -> Outcome:
-    """Tell what came of a request."""
+    """Return what came of a request, from the inputs and the targets."""
     return Outcome(
         request.folder,
         request.study,

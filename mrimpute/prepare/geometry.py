@@ -114,14 +114,14 @@ class Window:
         return tuple(grid), tuple(box)
 
     def apply(self, voxels: Any) -> Any:
-        """Return the box: grid shape → size."""
+        """Cut the box out of an array of the grid: grid shape → size."""
         grid, box = self._overlap()
         out = np.zeros(self.size, voxels.dtype)
         out[box] = voxels[grid]
         return out
 
     def undo(self, voxels: Any) -> Any:
-        """Put the box back: size → grid shape, zero around it."""
+        """Put an array of the box back onto the grid: size → grid shape, zero around it."""
         grid, box = self._overlap()
         out = np.zeros(self.shape, voxels.dtype)
         out[grid] = voxels[box]

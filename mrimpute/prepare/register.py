@@ -270,7 +270,7 @@ class _Pair:
         return np.array([transform.TransformPoint(point) for point in self.points.tolist()])
 
     def alignment(self, transform: "sitk.Euler3DTransform") -> Alignment:
-        """Describe a motion."""
+        """Return a motion as an alignment of the pair."""
         none = self.start(NO_MOTION)
         before, after = -self.metric(none), -self.metric(transform)
         distance = self.apart(transform, none)

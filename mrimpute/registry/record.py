@@ -161,7 +161,7 @@ class Record(_Table):
 
     @property
     def makes(self) -> str:
-        """What it makes from what, in words."""
+        """Which contrast it makes from which, in words."""
         sources = ", ".join(self.sources)
         return f"{self.target} from {sources}" if self.target else f"any of {sources} from any one other"
 
@@ -172,7 +172,7 @@ class Record(_Table):
         return self.target
 
     def fits(self, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> bool:
-        """Tell whether it can do a job."""
+        """Tell whether the checkpoint can do a job."""
         if self.generator != generator:
             return False
         if self.target is None:

@@ -107,7 +107,7 @@ def check_complete(study: Study, layout: Layout, targets: Sequence[Contrast]) ->
 
 
 def _bids_subject(study: Study) -> str:
-    """Return sub-X[_ses-Y]: the study's own, or one made of its name."""
+    """Return the BIDS subject and session, sub-X[_ses-Y]: the study's own, or one made of its name."""
     if study.naming.scheme == "bids":
         return study.name
     return "sub-" + (re.sub(r"[^A-Za-z0-9]", "", study.name) or "01")

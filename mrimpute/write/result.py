@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Output:
-    """One synthetic image.
+    """One synthetic image that was written or found.
 
     Attributes:
         path: its NIfTI file, or the folder of its DICOM series.
@@ -106,7 +106,7 @@ class Result:
         )
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
-        """Describe it as written."""
+        """Return the description of the written image."""
         dark = float(np.mean(self.image.unit[self.image.recipe.head] == 0))
         black = Check("share of the head that is black", dark, BLACK_LIMIT)
         reference = self.image.recipe.reference

@@ -15,7 +15,7 @@ CODECS = "pip install 'mrimpute[codecs]'"
 
 
 def read_volume(series: DicomSeries) -> Volume:
-    """Read a series.
+    """Read the voxels of a series.
 
     Returns:
         A volume whose array axes are column, row, slice; its digest is that of the files' bytes
