@@ -1,6 +1,6 @@
 """Evidence for a contrast from what the scanner recorded, in JSON sidecars or DICOM.
 
-Rules and figures: research/usability.md section 3.2, steps 2 and 5. Times are milliseconds.
+Times are milliseconds.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""DICOM series → contrast with its evidence, or why it is no source (research/usability.md section 3.2).
+"""DICOM series → contrast with its evidence, or why it is no source.
 
 Reasons are told in words of our own: what matched, never what the tag says.
 """

@@ -1,6 +1,6 @@
 """File names: which contrast a name states, and what a new file of the same study is called.
 
-The rule (research/usability.md 2.6): the role of an image is the last word of its name, after
+The rule: the role of an image is the last word of its name, after
 numbers and words such as `bias` or `preprocessed` are put aside. Naming schemes are data.
 """
 

@@ -337,7 +337,7 @@ def test_version_and_help(cli):
 @pytest.mark.parametrize("missing", BRATS_FOUR)
 def test_a_real_patient_is_filled_better_than_by_copying(cli, shared, tmp_path, missing):
     """OPENMS-07 without each contrast in turn; brain PSNR against the acquired image must pass the
-    histogram-matched copy of data/BASELINES.md. (The built-in weights have seen this patient.)"""
+    histogram-matched copy. (The built-in weights have seen this patient.)"""
     import nibabel as nib
 
     words = {"t1": "t1n", "t1c": "t1c", "t2": "t2w", "flair": "t2f"}

@@ -39,7 +39,7 @@ def three(shape=(40, 48, 36), affine=OBLIQUE) -> dict[Contrast, Volume]:
 
 @pytest.fixture(scope="module")
 def golden_volumes() -> dict[Contrast, Volume]:
-    """The recipe of reference/cwdm/GOLDENS.md."""
+    """The inputs that the goldens were recorded with."""
     axes = np.ogrid[:240, :240, :155]
     inside = ((axes[0] - 119.5) / 80) ** 2 + ((axes[1] - 124.5) / 100) ** 2 + ((axes[2] - 70) / 60) ** 2 <= 1
     volumes = {}

@@ -1,4 +1,4 @@
-"""One test per rule of research/usability.md 3.2, and the vendors' odd cases."""
+"""One test per rule, and the vendors' odd cases."""
 
 import json
 
