@@ -7,7 +7,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -102,7 +101,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Pat
     from safetensors.torch import save_file
 
     from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
-    from mrimpute.generators.cwdm.training import TrainingPlan, checkpoint_toml
+    from mrimpute.generators.cwdm.training import TrainingPlan, record_of
+    from mrimpute.training.state import record_text
 
     folders = {}
     for target in BRATS_FOUR:
@@ -115,7 +115,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Pat
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
         save_file(network.state_dict(), folder / "model.safetensors")
-        (folder / "checkpoint.toml").write_text(checkpoint_toml(replace(plan), []))
+        (folder / "checkpoint.toml").write_text(record_text(record_of(plan, [])))
         folders[target] = folder
     return folders
 

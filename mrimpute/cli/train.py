@@ -42,7 +42,7 @@ def cwdm(
         str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
     ] = "",
     regression: Annotated[
-        bool, typer.Option("--regression", help="Fit a voxelwise regression that steadies the network.")
+        bool, typer.Option("--regression", help="Fit a voxelwise regression that is blended with the network.")
     ] = False,
     validate: Annotated[
         list[Path] | None, typer.Option(metavar="STUDY", help="Measured at every save; repeatable.")
@@ -97,9 +97,9 @@ def cwdm(
     configure(threads)
     with memory_errors(), join_world(choose_device(device)) as (world, where):
         cases = load_cases(studies, plan.contrasts, plan.inputs)
-        held_out = load_cases(validate or [], plan.contrasts, plan.inputs) if world.leads else []
+        held_out = load_cases(validate or [], plan.contrasts, plan.inputs) if world.is_main else []
         training.train(plan, cases, out, where, _report, save_every, held_out, world)
-    if world.leads:
+    if world.is_main:
         typer.echo(out)
 
 
@@ -114,7 +114,7 @@ def syndiff(
     ] = False,
     steps: Annotated[int, typer.Option(help="Iterations.")] = 1_250_000,
     generator_rate: Annotated[float, typer.Option(help="Learning rate of the generators.")] = 1.6e-4,
-    judge_rate: Annotated[float, typer.Option(help="Learning rate of the discriminators.")] = 1e-4,
+    discriminator_rate: Annotated[float, typer.Option(help="Learning rate of the discriminators.")] = 1e-4,
     pixel_weight: Annotated[float, typer.Option(help="Weight of the L1 losses (lambda).")] = 0.5,
     penalty: Annotated[float, typer.Option(help="Gradient penalty of the discriminators (gamma of R1).")] = 1.0,
     penalty_every: Annotated[int, typer.Option(help="Iterations between two penalties.")] = 10,
@@ -126,14 +126,15 @@ def syndiff(
     res_blocks: Annotated[int, typer.Option(help="Residual blocks per level.")] = 2,
     attention: Annotated[str, typer.Option(help="Level widths in pixels with attention, or none.")] = "16",
     latent: Annotated[int, typer.Option(help="Width of the mapped latent.")] = 256,
-    judge_channels: Annotated[int, typer.Option(help="Width of the diffusive discriminators.")] = 64,
+    discriminator_channels: Annotated[int, typer.Option(help="Width of the diffusive discriminators.")] = 64,
     one_shot_channels: Annotated[int, typer.Option(help="Width of the one-shot networks.")] = 64,
     crop: Annotated[int, typer.Option(help="Edge of random training squares; 0: whole slices.")] = 0,
     augment: Annotated[
         str, typer.Option(metavar="LIST", help="all, or some of mirror,gamma,gain,bias,noise,thick[=STRENGTH].")
     ] = "",
     regression: Annotated[
-        bool, typer.Option("--regression", help="With --paired: fit a voxelwise regression that steadies each network.")
+        bool,
+        typer.Option("--regression", help="With --paired: fit voxelwise regressions, blended with each network."),
     ] = False,
     ct_range: Annotated[
         tuple[float, float], typer.Option(metavar="LOW HIGH", help="Hounsfield units that a CT network spans.")
@@ -146,6 +147,8 @@ def syndiff(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     save_every: Annotated[int, typer.Option(min=1, help="Iterations between two saves.")] = 500,
+    judge_rate: Annotated[float | None, typer.Option(hidden=True)] = None,
+    judge_channels: Annotated[int | None, typer.Option(hidden=True)] = None,
     device: common.Device = "auto",
     threads: common.Threads = None,
     debug: common.Debug = False,
@@ -170,11 +173,11 @@ def syndiff(
         first=parse_contrast(source),
         second=parse_contrast(target),
         network=network,
-        judge_width=judge_channels,
+        discriminator_width=discriminator_channels if judge_channels is None else judge_channels,
         one_shot_width=one_shot_channels,
         steps=steps,
         generator_rate=generator_rate,
-        judge_rate=judge_rate,
+        discriminator_rate=discriminator_rate if judge_rate is None else judge_rate,
         pixel_weight=pixel_weight,
         penalty=penalty,
         penalty_every=penalty_every,
@@ -193,7 +196,7 @@ def syndiff(
     with memory_errors():
         data = training.load_set(studies, plan)
         held_out = load_cases(validate or [], (plan.first, plan.second), plan.inputs)
-        made = training.train(plan, data, out, where, _report_losses, save_every, held_out)
+        made = training.train(plan, data, out, where, _report, save_every, held_out)
     for folder in made:
         typer.echo(folder)
 
@@ -258,7 +261,8 @@ def aldm(
     regression: Annotated[
         bool,
         typer.Option(
-            "--regression", help="Fit voxelwise regressions that steady the networks (t1c most); later stages keep it."
+            "--regression",
+            help="Fit voxelwise regressions blended with the networks (t1c most); later stages keep it.",
         ),
     ] = False,
     perceptual: Annotated[
@@ -281,21 +285,20 @@ def aldm(
     from mrimpute.device import choose_device, configure, memory_errors
     from mrimpute.generators.aldm import training
     from mrimpute.generators.aldm.checkpoint import network_config, stage_of
-    from mrimpute.generators.aldm.config import AldmConfig
-    from mrimpute.generators.aldm.plan import PRESETS, TrainingPlan, check_frame, check_start
+    from mrimpute.generators.aldm.network import AldmConfig
     from mrimpute.generators.records import has_regression
     from mrimpute.registry import read_checkpoint_folder
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
 
-    if preset not in PRESETS:
-        raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(PRESETS)}")
+    if preset not in training.PRESETS:
+        raise UsageError(f"unknown preset {preset!r}", f"use {', '.join(training.PRESETS)}")
     classes = tuple(parse_contrast(word) for word in contrasts.split(","))
     earlier = read_checkpoint_folder(start) if start else None
-    check_start(stage, earlier)  # type: ignore[arg-type]
+    training.check_start(stage, earlier)  # type: ignore[arg-type]
     if validate and stage == "diffusion":
         raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
-    weights = PRESETS[preset].changed(losses)
+    weights = training.PRESETS[preset].changed(losses)
     if perceptual and (stage != "autoencoder" or not weights.perceptual):
         raise UsageError("the perceptual loss is the autoencoder's, with a weight above 0", "leave --perceptual out")
     if perceptual and not perceptual.is_file():
@@ -323,7 +326,7 @@ def aldm(
         ) from error
     if stage == "diffusion" and earlier and stage_of(earlier) == "spade" and unet_channels is not None:
         network = replace(network, unet_channels=unet_channels)
-    plan = TrainingPlan(
+    plan = training.TrainingPlan(
         stage=stage,  # type: ignore[arg-type]
         classes=earlier.record.sources if earlier else classes,
         network=network,
@@ -342,7 +345,7 @@ def aldm(
         half_precision=_half_precision(precision),
         seed=seed,
     )
-    check_frame(plan, earlier)
+    training.check_frame(plan, earlier)
     where = choose_device(device)
     configure(threads)
     with memory_errors():
@@ -350,7 +353,7 @@ def aldm(
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
         if stage == "autoencoder" and perceptual is None:
             common.say("perceptual loss: off (--perceptual FILE turns it on)")
-        training.train(plan, cases, earlier, out, where, _report_losses, save_every, held_out, perceptual)
+        training.train(plan, cases, earlier, out, where, _report, save_every, held_out, perceptual)
     typer.echo(out)
 
 
@@ -361,10 +364,5 @@ def _half_precision(word: str) -> bool:
     return word == "bfloat16"
 
 
-def _report_losses(step: int, figures: dict[str, float]) -> None:
+def _report(step: int, figures: dict[str, float]) -> None:
     common.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-
-
-def _report(step: int, loss: float, quality: float | None) -> None:
-    measured = "" if quality is None else f", validation {quality:.2f} dB in the brain"
-    common.say(f"step {step}: loss {loss:.5f}{measured}")

@@ -1,11 +1,13 @@
 """The state of a training run on disk: saved in one step, resumed exactly, logged as JSON lines."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from mrimpute.errors import OutputRefused
 from mrimpute.files import replacing
+from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE
 
 RESUME_FILE = "resume.safetensors"
 LOG_FILE = "log.jsonl"
@@ -94,6 +97,18 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
     return {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
 
 
+@contextmanager
+def using(network: nn.Module, weights: dict[str, Tensor] | None) -> Iterator[None]:
+    """Give a network other weights for a while; None for its own."""
+    raw = weights_of(network)
+    if weights is not None:
+        network.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        network.load_state_dict(raw)
+
+
 def average_in(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
     """Move averaged weights towards a network's: average ← decay average + (1 - decay) weights."""
     for key, tensor in network.state_dict().items():
@@ -112,22 +127,25 @@ def log(folder: Path, entry: dict[str, Any]) -> None:
         file.write(json.dumps(entry) + "\n")
 
 
-def save_half(file: Path, weights: Mapping[str, Tensor], exact: Set[str] = frozenset()) -> None:
-    """Write weights as float16 safetensors, those named in `exact` as they are, in one step."""
-    tensors = {k: w.to("cpu", w.dtype if k in exact else torch.float16).contiguous() for k, w in weights.items()}
-    with replacing(file) as temporary:
-        temporary.write_bytes(save(tensors))
+def write_checkpoint(
+    folder: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any], exact: Set[str] = frozenset()
+) -> None:
+    """Write a checkpoint folder: weights as float16 safetensors, and the record as TOML, each in one step.
+
+    Args:
+        folder: made if it is not there.
+        tensors: what the checkpoint's file holds.
+        record: keys of a `mrimpute.registry.Record`; None is nowhere in it.
+        exact: names of tensors that are written as they are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    halved = {k: w.to("cpu", w.dtype if k in exact else torch.float16).contiguous() for k, w in tensors.items()}
+    with replacing(folder / MODEL_FILE) as temporary:
+        temporary.write_bytes(save(halved))
+    with replacing(folder / CHECKPOINT_TOML) as temporary:
+        temporary.write_text(record_text(record), "utf-8")
 
 
-def checkpoint_text(top: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a checkpoint.toml: keys of the record, then its tables (mrimpute.registry.Record)."""
-    lines = [f"{key} = {_toml(value)}" for key, value in top.items()]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
-    return json.dumps(value, ensure_ascii=False)
+def record_text(record: Mapping[str, Any]) -> str:
+    """Return a checkpoint.toml."""
+    return tomli_w.dumps(record)

@@ -17,7 +17,7 @@ class World:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process saves, logs and speaks."""
         return self.rank == 0
 
@@ -25,7 +25,7 @@ class World:
         """Return the network as it must be called for gradients to be averaged over processes."""
         return nn.parallel.DistributedDataParallel(network) if self.size > 1 else network
 
-    def hold_back(self, shared: nn.Module, more_to_come: bool) -> AbstractContextManager[None]:
+    def no_sync(self, shared: nn.Module, more_to_come: bool) -> AbstractContextManager[None]:
         """Return a context in which gradients of a shared network are not averaged yet."""
         if more_to_come and isinstance(shared, nn.parallel.DistributedDataParallel):
             return shared.no_sync()

@@ -127,7 +127,7 @@ def volumes_of(record: Record) -> dict[Contrast, Any]:
     """Return small heads in register, as many as a network takes."""
     sources = record.sources if record.target else record.sources[:1]
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return {c: volume(head_voxels(c, (20, 22, 16)).astype(np.float32), affine) for c in sources}
+    return {c: volume(head_voxels(c, (20, 24, 16)).astype(np.float32), affine) for c in sources}
 
 
 class Run:

@@ -154,4 +154,7 @@ def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: 
         networks = FirstStage(config), NoisePredictor(config)
     weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
     maps = 4 if device.type == "cpu" else 6
-    return 4 * (window[0] * window[1] * window[2] * (maps * config.channels + 4) + weights)
+    voxels = window[0] * window[1] * window[2]
+    autoencoder = voxels * (maps * config.channels + 4)
+    diffusion = voxels // config.reduction**3 * 8 * config.unet_channels
+    return 4 * (max(autoencoder, diffusion) + weights)

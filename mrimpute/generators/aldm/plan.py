@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import UsageError
@@ -11,9 +11,8 @@ from mrimpute.generators.aldm.checkpoint import record_table, stage_of
 from mrimpute.generators.aldm.config import STAGES, UNET_GROUPS, AldmConfig, TrainingStage
 from mrimpute.generators.aldm.method import DEFAULT_STEPS, METHOD, TIMESTEPS
 from mrimpute.registry import Checkpoint, InputSpec
-from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
-from mrimpute.training.state import checkpoint_text
+from mrimpute.training.plan import CommonPlan
 
 MIN_EDGE = 24
 """The discriminator halves its input three times, then each of two convolutions takes one voxel."""
@@ -28,14 +27,14 @@ our own networks, which leave more of bright lesions."""
 
 
 @dataclass(frozen=True)
-class Losses:
+class LossWeights:
     """Weights of the losses, and from when on they count. The defaults are ours: the paper tells none.
 
     Attributes:
         codebook: of the code book's loss (autoencoder).
         quantise_from: share of the steps from which latents are quantised (autoencoder); the codes are drawn
             from the latents then. 0: from the start, with the codes as they were initialised.
-        adversarial: of the discriminator's verdict (autoencoder).
+        adversarial: of the discriminator's logits (autoencoder).
         adversarial_from: share of the steps from which the discriminator takes part.
         perceptual: of the difference of VGG features (autoencoder), where a weights file is given.
         image: of the decoded image's L1 beside the latent's (spade).
@@ -55,7 +54,7 @@ class Losses:
     clean: float = 0.1
     clean_ratio: float = 100.0
 
-    def changed(self, words: str) -> "Losses":
+    def changed(self, words: str) -> "LossWeights":
         """Return a copy with the weights in 'adversarial=0,cycle=1,…' changed.
 
         Raises:
@@ -76,11 +75,11 @@ class Losses:
 
 
 _OFF = dict.fromkeys(("codebook", "quantise_from", "adversarial", "perceptual", "image", "cycle", "clean"), 0.0)
-PRESETS = {"mrimpute": Losses(), "code": Losses(**_OFF)}
+PRESETS = {"mrimpute": LossWeights(), "code": LossWeights(**_OFF)}
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
+class TrainingPlan(CommonPlan):
     """What decides the training of one stage.
 
     Attributes:
@@ -88,42 +87,45 @@ class TrainingPlan:
         classes: the contrasts, in the order of the network's classes.
         network: sizes.
         losses: weights of the losses.
-        steps: optimiser steps.
         identity: start an untrained SPADE stack from the identity, and an untrained noise predictor from the noisy
             latent, not from random weights; off in the authors' code.
         learning_rate: of Adam (diffusion: AdamW); it falls along half a cosine where `cosine` is set.
         cosine: see learning_rate; off in the authors' code.
-        batch: examples per step.
-        crop: edge in voxels of the random cubes that are trained on (later stages: that the latents
-            show); 0 for the whole window.
         frame: which box and percentiles, see FRAMES.
         ema: decay of the averaged weights that are saved (authors: 0.9999, of the diffusion only).
-        augment: random changes to what the networks see.
         variants: how many copies of each study the later stages encode, the first one unchanged.
-        regression: fit voxelwise regressions on the same studies, which will steady the networks.
-        half_precision: run the networks in bfloat16.
-        seed: of every random choice.
     """
 
     stage: TrainingStage
     classes: tuple[Contrast, ...]
     network: AldmConfig = field(default_factory=AldmConfig)
-    losses: Losses = field(default_factory=Losses)
+    losses: LossWeights = field(default_factory=LossWeights)
     identity: bool = True
-    steps: int = 200_000
+    steps: int = field(default=200_000, kw_only=True)
     learning_rate: float = 4e-5
     cosine: bool = False
-    batch: int = 1
-    crop: int = 0
     frame: Frame = "authors"
-    ema: float = 0.9999
-    augment: Augmentation = field(default_factory=Augmentation)
+    ema: float = field(default=0.9999, kw_only=True)
     variants: int = 1
-    regression: bool = False
-    half_precision: bool = False
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        self._check_frame()
+        self.check_common([self.learning_rate], self.network.image_multiple)
+        if self.stage == "diffusion":
+            self._check_noise_predictor()
+        if (self.variants > 1) != (self.stage != "autoencoder" and bool(self.augment)) or self.variants < 1:
+            raise UsageError(
+                "the later stages encode each study once, in --variants copies: they and --augment go together",
+                "give both or none; the autoencoder changes volumes at every step and takes --augment alone",
+            )
+        if self.batch > 1 and not self.crop and self.frame == "brain":
+            raise UsageError("heads differ in size, so whole ones do not fit in a batch", "add --crop, or --batch 1")
+        if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < MIN_EDGE:
+            raise UsageError(f"the discriminator needs cubes of at least {MIN_EDGE} voxels", "raise --crop")
+        if len(set(self.classes)) != len(self.classes) or self.network.classes < 2:
+            raise UsageError("ALDM needs at least two contrasts, each once", "name them with --contrasts")
+
+    def _check_frame(self) -> None:
         window = self.inputs.window or ()
         if any(length % self.network.image_multiple for length in window):
             raise UsageError(
@@ -131,34 +133,24 @@ class TrainingPlan:
                 + "x".join(map(str, window)),
                 "add --brain-window, or take fewer --levels",
             )
-        if self.stage == "diffusion" and self.network.unet_channels % (2 * UNET_GROUPS):
+
+    def _check_noise_predictor(self) -> None:
+        if self.network.unet_channels % (2 * UNET_GROUPS):
             raise UsageError(
                 f"a noise predictor of {self.network.unet_channels} channels: each of its {UNET_GROUPS} groups of "
                 "normalisation needs an even number; of a single channel it takes away what the step added",
                 f"take --unet-channels {2 * UNET_GROUPS} or a multiple of it",
             )
-        if self.stage == "diffusion" and self.network.unet_channels < 2 * self.network.latent:
+        if self.network.unet_channels < 2 * self.network.latent:
             raise UsageError(
                 f"a latent of {self.network.latent} channels does not fit in the noise predictor",
                 "take more --unet-channels",
             )
-        if self.crop < 0 or self.crop % self.network.image_multiple:
-            raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
-        if (self.variants > 1) != (self.stage != "autoencoder" and bool(self.augment)):
-            raise UsageError(
-                "the later stages encode each study once, in --variants copies: they and --augment go together",
-                "give both or none; the autoencoder changes volumes at every step and takes --augment alone",
-            )
-        if min(self.steps, self.batch, self.variants) < 1 or not 0 < self.learning_rate < inf:
-            raise UsageError("steps, batch, variants and learning rate must be positive", "correct the option")
-        if not 0 <= self.ema < 1 or not 0 <= self.seed < 2**63:
-            raise UsageError("the seed must be from 0 to below 2^63, EMA from 0 to below 1", "correct the option")
-        if self.batch > 1 and not self.crop and self.frame == "brain":
-            raise UsageError("heads differ in size, so whole ones do not fit in a batch", "add --crop, or --batch 1")
-        if self.stage == "autoencoder" and self.losses.adversarial and 0 < self.crop < MIN_EDGE:
-            raise UsageError(f"the discriminator needs cubes of at least {MIN_EDGE} voxels", "raise --crop")
-        if len(set(self.classes)) != len(self.classes) or self.network.classes < 2:
-            raise UsageError("ALDM needs at least two contrasts, each once", "name them with --contrasts")
+
+    @property
+    def book_start(self) -> int:
+        """The step at which the code book takes part in the autoencoder's stage."""
+        return round(self.losses.quantise_from * self.steps)
 
     def check_batch(self, cases: Sequence[TrainingCase]) -> None:
         """Check that boxes of these studies fit in a batch.
@@ -206,10 +198,12 @@ def check_frame(plan: TrainingPlan, before: Checkpoint | None) -> None:
         raise UsageError("the stage given with --start was trained in another frame", needed)
 
 
-def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
-    """Return the record of trained networks as TOML."""
-    top = {"generator": METHOD.name, "sources": [*plan.classes], "origin": "trained"}
-    tables = {
+def record_of(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> dict[str, Any]:
+    """Return the record of trained networks."""
+    return {
+        "generator": METHOD.name,
+        "sources": [*plan.classes],
+        "origin": "trained",
         "network": record_table(plan.network, plan.regression, plan.stage),
         "inputs": plan.inputs.model_dump(exclude_none=True),
         "sampling": {
@@ -224,4 +218,3 @@ def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
             "cite": METHOD.citation,
         },
     }
-    return checkpoint_text(top, tables)

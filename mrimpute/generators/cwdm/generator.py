@@ -128,4 +128,4 @@ def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], _device:
     coarse = window[0] * window[1] * window[2] // BANDS
     widths = (config.base_channels * factor for factor in config.channel_mult)
     parameters = sum(width * width * 27 * 8 for width in widths)
-    return 4 * (parameters + coarse * (13 * config.base_channels + 3 * config.in_channels))
+    return 4 * (parameters + coarse * (13 * config.base_channels + 4 * config.in_channels))

@@ -7,8 +7,9 @@ process of two learns. Options that depart from the paper are off by default.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,78 +20,53 @@ from torch import Tensor, nn
 from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import linear_beta_ladder
 from mrimpute.errors import UsageError
-from mrimpute.files import replacing
 from mrimpute.generators import regression
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import record_table
 from mrimpute.generators.cwdm.config import BANDS
 from mrimpute.generators.cwdm.denoiser import Denoiser
+from mrimpute.generators.cwdm.method import METHOD
 from mrimpute.generators.cwdm.network import NetworkConfig
-from mrimpute.registry import CHECKPOINT_TOML, MODEL_FILE, InputSpec
-from mrimpute.training.augment import Augmentation, changed, mirrored
+from mrimpute.registry import InputSpec
+from mrimpute.training.augment import changed, mirrored
 from mrimpute.training.cases import TrainingCase, random_box
-from mrimpute.training.state import TrainingState, average_in, checkpoint_text, log, rising_decay, save_half, weights_of
+from mrimpute.training.loop import Figures, Report, half_cosine, run_training
+from mrimpute.training.plan import CommonPlan
+from mrimpute.training.state import TrainingState, rising_decay, using, weights_of, write_checkpoint
 from mrimpute.training.world import World
 
+NETWORK = "unet"
+"""The network's name in the resume state."""
 LADDER_STEPS = 1000
 DEFAULT_DDIM_STEPS = 1
 
-Report = Callable[[int, float, float | None], None]
-"""Called with (step, mean loss since the last call, brain PSNR in dB of the validation studies)."""
-
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """What decides a training run.
+class TrainingPlan(CommonPlan):
+    """What decides a training run; the defaults are the paper's.
 
     Attributes:
         sources, target: the task.
         network: sizes.
-        steps: optimiser steps (paper: 1,200,000).
-        learning_rate: of AdamW without weight decay (paper: 1e-5).
-        schedule: 'constant' (paper), or 'cosine': down to zero along half a cosine.
+        learning_rate: of AdamW without weight decay.
+        schedule: 'constant', or 'cosine': down to zero along half a cosine.
         warmup: steps over which the learning rate rises to its value.
-        batch: examples per step, over all processes (paper: 1).
-        crop: edge in voxels of the random cubes that are trained on; 0 for the whole window.
         window: voxels of the network's window; None for the box around the head.
-        ema: decay of the averaged weights that are saved; 0 saves the raw ones (paper).
-        augment: random changes to the examples.
-        regression: fit a voxelwise regression on the same studies, which will steady the network.
-        half_precision: run convolutions in bfloat16, about twice as fast.
-        seed: of every random choice.
     """
 
     sources: tuple[Contrast, ...]
     target: Contrast
     network: NetworkConfig
-    steps: int = 1_200_000
+    steps: int = field(default=1_200_000, kw_only=True)
     learning_rate: float = 1e-5
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
-    batch: int = 1
-    crop: int = 0
     window: tuple[int, int, int] | None = (224, 224, 160)
-    ema: float = 0.0
-    augment: Augmentation = field(default_factory=Augmentation)
-    regression: bool = False
-    half_precision: bool = False
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.crop < 0 or self.crop % self.network.image_multiple:
-            raise UsageError(f"--crop {self.crop} is not a multiple of {self.network.image_multiple}", "round it")
-        if (
-            self.steps < 1
-            or self.learning_rate <= 0
-            or not 0 <= self.ema < 1
-            or self.warmup < 0
-            or self.batch < 1
-            or self.seed < 0
-        ):
-            raise UsageError(
-                "steps, batch and learning rate must be positive, warm-up and seed at least 0, EMA from 0 to below 1",
-                "correct the option",
-            )
+        self.check_common([self.learning_rate], self.network.image_multiple)
+        if self.warmup < 0:
+            raise UsageError("the warm-up must be at least 0", "correct --warmup")
         if self.schedule not in ("constant", "cosine"):
             raise UsageError(f"unknown schedule {self.schedule!r}", "use constant or cosine")
 
@@ -138,50 +114,82 @@ def train(
         UsageError: the batch cannot be shared evenly by the processes.
     """
     world = world or World()
-    share, uneven = divmod(plan.batch, world.size)
-    if uneven:
+    if plan.batch % world.size:
         raise UsageError(
             f"--batch {plan.batch} cannot be shared by {world.size} processes", "use a multiple of their number"
         )
     torch.manual_seed(plan.seed)
     denoiser = _denoiser(plan, cases).to(device)
     optimiser = torch.optim.AdamW(denoiser.parameters(), lr=plan.learning_rate, weight_decay=0.0)
-    average = weights_of(denoiser)
-    state = TrainingState(_fingerprint(plan, cases), {"unet": denoiser}, {"unet": optimiser}, {"unet": average})
-    start = state.resume(folder)
-    shared = world.share(denoiser)
-    levels = torch.from_numpy(linear_beta_ladder(LADDER_STEPS).alphas_cumprod).float()
-    losses = []
-    for step in range(start, plan.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(plan, step)
+    averages = {NETWORK: weights_of(denoiser)} if plan.ema else {}
+    state = TrainingState(_fingerprint(plan, cases), {NETWORK: denoiser}, {NETWORK: optimiser}, averages)
+    trainer = _Trainer(plan, cases, validation, state, world, device)
+    run_training(trainer, state, folder, report, save_every, world)
+    if not world.is_main:
+        return
+    if plan.ema:
+        denoiser.load_state_dict(averages[NETWORK])
+    write_checkpoint(folder, denoiser.tensors(), record_of(plan, cases), {regression.COEFFICIENTS})
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """What each step does; the state is the run's, with the networks in it."""
+
+    plan: TrainingPlan
+    cases: Sequence[TrainingCase]
+    validation: Sequence[TrainingCase]
+    state: TrainingState
+    world: World
+    device: torch.device
+
+    @property
+    def steps(self) -> int:
+        return self.plan.steps
+
+    @property
+    def denoiser(self) -> Denoiser:
+        network = self.state.networks[NETWORK]
+        assert isinstance(network, Denoiser)  # see `train`
+        return network
+
+    @cached_property
+    def shared(self) -> nn.Module:
+        """The network as it must be called for gradients to be averaged over processes."""
+        return self.world.share(self.denoiser)
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """(T,) share of signal variance left at each timestep."""
+        return torch.from_numpy(linear_beta_ladder(LADDER_STEPS).alphas_cumprod).float()
+
+    def rate(self, _network: str, step: int) -> float:
+        return learning_rate(self.plan, step)
+
+    def decay(self, step: int) -> float:
+        return rising_decay(self.plan.ema, step)
+
+    def advance(self, step: int) -> Figures:
+        """Take a step on this process's share of the batch."""
+        optimiser, share = self.state.optimisers[NETWORK], self.plan.batch // self.world.size
         optimiser.zero_grad(set_to_none=True)
+        losses = []
         for turn in range(share):
-            place = turn * world.size + world.rank
-            with world.hold_back(shared, turn + 1 < share):
-                loss = _loss(plan, denoiser, shared, draw_example(plan, cases, levels, step, place), device)
+            example = draw_example(self.plan, self.cases, self.levels, step, turn * self.world.size + self.world.rank)
+            with self.world.no_sync(self.shared, turn + 1 < share):
+                loss = _loss(self.plan, self.denoiser, self.shared, example, self.device)
                 (loss / share).backward()
             losses.append(float(loss.detach()))
         optimiser.step()
-        if plan.ema:
-            average_in(average, denoiser, rising_decay(plan.ema, step))
-        if ((step + 1) % save_every == 0 or step + 1 == plan.steps) and world.leads:
-            mean = float(np.mean(losses))
-            losses.clear()
-            quality = _validated(plan, denoiser, average, validation, device)
-            entry = {"step": step + 1, "loss": mean, "learning_rate": learning_rate(plan, step)}
-            log(folder, entry | ({} if quality is None else {"validation_psnr_db": quality}))
-            state.save(folder, step + 1)
-            report(step + 1, mean, quality)
-    if not world.leads:
-        return
-    if plan.ema:
-        denoiser.load_state_dict(average)
-    tensors = denoiser.tensors()
-    exact = {regression.COEFFICIENTS} & tensors.keys()
-    save_half(folder / MODEL_FILE, tensors, exact)
-    with replacing(folder / CHECKPOINT_TOML) as temporary:
-        temporary.write_text(checkpoint_toml(plan, cases), "utf-8")
+        return {"loss": float(np.mean(losses))}
+
+    def measure(self, _step: int) -> Figures:
+        """Return the mean brain PSNR in dB of one step from pure noise, with the weights that would be saved."""
+        if not self.validation:
+            return {}
+        with using(self.denoiser, self.state.averages.get(NETWORK)):
+            found = [_psnr(self.plan, self.denoiser, case, self.device) for case in self.validation]
+        return {"validation_psnr_db": float(np.mean(found))}
 
 
 def _denoiser(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> Denoiser:
@@ -193,31 +201,28 @@ def _denoiser(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> Denoiser:
     return Denoiser(plan.network, coefficients)
 
 
-def checkpoint_toml(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:
-    """Return the record of a trained network as TOML."""
-    top = {
-        "generator": "cwdm",
+def record_of(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> dict[str, Any]:
+    """Return the record of a trained network."""
+    return {
+        "generator": METHOD.name,
         "sources": [*plan.sources],
         "target": plan.target,
         "origin": "trained",
-    }
-    tables: dict[str, dict[str, Any]] = {
         "network": record_table(plan.network, plan.regression),
         "inputs": plan.inputs.model_dump(exclude_none=True),
         "sampling": {
-            "ladder": "linear-beta",
+            "ladder": METHOD.ladders[0],
             "timesteps": LADDER_STEPS,
-            "predicts": "clean",
+            "predicts": METHOD.predictions[0],
             "steps": DEFAULT_DDIM_STEPS,
             "output_floor": 0.04,
         },
         "about": {
             "licence": "that of your data",
             "trained_on": f"{len(cases)} studies, {plan.steps} steps",
-            "cite": "Friedrich et al., cWDM, 2024, arXiv 2411.17203",
+            "cite": METHOD.citation,
         },
     }
-    return checkpoint_text(top, tables)
 
 
 @dataclass(frozen=True)
@@ -263,40 +268,25 @@ def _loss(plan: TrainingPlan, denoiser: Denoiser, shared: nn.Module, example: Ex
     return error
 
 
-def _validated(
-    plan: TrainingPlan,
-    denoiser: Denoiser,
-    average: dict[str, Tensor],
-    validation: Sequence[TrainingCase],
-    device: torch.device,
-) -> float | None:
-    """Return the mean brain PSNR in dB of one step from pure noise, with the weights that would be
-    saved; None without validation studies."""
-    if not validation:
-        return None
-    raw = weights_of(denoiser)
-    if plan.ema:
-        denoiser.load_state_dict(average)
-    found = []
-    for case in validation:
-        truth, sources = case.images[-1], torch.from_numpy(case.images[:-1]).to(device)
-        brain = (case.images > 0).any(0)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
-            condition = denoiser.condition(sources)
-            noise = np.random.default_rng(plan.seed).standard_normal((1, BANDS, *condition.shape[2:]), dtype=np.float32)
-            last = torch.tensor([LADDER_STEPS - 1], device=device)
-            estimate = denoiser.estimate(sources, torch.from_numpy(brain).to(device))
-            made = denoiser.image(torch.from_numpy(noise).to(device), condition, last, estimate)[0, 0].cpu().numpy()
-        found.append(-10 * float(np.log10(np.square(made - truth)[brain].mean())))
-    denoiser.load_state_dict(raw)
-    return float(np.mean(found))
+def _psnr(plan: TrainingPlan, denoiser: Denoiser, case: TrainingCase, device: torch.device) -> float:
+    """Return the brain PSNR in dB of one step from pure noise."""
+    truth, sources = case.images[-1], torch.from_numpy(case.images[:-1]).to(device)
+    brain = (case.images > 0).any(0)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=plan.half_precision):
+        condition = denoiser.condition(sources)
+        shape = (1, BANDS, *condition.shape[2:])
+        noise = np.random.default_rng(plan.seed).standard_normal(shape, dtype=np.float32)
+        last = torch.tensor([LADDER_STEPS - 1], device=device)
+        estimate = denoiser.estimate(sources, torch.from_numpy(brain).to(device))
+        made = denoiser.image(torch.from_numpy(noise).to(device), condition, last, estimate)[0, 0].cpu().numpy()
+    return -10 * float(np.log10(np.square(made - truth)[brain].mean()))
 
 
 def learning_rate(plan: TrainingPlan, step: int) -> float:
     """Return the learning rate of a step, counted from 0."""
     warm = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
-    fall = 0.5 * (1 + np.cos(np.pi * step / plan.steps)) if plan.schedule == "cosine" else 1.0
-    return float(plan.learning_rate * warm * fall)
+    fall = half_cosine(step, plan.steps) if plan.schedule == "cosine" else 1.0
+    return plan.learning_rate * warm * fall
 
 
 def _fingerprint(plan: TrainingPlan, cases: Sequence[TrainingCase]) -> str:

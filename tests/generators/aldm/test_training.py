@@ -16,7 +16,7 @@ from mrimpute.generators.aldm.config import STAGES, AldmConfig
 from mrimpute.generators.aldm.examples import encode_studies, random_pairs
 from mrimpute.generators.aldm.generator import load
 from mrimpute.generators.aldm.perceptual import PerceptualLoss, load_perceptual
-from mrimpute.generators.aldm.plan import PRESETS, Losses, TrainingPlan, check_start, checkpoint_toml
+from mrimpute.generators.aldm.plan import PRESETS, LossWeights, TrainingPlan, check_start, record_of
 from mrimpute.generators.aldm.training import train
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.contract import Sampling
@@ -25,6 +25,7 @@ from mrimpute.registry import read_checkpoint_folder
 from mrimpute.registry.tensors import write_weights
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
+from mrimpute.training.state import record_text
 from tests.conftest import head_voxels
 
 CPU = torch.device("cpu")
@@ -65,7 +66,7 @@ def before(stage, folder):
     (folder / "before").mkdir(exist_ok=True)
     write_weights(folder / "before" / "model.safetensors", networks().state_dict())
     earlier = {"spade": "autoencoder", "diffusion": "spade"}[stage]
-    (folder / "before" / "checkpoint.toml").write_text(checkpoint_toml(plan(earlier), []))
+    (folder / "before" / "checkpoint.toml").write_text(record_text(record_of(plan(earlier), [])))
     return read_checkpoint_folder(folder / "before")
 
 
@@ -120,7 +121,7 @@ def test_the_code_book_learns_under_our_preset_and_not_under_the_authors(cases, 
 
 def test_the_discriminator_takes_part_from_its_start_step_on(cases, tmp_path):
     seen = []
-    losses = Losses(adversarial=0.1, adversarial_from=0.5)
+    losses = LossWeights(adversarial=0.1, adversarial_from=0.5)
     train(
         plan("autoencoder", losses=losses), cases, None, tmp_path, CPU, lambda _step, figures: seen.append(figures), 2
     )
@@ -131,7 +132,7 @@ def test_the_discriminator_takes_part_from_its_start_step_on(cases, tmp_path):
 @pytest.mark.parametrize(("stage", "name"), [("autoencoder", "l1"), ("spade", "latent"), ("diffusion", "noise")])
 def test_the_losses_fall(cases, tmp_path, stage, name):
     seen = []
-    longer = plan(stage, steps=60, learning_rate=3e-3, losses=Losses(adversarial=0, image=0, cycle=0))
+    longer = plan(stage, steps=60, learning_rate=3e-3, losses=LossWeights(adversarial=0, image=0, cycle=0))
     train(longer, cases, before(stage, tmp_path), tmp_path, CPU, lambda _step, figures: seen.append(figures), 20)
     assert seen[-1][name] < 0.97 * seen[0][name]
 
@@ -319,10 +320,10 @@ def test_the_loss_of_the_clean_latent_weighs_the_noisy_steps(cases, tmp_path):
     plain = replace(plan("diffusion"), identity=False, steps=1, crop=0)
     logged = {}
     for name, losses in {
-        "off": Losses(clean=0),
-        "none": Losses(clean_ratio=0),
-        "capped": Losses(clean_ratio=0.5),
-        "all": Losses(clean_ratio=1e9),
+        "off": LossWeights(clean=0),
+        "none": LossWeights(clean_ratio=0),
+        "capped": LossWeights(clean_ratio=0.5),
+        "all": LossWeights(clean_ratio=1e9),
     }.items():
         train(replace(plain, losses=losses), cases, before("diffusion", tmp_path), tmp_path / name, CPU, quiet)
         logged[name] = json.loads((tmp_path / name / "log.jsonl").read_text())
@@ -365,7 +366,7 @@ def test_a_level_with_one_channel_per_group_does_not_see_the_step(width, told):
 
 def test_training_in_half_precision_passes_the_start_of_the_code_book(cases, tmp_path):
     """The weights are changed in place there, behind the back of autocast's cache."""
-    options = {"steps": 6, "learning_rate": 1e-5, "losses": Losses(quantise_from=0.5, adversarial=0)}
+    options = {"steps": 6, "learning_rate": 1e-5, "losses": LossWeights(quantise_from=0.5, adversarial=0)}
     lines = {}
     for half in (False, True):
         folder = tmp_path / str(half)
@@ -376,9 +377,9 @@ def test_training_in_half_precision_passes_the_start_of_the_code_book(cases, tmp
 
 @pytest.mark.parametrize("words", ["colour=1", "cycle", "cycle=-1", "cycle=nan", "cycle=inf", "adversarial=x"])
 def test_other_weights_of_losses_are_refused(words):
-    assert Losses().changed("adversarial=0, cycle=2") == Losses(adversarial=0, cycle=2)
+    assert LossWeights().changed("adversarial=0, cycle=2") == LossWeights(adversarial=0, cycle=2)
     with pytest.raises(UsageError, match="is not understood"):
-        Losses().changed(words)
+        LossWeights().changed(words)
 
 
 def test_heads_of_different_size_do_not_fit_in_a_batch(cases, tmp_path):
@@ -389,7 +390,7 @@ def test_heads_of_different_size_do_not_fit_in_a_batch(cases, tmp_path):
 
 
 def test_a_validation_before_the_code_book_begins_does_not_quantise(cases, tmp_path):
-    options = {"steps": 2, "crop": 0, "learning_rate": 1e-5, "losses": Losses(quantise_from=0.5, adversarial=0)}
+    options = {"steps": 2, "crop": 0, "learning_rate": 1e-5, "losses": LossWeights(quantise_from=0.5, adversarial=0)}
     train(plan("autoencoder", **options), cases, None, tmp_path, CPU, quiet, 1, cases[:1])
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     before, after = (line["t1_to_t1_psnr_db"] for line in lines)

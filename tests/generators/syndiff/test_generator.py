@@ -1,7 +1,10 @@
 import json
+import shutil
+import tomllib
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from safetensors.torch import load_file
 
@@ -85,7 +88,8 @@ def tiny_pair(tmp_path_factory):
     """Checkpoint folders of t1 → t2 and t2 → t1 with random weights."""
     from safetensors.torch import save_file
 
-    from mrimpute.generators.syndiff.training import TrainingPlan, TrainingSet, checkpoint_toml
+    from mrimpute.generators.syndiff.training import TrainingPlan, record_of
+    from mrimpute.training.state import record_text
 
     network = NetworkConfig(64, 4, (1, 2), 1, (), latent_width=8, latent_size=8, latent_layers=1)
     folders = {}
@@ -98,8 +102,7 @@ def tiny_pair(tmp_path_factory):
             torch.nn.init.normal_(parameter, std=0.3)
         save_file(made.state_dict(), folder / "model.safetensors")
         plan = TrainingPlan(source, target, network, steps=1)
-        text = checkpoint_toml(plan, source, target, TrainingSet(([], []), ([], [])))
-        (folder / "checkpoint.toml").write_text(text)
+        (folder / "checkpoint.toml").write_text(record_text(record_of(plan, source, target, 0)))
         folders[target] = folder
     return folders
 
@@ -156,21 +159,19 @@ def test_syndiff_takes_its_own_steps(tiny_pair):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("table", "change", "told"),
     [
-        ("base_channels = 4", "base_channels = 8", "belongs to another network"),
-        ("image_size = 64", "image_size = 66", "slices must be 66 wide"),
-        ("res_blocks = 1", "res_block = 1", "network"),
-        ("clip_quantiles = [0.001, 0.999]", "mean_to = { t2 = 0.1 }", "must name every source"),
+        ("network", {"base_channels": 8}, "belongs to another network"),
+        ("network", {"image_size": 66}, "slices must be 66 wide"),
+        ("network", {"res_block": 1}, "network"),
+        ("inputs", {"clip_quantiles": None, "mean_to": {"t2": 0.1}}, "must name every source"),
     ],
 )
-def test_records_that_do_not_fit_are_refused(tiny_pair, tmp_path, old, new, told):
-    import shutil
-
+def test_records_that_do_not_fit_are_refused(tiny_pair, tmp_path, table, change, told):
     folder = shutil.copytree(tiny_pair[T2], tmp_path / "net")
-    text = (folder / "checkpoint.toml").read_text()
-    assert old in text
-    (folder / "checkpoint.toml").write_text(text.replace(old, new).replace("mean_to = {}\n", ""))
+    record = tomllib.loads((folder / "checkpoint.toml").read_text())
+    changed = {key: value for key, value in (record[table] | change).items() if value is not None}
+    (folder / "checkpoint.toml").write_text(tomli_w.dumps(record | {table: changed}))
     with pytest.raises(WeightsUnavailable, match=told):
         load(read_checkpoint_folder(folder), Sampling("posterior", 4), CPU, torch.float32)
 

@@ -12,11 +12,12 @@ import torch
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
 from mrimpute.generators.contract import Sampling
+from mrimpute.generators.syndiff.adversarial import LossWeights
 from mrimpute.generators.syndiff.checkpoint import load_networks
 from mrimpute.generators.syndiff.generator import load
 from mrimpute.generators.syndiff.network import NetworkConfig
-from mrimpute.generators.syndiff.procedure import Weights
-from mrimpute.generators.syndiff.training import TrainingPlan, TrainingSet, _draw_slices, _rate, load_set, train
+from mrimpute.generators.syndiff.slices import draw_slices
+from mrimpute.generators.syndiff.training import TrainingPlan, TrainingSet, load_set, rate_of, train
 from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.training.augment import Augmentation
@@ -28,7 +29,14 @@ TINY = NetworkConfig(72, 4, (1, 2), 1, (), latent_width=8, latent_size=8, latent
 
 
 def plan(**changes):
-    fields = {"network": TINY, "judge_width": 2, "judge_embedding": 8, "one_shot_width": 4, "steps": 4, "crop": 64}
+    fields = {
+        "network": TINY,
+        "discriminator_width": 2,
+        "discriminator_embedding": 8,
+        "one_shot_width": 4,
+        "steps": 4,
+        "crop": 64,
+    }
     return TrainingPlan(T1, T2, **(fields | changes))
 
 
@@ -117,10 +125,10 @@ def test_unpaired_slices_are_drawn_independently_and_pairs_together(cases):
     singles = TrainingSet.of(one_contrast(marked, 0), one_contrast(marked, 1))
     different = 0
     for seed in range(20):
-        (one, other), sources = _draw_slices(plan(paired=True), pairs, np.random.default_rng(seed), CPU)
+        (one, other), sources = draw_slices(plan(paired=True), pairs, np.random.default_rng(seed), CPU)
         assert torch.equal(one, other)
         assert torch.equal(sources[0], other)
-        (one, other), sources = _draw_slices(plan(), singles, np.random.default_rng(seed), CPU)
+        (one, other), sources = draw_slices(plan(), singles, np.random.default_rng(seed), CPU)
         assert sources is None
         assert one.shape == other.shape == (1, 1, 64, 64)
         different += not torch.equal(one, other)
@@ -130,7 +138,7 @@ def test_unpaired_slices_are_drawn_independently_and_pairs_together(cases):
 def test_only_the_sources_are_augmented(cases):
     data = TrainingSet.of(cases, cases)
     loud = plan(paired=True, augment=Augmentation(gamma=0.5))
-    (one, other), (seen_other, seen_one) = _draw_slices(loud, data, np.random.default_rng(1), CPU)
+    (one, other), (seen_other, seen_one) = draw_slices(loud, data, np.random.default_rng(1), CPU)
     assert not torch.equal(one, seen_one)
     assert not torch.equal(other, seen_other)
     assert float(one.min()) >= -1
@@ -139,15 +147,15 @@ def test_only_the_sources_are_augmented(cases):
 
 def test_rates_fall_along_the_authors_cosine():
     long = plan(steps=500)
-    assert _rate(long, "gen_diffusive_1", 0) == pytest.approx(1.6e-4)
-    assert _rate(long, "disc_diffusive_1", 250) == pytest.approx(1e-5 + 0.5 * 9e-5)
-    assert _rate(long, "disc_diffusive_1", 499) < 1.01e-5
+    assert rate_of(long, "gen_diffusive_1", 0) == pytest.approx(1.6e-4)
+    assert rate_of(long, "disc_diffusive_1", 250) == pytest.approx(1e-5 + 0.5 * 9e-5)
+    assert rate_of(long, "disc_diffusive_1", 499) < 1.01e-5
 
 
 def test_the_authors_command_is_the_default():
     default = TrainingPlan(T1, T2)
-    assert (default.generator_rate, default.judge_rate, default.ema, default.batch) == (1.6e-4, 1e-4, 0.999, 1)
-    assert default.weights == Weights(0.5, 1.0, 10)
+    assert (default.generator_rate, default.discriminator_rate, default.ema, default.batch) == (1.6e-4, 1e-4, 0.999, 1)
+    assert default.weights == LossWeights(0.5, 1.0, 10)
     assert default.network == NetworkConfig()
     assert not default.paired
     assert default.inputs.slices[0] == 256
@@ -197,7 +205,7 @@ SIZES = [
     "--latent",
     "8",
 ]
-LINE = [*SIZES, "--judge-channels", "2", "--one-shot-channels", "4", "--crop", "0", "--threads", "1"]
+LINE = [*SIZES, "--discriminator-channels", "2", "--one-shot-channels", "4", "--crop", "0", "--threads", "1"]
 
 
 def test_kill_9_and_the_same_line_again_gives_the_same_weights(make_study, tmp_path):

@@ -5,20 +5,20 @@ import torch
 from safetensors.torch import load_file
 
 from mrimpute.diffusion.ladder import variance_preserving_ladder
+from mrimpute.generators.syndiff.adversarial import DISCRIMINATORS, GENERATORS, AdversarialStep, Draws, LossWeights
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
-from mrimpute.generators.syndiff.procedure import GENERATORS, JUDGES, Draws, Procedure, Weights
 from mrimpute.generators.syndiff.training_networks import DiffusiveDiscriminator, OneShotGenerator, PatchDiscriminator
 from mrimpute.training.state import average_in, weights_of
 from tests.generators.syndiff.conftest import read_json, set_weights
 
 SMALL = NetworkConfig(64, 16, (1, 2, 2), 2, latent_width=32)
 LIMITS = (1e-5, 1e-3, 5e-3)
-"""Relative, of the losses of each iteration (GOLDENS.md)."""
+"""Relative, of the losses of each iteration."""
 
 
 def networks(seeds):
     made = {}
-    for number, name in enumerate((*GENERATORS, *JUDGES)):
+    for number, name in enumerate((*GENERATORS, *DISCRIMINATORS)):
         kind = (DiffusiveGenerator, OneShotGenerator, DiffusiveDiscriminator, PatchDiscriminator)[number // 2]
         sizes = {DiffusiveGenerator: (SMALL,), DiffusiveDiscriminator: (8, 32)}.get(kind, ())
         gain = 1.7 if kind is DiffusiveDiscriminator else 1.0
@@ -53,7 +53,9 @@ def test_three_iterations_equal_the_authors(goldens):
     nets = networks(recorded["net_seeds"])
     rates = {name: recorded["config"]["lr_g" if name in GENERATORS else "lr_d"] for name in nets}
     optimisers = {n: torch.optim.Adam(net.parameters(), lr=rates[n], betas=(0.5, 0.9)) for n, net in nets.items()}
-    procedure = Procedure(nets, optimisers, variance_preserving_ladder(4), Weights(penalty=10.0, penalty_every=2))
+    adversarial = AdversarialStep(
+        nets, optimisers, variance_preserving_ladder(4), LossWeights(penalty=10.0, penalty_every=2)
+    )
     norms = {}
 
     def remember(name):
@@ -68,7 +70,7 @@ def test_three_iterations_equal_the_authors(goldens):
     averages = {}
     for step, expected in enumerate(recorded["iterations"]):
         slices = golden[f"it{step}.real_data1"], golden[f"it{step}.real_data2"]
-        losses = procedure.iterate(slices, draws(golden, f"it{step}.D"), draws(golden, f"it{step}.G"), step)
+        losses = adversarial.take(slices, draws(golden, f"it{step}.D"), draws(golden, f"it{step}.G"), step)
         assert ("grad1_penalty" in losses) == expected["r1_applied"]
         for name, value in losses.items():
             assert value == pytest.approx(expected["losses"][name], rel=LIMITS[step]), (step, name)
@@ -100,7 +102,7 @@ def test_paired_training_needs_no_one_shot_networks():
         "disc_diffusive_2": DiffusiveDiscriminator(4, 16),
     }
     optimisers = {n: torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.9)) for n, net in nets.items()}
-    procedure = Procedure(nets, optimisers, variance_preserving_ladder(4), Weights())
+    adversarial = AdversarialStep(nets, optimisers, variance_preserving_ladder(4), LossWeights())
     torch.manual_seed(0)
 
     def drawn():
@@ -111,11 +113,11 @@ def test_paired_training_needs_no_one_shot_networks():
         return Draws(times, both(1, 1, 64, 64), both(1, 1, 64, 64), both(1, 100), both(1, 1, 64, 64))
 
     slices = torch.full((1, 1, 64, 64), -0.7), torch.full((1, 1, 64, 64), 0.6)
-    first = procedure.iterate(slices, drawn(), drawn(), 0, slices[::-1])
+    first = adversarial.take(slices, drawn(), drawn(), 0, slices[::-1])
     assert set(first) == {
         *("errD1_real", "errD2_real", "grad1_penalty", "grad2_penalty", "errD_fake"),
         *("errG1", "errG2", "errG1_L1", "errG2_L1", "errG"),
     }
     for step in range(1, 12):
-        last = procedure.iterate(slices, drawn(), drawn(), step, slices[::-1])
+        last = adversarial.take(slices, drawn(), drawn(), step, slices[::-1])
     assert last["errG1_L1"] < 0.9 * first["errG1_L1"]

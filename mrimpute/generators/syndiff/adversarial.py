@@ -1,10 +1,10 @@
-"""One training iteration of SynDiff, for any source of noise.
+"""One training step of SynDiff with every network, for any source of noise.
 
 Names follow the paper: contrast 1 and contrast 2; `diffusive` networks make a contrast from noise
 and the other contrast; `one_shot` networks make the missing other contrast of an unpaired slice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from mrimpute.diffusion.ladder import Ladder
 from mrimpute.diffusion.step import posterior_step
+from mrimpute.training.loop import descend, to_figures
 
 GENERATORS = ("gen_diffusive_1", "gen_diffusive_2", "gen_non_diffusive_1to2", "gen_non_diffusive_2to1")
-JUDGES = ("disc_diffusive_1", "disc_diffusive_2", "disc_non_diffusive_cycle1", "disc_non_diffusive_cycle2")
-ONE_SHOT = (*GENERATORS[2:], *JUDGES[2:])
+DISCRIMINATORS = ("disc_diffusive_1", "disc_diffusive_2", "disc_non_diffusive_cycle1", "disc_non_diffusive_cycle2")
+ONE_SHOT = (*GENERATORS[2:], *DISCRIMINATORS[2:])
 """What only unpaired training needs."""
 
 
@@ -40,7 +41,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """Weights of the losses; the defaults are those of the authors' command.
 
     Attributes:
@@ -55,11 +56,11 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Procedure:
+class AdversarialStep:
     """The networks of one pair of contrasts with their optimisers.
 
     Attributes:
-        networks: by the names in GENERATORS and JUDGES; without ONE_SHOT in paired training.
+        networks: by the names in GENERATORS and DISCRIMINATORS; without ONE_SHOT in paired training.
         optimisers: one per network.
         ladder: the large steps.
         weights: of the losses.
@@ -69,7 +70,7 @@ class Procedure:
     networks: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
     ladder: Ladder
-    weights: Weights
+    weights: LossWeights
     half_precision: bool = False
 
     @property
@@ -77,29 +78,29 @@ class Procedure:
         """Whether sources come from registered slices, so that there are no one-shot networks."""
         return ONE_SHOT[0] not in self.networks
 
-    def iterate(
+    def take(
         self,
         slices: tuple[Tensor, Tensor],
-        judging: Draws,
+        discriminating: Draws,
         making: Draws,
         step: int,
         sources: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, float]:
-        """Take one step with every network.
+        """Take one step with every network: first the discriminators, then the generators.
 
         Args:
             slices: contrast 1 and contrast 2, (B, 1, H, W) in [-1, 1].
             sources: in paired training, what the networks see of contrast 2 and of contrast 1, in
                 this order.
-            judging, making: the draws of the two phases.
+            discriminating, making: the draws of the two phases.
             step: iterations done before.
 
         Returns:
             Every loss by name.
         """
-        losses = self._judge_diffusive(slices, judging, step, sources)
+        losses = self._discriminate_diffusive(slices, discriminating, step, sources)
         if not self.paired:
-            losses |= self._judge_one_shot(slices)
+            losses |= self._discriminate_one_shot(slices)
         return losses | self._make(slices, making, sources)
 
     def _run(self, name: str, *inputs: Tensor) -> Tensor:
@@ -141,10 +142,10 @@ class Procedure:
             sampled.append(posterior_step(estimate, noisier, index, self.ladder, noise))
         return states, estimates, sampled, sources
 
-    def _judge_diffusive(
+    def _discriminate_diffusive(
         self, slices: tuple[Tensor, Tensor], draws: Draws, step: int, sources: tuple[Tensor, Tensor] | None
     ) -> dict[str, float]:
-        names = JUDGES[:2]
+        names = DISCRIMINATORS[:2]
         penalised = step % self.weights.penalty_every == 0
         with torch.no_grad():
             states, _, sampled, _ = self._diffusive(slices, draws, sources)
@@ -153,20 +154,20 @@ class Procedure:
             state, noisier = states[number]
             state = state.detach().requires_grad_(penalised)
             index = draws.timesteps[number]
-            verdict = self._run(name, state, index, noisier)
-            real.append(F.softplus(-verdict).mean())
+            logits = self._run(name, state, index, noisier)
+            real.append(F.softplus(-logits).mean())
             if penalised:
-                (gradient,) = torch.autograd.grad(verdict.sum(), state, create_graph=True)
+                (gradient,) = torch.autograd.grad(logits.sum(), state, create_graph=True)
                 penalty.append(gradient.square().flatten(1).sum(dim=1).mean())
             fake.append(F.softplus(self._run(name, sampled[number], index, noisier)).mean())
         total = sum(real) + sum(fake) + self.weights.penalty / 2 * sum(penalty)
         self._step(torch.as_tensor(total), names)
         losses = {f"errD{n}_real": loss for n, loss in enumerate(real, 1)}
         losses |= {f"grad{n}_penalty": loss for n, loss in enumerate(penalty, 1)}
-        return _numbers(losses | {"errD_fake": torch.stack(fake).sum()})
+        return to_figures(losses | {"errD_fake": torch.stack(fake).sum()})
 
-    def _judge_one_shot(self, slices: tuple[Tensor, Tensor]) -> dict[str, float]:
-        names = JUDGES[2:]
+    def _discriminate_one_shot(self, slices: tuple[Tensor, Tensor]) -> dict[str, float]:
+        names = DISCRIMINATORS[2:]
         with torch.no_grad():
             second, first = self._others(slices)
         losses = {}
@@ -174,42 +175,34 @@ class Procedure:
             losses[f"errD_cycle{number}_real"] = F.softplus(-self._run(name, acquired)).mean()
             losses[f"errD_cycle{number}_fake"] = F.softplus(self._run(name, made)).mean()
         self._step(torch.stack(list(losses.values())).sum(), names)
-        return _numbers(losses)
+        return to_figures(losses)
 
     def _make(
         self, slices: tuple[Tensor, Tensor], draws: Draws, sources: tuple[Tensor, Tensor] | None
     ) -> dict[str, float]:
         names = [name for name in GENERATORS if name in self.networks]
-        for name in JUDGES:
+        for name in DISCRIMINATORS:
             if name in self.networks:
                 self.networks[name].requires_grad_(False)
         states, estimates, sampled, (second, first) = self._diffusive(slices, draws, sources)
         losses = {}
         for number, (state, estimate) in enumerate(zip(states, estimates, strict=True)):
-            verdict = self._run(JUDGES[number], sampled[number], draws.timesteps[number], state[1])
-            losses[f"errG{number + 1}"] = F.softplus(-verdict).mean()
+            logits = self._run(DISCRIMINATORS[number], sampled[number], draws.timesteps[number], state[1])
+            losses[f"errG{number + 1}"] = F.softplus(-logits).mean()
             losses[f"errG{number + 1}_L1"] = F.l1_loss(estimate, slices[number])
         if not self.paired:
             cycled = self._run("gen_non_diffusive_2to1", second), self._run("gen_non_diffusive_1to2", first)
             for number, (made, back) in enumerate(zip((first, second), cycled, strict=True)):
-                losses[f"errG_cycle_adv{number + 1}"] = F.softplus(-self._run(JUDGES[2 + number], made)).mean()
+                losses[f"errG_cycle_adv{number + 1}"] = F.softplus(-self._run(DISCRIMINATORS[2 + number], made)).mean()
                 losses[f"errG{number + 1}_cycle"] = F.l1_loss(back, slices[number])
         pixelwise = [loss for name, loss in losses.items() if name.endswith(("_L1", "_cycle"))]
-        judged = [loss for name, loss in losses.items() if not name.endswith(("_L1", "_cycle"))]
-        total = torch.stack(judged).sum() + self.weights.pixel * torch.stack(pixelwise).sum()
+        adversarial = [loss for name, loss in losses.items() if not name.endswith(("_L1", "_cycle"))]
+        total = torch.stack(adversarial).sum() + self.weights.pixel * torch.stack(pixelwise).sum()
         self._step(total, names)
-        for name in JUDGES:
+        for name in DISCRIMINATORS:
             if name in self.networks:
                 self.networks[name].requires_grad_(True)
-        return _numbers(losses | {"errG": total})
+        return to_figures(losses | {"errG": total})
 
-    def _step(self, loss: Tensor, names: list[str] | tuple[str, ...]) -> None:
-        for name in names:
-            self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        for name in names:
-            self.optimisers[name].step()
-
-
-def _numbers(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    return {name: float(loss.detach()) for name, loss in losses.items()}
+    def _step(self, loss: Tensor, names: Sequence[str]) -> None:
+        descend(loss, *(self.optimisers[name] for name in names))
