@@ -303,6 +303,17 @@ def differences(one: Any, other: Any, place: str = "", tolerance: float = 0.0) -
         yield f"{place}: {one!r} against {other!r}"
 
 
+def changes(before: dict[str, Any], after: dict[str, Any], tolerance: float = 0.0) -> list[str]:
+    """Return what a later version does otherwise; an option may come, but not go."""
+    listed = (
+        {f"{command} {name}" for command, names in one["options"].items() for name in names} for one in (before, after)
+    )
+    first, second = listed
+    lost = [f"/options: {name} is gone" for name in sorted(first - second)]
+    rest = ({key: value for key, value in one.items() if key != "options"} for one in (before, after))
+    return lost + list(differences(*rest, tolerance=tolerance))
+
+
 def main() -> None:
     """Compare another checkout's package with this one's, or store what it does."""
     other = Path(sys.argv[1]).resolve()
@@ -316,7 +327,7 @@ def main() -> None:
         for name, package in (("other", other), ("here", ROOT)):
             found.append(recorded(package, work, "real", exact=True))
             work.rename(Path(scratch) / name)  # both ran under one path
-    unequal = list(differences(*found))
+    unequal = changes(*found)
     print("\n".join(unequal) or "no difference")
     sys.exit(bool(unequal))
 
