@@ -17,7 +17,7 @@ from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.phantom import head
 from mrimpute.registry import load_registry
 
-pytest_plugins = ["tests.dicom_builders"]
+pytest_plugins = ["tests.dicom_builders", "tests.toys"]
 os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks wait for threads more than they compute
 
 ROOT = Path(__file__).resolve().parent.parent

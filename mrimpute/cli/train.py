@@ -1,5 +1,7 @@
 """`mrimpute train`: the papers' training from folders of studies."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -70,13 +72,8 @@ def cwdm(
     made = parse_contrast(target)
     if made not in BRATS_FOUR:
         raise UsageError(f"cwdm does not make {made}", f"use one of {', '.join(BRATS_FOUR)}")
-    try:
-        widths = tuple(int(word) for word in levels.split(","))
-        network = NetworkConfig(channels, widths, res_blocks, groups)
-    except ValueError as error:
-        raise UsageError(
-            f"impossible network: {error}", "correct --channels, --levels, --res-blocks or --groups"
-        ) from error
+    with _impossible_network("correct --channels, --levels, --res-blocks or --groups"):
+        network = NetworkConfig(channels, _numbers(levels), res_blocks, groups)
     plan = training.TrainingPlan(
         sources=tuple(contrast for contrast in BRATS_FOUR if contrast is not made),
         target=made,
@@ -160,15 +157,8 @@ def syndiff(
     from mrimpute.training.augment import Augmentation
     from mrimpute.training.cases import load_cases
 
-    try:
-        widths = tuple(int(word) for word in levels.split(","))
-        attended = () if attention == "none" else tuple(int(word) for word in attention.split(","))
-        network = NetworkConfig(size, channels, widths, res_blocks, attended, latent)
-    except ValueError as error:
-        raise UsageError(
-            f"impossible network: {error}",
-            "correct its sizes: --size, --channels, --levels, …",
-        ) from error
+    with _impossible_network("correct its sizes: --size, --channels, --levels, …"):
+        network = NetworkConfig(size, channels, _numbers(levels), res_blocks, _attention(attention), latent)
     plan = training.TrainingPlan(
         first=parse_contrast(source),
         second=parse_contrast(target),
@@ -296,39 +286,29 @@ def aldm(
     classes = tuple(parse_contrast(word) for word in contrasts.split(","))
     earlier = read_checkpoint_folder(start) if start else None
     training.check_start(stage, earlier)  # type: ignore[arg-type]
-    if validate and stage == "diffusion":
-        raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
     weights = training.PRESETS[preset].changed(losses)
-    if perceptual and (stage != "autoencoder" or not weights.perceptual):
-        raise UsageError("the perceptual loss is the autoencoder's, with a weight above 0", "leave --perceptual out")
-    if perceptual and not perceptual.is_file():
-        raise UsageError(f"{perceptual} is not a file", "give torchvision's vgg16 weights, .safetensors or .pth")
-    try:
-        network = (
-            network_config(earlier)
-            if earlier
-            else AldmConfig(
+    _check_aldm_files(stage, validate, perceptual, weights.perceptual)
+    if earlier is None:
+        with _impossible_network("correct its sizes: --channels, --levels, --attention, …"):
+            network = AldmConfig(
                 channels=channels,
-                channel_mult=tuple(int(word) for word in levels.split(",")),
+                channel_mult=_numbers(levels),
                 groups=groups,
                 codes=codes,
                 latent=latent,
                 spade_channels=spade_channels,
                 spade_hidden=spade_hidden,
                 unet_channels=AldmConfig.unet_channels if unet_channels is None else unet_channels,
-                attention_at=() if attention == "none" else tuple(int(word) for word in attention.split(",")),
+                attention_at=_attention(attention),
                 classes=len(set(classes)),
             )
-        )
-    except ValueError as error:
-        raise UsageError(
-            f"impossible network: {error}", "correct its sizes: --channels, --levels, --attention, …"
-        ) from error
-    if stage == "diffusion" and earlier and stage_of(earlier) == "spade" and unet_channels is not None:
-        network = replace(network, unet_channels=unet_channels)
+    else:
+        classes, network = earlier.record.sources, network_config(earlier)
+        if stage == "diffusion" and stage_of(earlier) == "spade" and unet_channels is not None:
+            network = replace(network, unet_channels=unet_channels)
     plan = training.TrainingPlan(
         stage=stage,  # type: ignore[arg-type]
-        classes=earlier.record.sources if earlier else classes,
+        classes=classes,
         network=network,
         losses=weights,
         identity=preset == "mrimpute",
@@ -355,6 +335,35 @@ def aldm(
             common.say("perceptual loss: off (--perceptual FILE turns it on)")
         training.train(plan, cases, earlier, out, where, _report, save_every, held_out, perceptual)
     typer.echo(out)
+
+
+@contextmanager
+def _impossible_network(way_out: str) -> Iterator[None]:
+    """Tell sizes that cannot be in the user's terms."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"impossible network: {error}", way_out) from error
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    """Return '1,2,2' as whole numbers."""
+    return tuple(int(word) for word in words.split(","))
+
+
+def _attention(words: str) -> tuple[int, ...]:
+    """Return the levels with attention; 'none' for no list of them."""
+    return () if words == "none" else _numbers(words)
+
+
+def _check_aldm_files(stage: str, validate: list[Path] | None, perceptual: Path | None, weight: float) -> None:
+    """Check that a stage uses the studies and the file that it was given."""
+    if validate and stage == "diffusion":
+        raise UsageError("the diffusion stage is not measured while it is trained", "use `mrimpute evaluate` after it")
+    if perceptual and (stage != "autoencoder" or not weight):
+        raise UsageError("the perceptual loss is the autoencoder's, with a weight above 0", "leave --perceptual out")
+    if perceptual and not perceptual.is_file():
+        raise UsageError(f"{perceptual} is not a file", "give torchvision's vgg16 weights, .safetensors or .pth")
 
 
 def _half_precision(word: str) -> bool:

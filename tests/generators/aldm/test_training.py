@@ -10,6 +10,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
 from mrimpute.generators import regression
+from mrimpute.generators.aldm import training
 from mrimpute.generators.aldm.autoencoder import FirstStage, begin_code_book, standardise_latents
 from mrimpute.generators.aldm.checkpoint import load_networks
 from mrimpute.generators.aldm.config import STAGES, AldmConfig
@@ -31,12 +32,30 @@ from tests.conftest import head_voxels
 CPU = torch.device("cpu")
 PAIR = (Contrast.T1, Contrast.T2)
 TINY = AldmConfig(
-    channels=8, groups=4, codes=16, spade_channels=4, spade_hidden=4, classes=2, unet_channels=64, head_width=16
+    channels=8,
+    groups=4,
+    codes=16,
+    spade_channels=4,
+    spade_hidden=4,
+    classes=2,
+    unet_channels=64,
+    unet_mult=(1, 1),
+    attention_at=(2,),
+    head_width=16,
 )
+SIZE = 32
+"""Edge of the studies in voxels."""
+CROP = 24
+"""The least that the discriminator takes."""
+
+
+@pytest.fixture(autouse=True)
+def few_boxes(monkeypatch):
+    monkeypatch.setattr(training, "BOOK_BOXES", 3)
 
 
 def plan(stage, **changes):
-    fields = {"network": TINY, "steps": 4, "crop": 32, "frame": "brain", "ema": 0.9, "learning_rate": 1e-3}
+    fields = {"network": TINY, "steps": 4, "crop": CROP, "frame": "brain", "ema": 0.9, "learning_rate": 1e-3}
     return TrainingPlan(stage, PAIR, **(fields | changes))
 
 
@@ -45,7 +64,7 @@ def cases():
     draw = np.random.default_rng(0)
     made = []
     for name in "ab":
-        heads = np.stack([head_voxels(contrast, (48, 48, 48), int(draw.integers(9))) for contrast in PAIR])
+        heads = np.stack([head_voxels(contrast, (SIZE, SIZE, SIZE), int(draw.integers(9))) for contrast in PAIR])
         made.append(TrainingCase(name, (heads / heads.max()).astype(np.float32)))
     return made
 
@@ -132,8 +151,8 @@ def test_the_discriminator_takes_part_from_its_start_step_on(cases, tmp_path):
 @pytest.mark.parametrize(("stage", "name"), [("autoencoder", "l1"), ("spade", "latent"), ("diffusion", "noise")])
 def test_the_losses_fall(cases, tmp_path, stage, name):
     seen = []
-    longer = plan(stage, steps=60, learning_rate=3e-3, losses=LossWeights(adversarial=0, image=0, cycle=0))
-    train(longer, cases, before(stage, tmp_path), tmp_path, CPU, lambda _step, figures: seen.append(figures), 20)
+    longer = plan(stage, steps=30, learning_rate=3e-3, losses=LossWeights(adversarial=0, image=0, cycle=0))
+    train(longer, cases, before(stage, tmp_path), tmp_path, CPU, lambda _step, figures: seen.append(figures), 10)
     assert seen[-1][name] < 0.97 * seen[0][name]
 
 
@@ -196,12 +215,12 @@ def test_pairs_are_two_contrasts_of_one_place(cases):
     stage = networks().requires_grad_(False)
     options = plan("spade", batch=3)
     pairs = random_pairs(options, encode_studies(options, stage, cases, CPU), np.random.default_rng(2), CPU)
-    assert pairs.source.shape == pairs.target.shape == (3, 4, 8, 8, 8)
-    assert pairs.image.shape == (3, 1, 32, 32, 32)
+    assert pairs.source.shape == pairs.target.shape == (3, 4, CROP // 4, CROP // 4, CROP // 4)
+    assert pairs.image.shape == (3, 1, CROP, CROP, CROP)
     assert all(a != b for a, b in zip(*pairs.classes, strict=True))
     whole = [torch.from_numpy(image) * 2 - 1 for case in cases for image in case.images]
     for box in pairs.image[:, 0]:
-        places = [image.unfold(0, 32, 4).unfold(1, 32, 4).unfold(2, 32, 4) for image in whole]
+        places = [image.unfold(0, CROP, 4).unfold(1, CROP, 4).unfold(2, CROP, 4) for image in whole]
         assert any(bool((place == box).flatten(3).all(3).any()) for place in places)
 
 
@@ -256,13 +275,13 @@ def vgg(tmp_path):
 
 def test_the_perceptual_loss_compares_features_of_slices(vgg, volumes):
     loss = load_perceptual(vgg)
-    assert float(loss(volumes[0], volumes[0], (20, 20, 20))) == 0
+    assert float(loss(volumes[0], volumes[0], (16, 16, 16))) == 0
     other = volumes[0].clone()
-    other[:, :, 20] += 0.1
-    assert float(loss(other, volumes[0], (20, 20, 20))) > 0
+    other[:, :, 16] += 0.1
+    assert float(loss(other, volumes[0], (16, 16, 16))) > 0
     far = volumes[0].clone()
     far[:, :, 3, 3, 3] += 0.1  # on none of the three slices
-    assert float(loss(far, volumes[0], (20, 20, 20))) == 0
+    assert float(loss(far, volumes[0], (16, 16, 16))) == 0
 
 
 def test_the_perceptual_loss_takes_part_where_its_file_is_given(cases, tmp_path, vgg):
@@ -366,7 +385,7 @@ def test_a_level_with_one_channel_per_group_does_not_see_the_step(width, told):
 
 def test_training_in_half_precision_passes_the_start_of_the_code_book(cases, tmp_path):
     """The weights are changed in place there, behind the back of autocast's cache."""
-    options = {"steps": 6, "learning_rate": 1e-5, "losses": LossWeights(quantise_from=0.5, adversarial=0)}
+    options = {"steps": 4, "learning_rate": 1e-5, "losses": LossWeights(quantise_from=0.5, adversarial=0)}
     lines = {}
     for half in (False, True):
         folder = tmp_path / str(half)
@@ -383,9 +402,9 @@ def test_other_weights_of_losses_are_refused(words):
 
 
 def test_heads_of_different_size_do_not_fit_in_a_batch(cases, tmp_path):
-    small = TrainingCase("c", cases[0].images[:, :40])
-    with pytest.raises(UsageError, match="48x48x48 voxels do not fit in a batch"):
-        train(plan("autoencoder", batch=2, crop=48), [*cases, small], None, tmp_path / "net", CPU, quiet)
+    small = TrainingCase("c", cases[0].images[:, :24])
+    with pytest.raises(UsageError, match="32x32x32 voxels do not fit in a batch"):
+        train(plan("autoencoder", batch=2, crop=SIZE), [*cases, small], None, tmp_path / "net", CPU, quiet)
     assert not (tmp_path / "net").exists()
 
 

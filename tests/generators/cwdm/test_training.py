@@ -240,18 +240,18 @@ def test_augmentation_changes_sources_within_0_and_1_and_leaves_the_background(c
     assert float(flat.std()) < 0.9 * float(image.std())
 
 
-SIZES = ["--channels", "4", "--levels", "1,2", "--groups", "2", "--res-blocks", "1", "--crop", "16", "--brain-window"]
+SIZES = ["--channels", "4", "--levels", "1,2", "--groups", "2", "--res-blocks", "1", "--crop", "8", "--brain-window"]
+SMALL = (20, 24, 18)
 OPTIONS = ["--target", "flair", *SIZES, "--learning-rate", "1e-3", "--threads", "1"]
 
 
-def test_two_processes_learn_what_one_learns_of_two_examples(make_study, tmp_path):
-    study = make_study(contrasts=BRATS_FOUR)
-    line = ["-m", "mrimpute", "train", "cwdm", str(study), *OPTIONS, "--steps", "4", "--save-every", "1", "--batch"]
-    alone = [sys.executable, *line, "2", "--out", str(tmp_path / "alone")]
+def test_two_processes_learn_what_one_learns_of_two_examples(cli, make_study, tmp_path):
+    study = make_study(contrasts=BRATS_FOUR, shape=SMALL)
+    line = ["train", "cwdm", str(study), *OPTIONS, "--steps", "3", "--save-every", "1", "--batch", "2", "--out"]
+    assert cli(*line, tmp_path / "alone").returncode == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run(alone, check=True, capture_output=True)
     both = subprocess.run(
-        [*torchrun, *line, "2", "--out", str(tmp_path / "both")], check=True, capture_output=True, text=True
+        [*torchrun, "-m", "mrimpute", *line, str(tmp_path / "both")], check=True, capture_output=True, text=True
     )
     assert both.stdout.split() == [str(tmp_path / "both")]  # one process speaks
     one, two = (load_networks(read_checkpoint_folder(tmp_path / name)).tensors() for name in ("alone", "both"))
@@ -264,21 +264,20 @@ def test_a_batch_that_processes_cannot_share_is_a_usage_error(cases, tmp_path):
         train(plan(batch=3), cases, tmp_path, CPU, quiet, world=World(0, 2))
 
 
-def test_kill_9_and_the_same_line_again_gives_the_same_weights(make_study, tmp_path):
-    study = make_study(contrasts=BRATS_FOUR)
-    line = [sys.executable, "-m", "mrimpute", "train", "cwdm", str(study), *OPTIONS]
-    line += ["--steps", "40", "--save-every", "1", "--out"]
-    subprocess.run([*line, str(tmp_path / "straight")], check=True, capture_output=True)
-    process = subprocess.Popen([*line, str(tmp_path / "killed")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+def test_kill_9_and_the_same_line_again_gives_the_same_weights(cli, make_study, tmp_path):
+    study = make_study(contrasts=BRATS_FOUR, shape=SMALL)
+    line = ["train", "cwdm", str(study), *OPTIONS, "--steps", "20", "--save-every", "1", "--out"]
+    assert cli(*line, tmp_path / "straight").returncode == 0
+    command = [sys.executable, "-m", "mrimpute", *line, str(tmp_path / "killed")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     state = tmp_path / "killed" / "resume.safetensors"
     deadline = time.monotonic() + 60
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "model.safetensors").exists()
-    subprocess.run([*line, str(tmp_path / "killed")], check=True, capture_output=True)
+    assert cli(*line, tmp_path / "killed").returncode == 0
     names = ("straight", "killed")
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in names)
     assert one == other
