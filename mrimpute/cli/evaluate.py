@@ -1,7 +1,7 @@
 """`mrimpute evaluate`: how near synthetic images come to acquired ones."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -27,8 +27,8 @@ def evaluate(
         list[str] | None, typer.Option(envvar="MRIMPUTE_WEIGHTS", metavar="WORD", help="As in `mrimpute fill`.")
     ] = None,
     sampler: Annotated[
-        Literal["ddim", "ddpm", "paper", "none"] | None,
-        typer.Option(envvar="MRIMPUTE_SAMPLER", help="As in `mrimpute fill`."),
+        str | None,
+        typer.Option(envvar="MRIMPUTE_SAMPLER", metavar="NAME", help="As in `mrimpute fill`."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, envvar="MRIMPUTE_STEPS", help="As in `mrimpute fill`.")] = None,
     seed: Annotated[int, typer.Option(envvar="MRIMPUTE_SEED", help="As in `mrimpute fill`.")] = 0,

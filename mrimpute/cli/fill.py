@@ -54,8 +54,13 @@ def fill(
     pd: Annotated[Path | None, _series("pd")] = None,
     ct: Annotated[Path | None, _series("ct")] = None,
     generator: Annotated[
-        Literal["cwdm", "aldm", "syndiff"] | None,
-        typer.Option(envvar="MRIMPUTE_GENERATOR", rich_help_panel=_HOW, help="Instead of the one the plan chooses."),
+        str | None,
+        typer.Option(
+            envvar="MRIMPUTE_GENERATOR",
+            metavar="NAME",
+            rich_help_panel=_HOW,
+            help="cwdm, aldm or syndiff, instead of the one the plan chooses.",
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -68,9 +73,10 @@ def fill(
         ),
     ] = None,
     sampler: Annotated[
-        Literal["ddim", "ddpm", "paper", "none"] | None,
+        str | None,
         typer.Option(
             envvar="MRIMPUTE_SAMPLER",
+            metavar="NAME",
             rich_help_panel=_HOW,
             help="ddim (default): few steps, near the mean. ddpm: the cWDM paper's 1000 random steps."
             " paper: ALDM's 200. none: ALDM without diffusion.",

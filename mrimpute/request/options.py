@@ -7,6 +7,7 @@ from typing import Literal
 from mrimpute.contrasts import Contrast
 from mrimpute.device import check_device_word
 from mrimpute.errors import UsageError
+from mrimpute.generators.contract import method_of
 from mrimpute.plan import generator_names
 from mrimpute.settings import Settings
 from mrimpute.write.layout import Layout
@@ -54,7 +55,7 @@ class Options:
     skull_strip: bool = False
     save_mask: bool = False
     weights: tuple[str, ...] = ()
-    sampler: Literal["ddim", "ddpm", "paper", "none"] | None = None
+    sampler: str | None = None
     steps: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -64,6 +65,10 @@ class Options:
 
     def __post_init__(self) -> None:
         check_device_word(self.device)
+        if self.generator is not None and self.generator not in generator_names():
+            raise UsageError(f"no generator is called {self.generator!r}", f"use {', '.join(generator_names())}")
+        if self.sampler is not None and self.sampler not in (known := sampler_names()):
+            raise UsageError(f"unknown sampler {self.sampler!r}", f"use one of {', '.join(known)}")
         if self.brain_mask and self.skull_strip:
             raise UsageError("--brain-mask and --skull-strip exclude each other", "leave one of them out")
         if self.save_mask and not (self.brain_mask or self.skull_strip):
@@ -98,3 +103,8 @@ class Options:
         if len(words) > 1:
             raise UsageError(f"--weights was given twice for {generator}", "write GENERATOR=NAME for each generator")
         return words[0]
+
+
+def sampler_names() -> tuple[str, ...]:
+    """Return every sampler that some generator takes."""
+    return tuple(dict.fromkeys(name for generator in generator_names() for name in method_of(generator).samplers))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mrimpute import plan
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
 from mrimpute.generators.contract import Sampling, door, method_of
@@ -60,8 +61,8 @@ def test_its_record_is_held_to_what_it_does(toy):
 def test_it_is_trained_and_goes_on_exactly(toy, make_study, tmp_path):
     toy(SOURCES, TARGET)
     training = door("toy", "training")
-    plan = training.TrainingPlan((Contrast.T1,), Contrast.T2, steps=6, ema=0.5)
-    cases = load_cases([make_study(contrasts=(Contrast.T1, Contrast.T2))], (Contrast.T1, Contrast.T2), plan.inputs)
+    task = training.TrainingPlan((Contrast.T1,), Contrast.T2, steps=6, ema=0.5)
+    cases = load_cases([make_study(contrasts=(Contrast.T1, Contrast.T2))], (Contrast.T1, Contrast.T2), task.inputs)
     assert isinstance(cases[0], TrainingCase)
 
     class Stop(Exception):
@@ -72,10 +73,10 @@ def test_it_is_trained_and_goes_on_exactly(toy, make_study, tmp_path):
             raise Stop
 
     told = []
-    training.train(plan, cases, tmp_path / "straight", lambda *figures: told.append(figures), 2)
+    training.train(task, cases, tmp_path / "straight", lambda *figures: told.append(figures), 2)
     with pytest.raises(Stop):
-        training.train(plan, cases, tmp_path / "broken", stop, 2)
-    training.train(plan, cases, tmp_path / "broken", lambda *_: None, 2)
+        training.train(task, cases, tmp_path / "broken", stop, 2)
+    training.train(task, cases, tmp_path / "broken", lambda *_: None, 2)
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("straight", "broken"))
     assert one == other
     lines = [json.loads(line) for line in (tmp_path / "straight" / "log.jsonl").read_text().splitlines()]
@@ -83,3 +84,24 @@ def test_it_is_trained_and_goes_on_exactly(toy, make_study, tmp_path):
     method_of("toy").check(read_checkpoint_folder(tmp_path / "straight"))
     with pytest.raises(OutputRefused, match="other options"):
         training.train(training.TrainingPlan((Contrast.T1,), Contrast.T2), cases, tmp_path / "broken", stop)
+
+
+def test_a_row_in_the_table_of_routes_makes_it_plan_and_fill(cli, toy, make_study, monkeypatch):
+    def job(present, target):
+        if target is TARGET and set(SOURCES) <= set(present):
+            return plan.Job(target, "toy", SOURCES, "a toy makes it")
+        return None
+
+    row = plan.Route("toy", job, lambda _target: "t1 and t2")
+    monkeypatch.setattr(plan, "ROUTES", (row, *plan.ROUTES))
+    folder = make_study(contrasts=SOURCES)
+    words = ["fill", folder, "--missing", "pd", "--weights", toy(SOURCES, TARGET), "--device", "cpu"]
+    planned = cli(*words, "--dry-run")
+    assert "pd by toy from t1, t2: a toy makes it" in planned.stdout
+    wrong = cli(*words, "--sampler", "ddpm")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    done = cli(*words, "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    (output,) = json.loads(done.stdout)["outputs"]
+    assert output["recipe"]["sampler"] == "sum"
+    assert cli("fill", folder, "--missing", "flair", "--generator", "toy").returncode == 3

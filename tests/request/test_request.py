@@ -84,8 +84,10 @@ def test_what_ends_a_request_is_in_it_with_what_was_settled_before(make_study, t
     assert isinstance(held.orders[0].checkpoint, WeightsUnavailable)
 
 
-def test_an_unknown_generator_is_a_usage_error(make_study):
-    assert isinstance(make_request(make_study(), (), Options(generator="gan")).error, UsageError)
+@pytest.mark.parametrize("wrong", [{"generator": "gan"}, {"sampler": "euler"}, {"device": "tpu"}])
+def test_unknown_names_are_refused_with_the_options(wrong):
+    with pytest.raises(UsageError):
+        Options(**wrong)
 
 
 def test_the_line_is_short():
