@@ -1,5 +1,6 @@
 """The same questions to every generator, asked through its doors."""
 
+import tomllib
 import weakref
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mrimpute.generators.contract import door, method_of
 from mrimpute.prepare import prepare, restore
 from mrimpute.registry import Checkpoint, InputSpec, Record, SamplingSpec, load_registry
 from mrimpute.registry.tensors import write_weights
+from mrimpute.training.state import record_text
 from tests.conftest import head_voxels
 from tests.prepare.test_frame import volume
 
@@ -328,3 +330,119 @@ def test_every_known_entry_is_taken(name):
 def test_an_unknown_generator_is_named():
     with pytest.raises(WeightsUnavailable, match="no generator is called 'gan'"):
         method_of("gan")
+
+
+OLD = {
+    "cwdm": """
+generator = "cwdm"
+sources = ["t1", "t1c", "t2"]
+target = "flair"
+origin = "trained"
+
+[network]
+regression = true
+base_channels = 4
+channel_mult = [1, 2]
+res_blocks = 1
+groups = 2
+
+[inputs]
+orientation = "LPS"
+spacing_mm = 1.0
+multiple = 4
+clip_quantiles = [0.001, 0.999]
+quantiles_of = "volume"
+clip_floor = 0.0
+mean_to = {}
+ranges = {}
+
+[sampling]
+ladder = "linear-beta"
+timesteps = 1000
+predicts = "clean"
+steps = 1
+output_floor = 0.04
+""",
+    "aldm": """
+generator = "aldm"
+sources = ["t1", "t2"]
+origin = "trained"
+
+[network]
+stage = "spade"
+regression = true
+channels = 8
+channel_mult = [1, 1, 2]
+res_blocks = 1
+groups = 4
+latent = 4
+codes = 16
+spade_channels = 4
+spade_hidden = 4
+unet_channels = 64
+unet_mult = [1, 1, 2]
+unet_res_blocks = 1
+attention_at = [4, 2]
+head_width = 16
+
+[inputs]
+orientation = "RAS"
+spacing_mm = 1.0
+window = [144, 192, 144]
+multiple = 16
+clip_quantiles = [0.005, 0.995]
+quantiles_of = "window"
+clip_floor = 0.0
+mean_to = {}
+ranges = {}
+
+[sampling]
+ladder = "root-linear"
+timesteps = 1000
+predicts = "noise"
+steps = 10
+""",
+    "syndiff": """
+generator = "syndiff"
+sources = ["ct"]
+target = "t1"
+origin = "trained"
+
+[network]
+image_size = 72
+base_channels = 4
+channel_mult = [1, 2]
+res_blocks = 1
+attention_at = [16]
+latent_width = 8
+latent_size = 8
+latent_layers = 1
+
+[inputs]
+orientation = "LPS"
+spacing_mm = 1.0
+slices = [72, 64]
+multiple = 2
+clip_quantiles = [0.001, 0.999]
+quantiles_of = "volume"
+clip_floor = 0.0
+mean_to = {}
+ranges = { ct = [-1000.0, 2000.0] }
+
+[sampling]
+ladder = "variance-preserving"
+timesteps = 4
+predicts = "clean"
+steps = 4
+shared_noise = true
+""",
+}
+"""Records as trainings wrote them before the methods checked anything."""
+
+
+@GENERATORS
+def test_records_of_earlier_trainings_are_taken_and_read_back_equal(generator):
+    table = tomllib.loads(OLD[generator]) | {"about": ABOUT["about"]}
+    checkpoint = Checkpoint("old", Record.model_validate(table), Path("absent"))
+    method_of(generator).check(checkpoint)
+    assert tomllib.loads(record_text(table)) == table

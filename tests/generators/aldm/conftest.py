@@ -1,4 +1,4 @@
-"""Networks with the weights that the goldens follow from: a published rule, no file (GOLDENS.md)."""
+"""Networks with the weights that the goldens follow from: a published rule, no file."""
 
 import binascii
 import json

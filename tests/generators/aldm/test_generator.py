@@ -131,7 +131,7 @@ def lightning(state, **more):
 
 @pytest.fixture
 def whole(small):
-    """A whole LatentDiffusion state: raw weights of another seed beside averaged ones (GOLDENS.md)."""
+    """A whole LatentDiffusion state: raw weights of another seed beside averaged ones."""
     unet = small.unet.state_dict()
     state = {f"first_stage_model.{key}": tensor for key, tensor in small.first_stage.state_dict().items()}
     for key, tensor in unet.items():

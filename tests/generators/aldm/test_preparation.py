@@ -1,4 +1,4 @@
-"""The authors' preparation (SPEC section 7), on their goldens: t1 alone, as a source is prepared."""
+"""The authors' preparation, on their goldens: t1 alone, as a source is prepared."""
 
 import numpy as np
 import pytest

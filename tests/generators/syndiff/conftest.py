@@ -1,4 +1,4 @@
-"""The rules of reference/syndiff/GOLDENS.md: weights and inputs that follow from their names."""
+"""The rules that the goldens follow from: weights and inputs that follow from their names."""
 
 import json
 import zlib
