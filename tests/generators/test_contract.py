@@ -1,7 +1,7 @@
 """The same questions to every generator, asked through its doors."""
 
+import tomllib
 import weakref
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mrimpute.generators.contract import door, method_of
 from mrimpute.prepare import prepare, restore
 from mrimpute.registry import Checkpoint, InputSpec, Record, SamplingSpec, load_registry
 from mrimpute.registry.tensors import write_weights
+from mrimpute.training.state import record_text
 from tests.conftest import head_voxels
 from tests.prepare.test_frame import volume
 
@@ -152,6 +153,12 @@ def runs(weights: dict[str, Path]) -> dict[str, Run]:
     return {name: Run(table, weights[name]) for name, table in RECORDS.items()}
 
 
+@pytest.fixture(scope="module")
+def expected(runs: dict[str, Run]) -> dict[str, dict[Contrast, Any]]:
+    """What each run makes with seed 0."""
+    return {name: run() for name, run in runs.items()}
+
+
 def same(one: dict[Contrast, Any], other: dict[Contrast, Any]) -> bool:
     return all(np.array_equal(one[target], other[target]) for target in one)
 
@@ -194,24 +201,19 @@ class TestEveryGenerator:
         total = told[0][1]
         assert told == [(done, total) for done in range(total + 1)]
 
-    def test_one_seed_gives_one_image_and_another_another(self, generator, runs):
-        run = runs[generator]
-        first, again, other = run(), run(), run(seed=1)
-        assert same(first, again)
-        assert not same(first, other)
+    def test_one_seed_gives_one_image_and_another_another(self, generator, runs, expected):
+        assert same(runs[generator](), expected[generator])
+        assert not same(runs[generator](seed=1), expected[generator])
 
-    def test_the_order_of_targets_does_not_matter(self, generator, runs):
+    def test_the_order_of_targets_does_not_matter(self, generator, runs, expected):
         run = runs[generator]
-        first = run()
-        for targets in permutations(run.targets):
-            assert same(first, run(targets))
-        for target in run.targets:
-            assert np.array_equal(run((target,))[target], first[target])
+        assert same(run(run.targets[::-1]), expected[generator])
+        assert np.array_equal(run(run.targets[-1:])[run.targets[-1]], expected[generator][run.targets[-1]])
 
-    def test_an_image_lies_in_0_to_1_and_is_0_outside_the_head(self, generator, runs):
+    def test_an_image_lies_in_0_to_1_and_is_0_outside_the_head(self, generator, runs, expected):
         run = runs[generator]
         outside = np.logical_and.reduce([source.voxels == 0 for source in volumes_of(run.record).values()])
-        for image in run().values():
+        for image in expected[generator].values():
             assert 0 <= image.min() < image.max() <= 1
             assert not image[outside].any()
 
@@ -293,7 +295,7 @@ DEFAULTS = {key: SamplingSpec.model_fields[key].default for key in ("sampler", "
 @pytest.mark.parametrize(
     ("generator", "table", "key", "value"), [(name, *change) for name in RECORDS for change in changes(name)]
 )
-def test_a_record_key_changes_the_image_or_is_refused(generator, table, key, value, runs, weights):
+def test_a_record_key_changes_the_image_or_is_refused(generator, table, key, value, expected, weights):
     if table == "sampling" and key in DEFAULTS and key not in RECORDS[generator][table] and value == DEFAULTS[key]:
         return  # what it means to leave it out
     changed = RECORDS[generator] | {table: RECORDS[generator][table] | {key: value}}
@@ -304,7 +306,8 @@ def test_a_record_key_changes_the_image_or_is_refused(generator, table, key, val
     except StudyRefused:
         assert table == "inputs"  # the frame that it asks for cannot be made
     else:
-        assert not same(run(), runs[generator]())
+        target = run.targets[0]
+        assert not np.array_equal(run((target,))[target], expected[generator][target])
 
 
 def test_every_key_of_a_record_is_asked_for():
@@ -313,9 +316,9 @@ def test_every_key_of_a_record_is_asked_for():
 
 
 @GENERATORS
-def test_every_value_that_is_used_may_be_stated(generator, runs, weights):
+def test_every_value_that_is_used_may_be_stated(generator, runs, expected, weights):
     whole = runs[generator].record.model_dump(mode="json", exclude={"origin", "about"})
-    assert same(Run(whole, weights[generator])(), runs[generator]())
+    assert same(Run(whole, weights[generator])(), expected[generator])
 
 
 @pytest.mark.parametrize("name", load_registry())
@@ -327,3 +330,119 @@ def test_every_known_entry_is_taken(name):
 def test_an_unknown_generator_is_named():
     with pytest.raises(WeightsUnavailable, match="no generator is called 'gan'"):
         method_of("gan")
+
+
+OLD = {
+    "cwdm": """
+generator = "cwdm"
+sources = ["t1", "t1c", "t2"]
+target = "flair"
+origin = "trained"
+
+[network]
+regression = true
+base_channels = 4
+channel_mult = [1, 2]
+res_blocks = 1
+groups = 2
+
+[inputs]
+orientation = "LPS"
+spacing_mm = 1.0
+multiple = 4
+clip_quantiles = [0.001, 0.999]
+quantiles_of = "volume"
+clip_floor = 0.0
+mean_to = {}
+ranges = {}
+
+[sampling]
+ladder = "linear-beta"
+timesteps = 1000
+predicts = "clean"
+steps = 1
+output_floor = 0.04
+""",
+    "aldm": """
+generator = "aldm"
+sources = ["t1", "t2"]
+origin = "trained"
+
+[network]
+stage = "spade"
+regression = true
+channels = 8
+channel_mult = [1, 1, 2]
+res_blocks = 1
+groups = 4
+latent = 4
+codes = 16
+spade_channels = 4
+spade_hidden = 4
+unet_channels = 64
+unet_mult = [1, 1, 2]
+unet_res_blocks = 1
+attention_at = [4, 2]
+head_width = 16
+
+[inputs]
+orientation = "RAS"
+spacing_mm = 1.0
+window = [144, 192, 144]
+multiple = 16
+clip_quantiles = [0.005, 0.995]
+quantiles_of = "window"
+clip_floor = 0.0
+mean_to = {}
+ranges = {}
+
+[sampling]
+ladder = "root-linear"
+timesteps = 1000
+predicts = "noise"
+steps = 10
+""",
+    "syndiff": """
+generator = "syndiff"
+sources = ["ct"]
+target = "t1"
+origin = "trained"
+
+[network]
+image_size = 72
+base_channels = 4
+channel_mult = [1, 2]
+res_blocks = 1
+attention_at = [16]
+latent_width = 8
+latent_size = 8
+latent_layers = 1
+
+[inputs]
+orientation = "LPS"
+spacing_mm = 1.0
+slices = [72, 64]
+multiple = 2
+clip_quantiles = [0.001, 0.999]
+quantiles_of = "volume"
+clip_floor = 0.0
+mean_to = {}
+ranges = { ct = [-1000.0, 2000.0] }
+
+[sampling]
+ladder = "variance-preserving"
+timesteps = 4
+predicts = "clean"
+steps = 4
+shared_noise = true
+""",
+}
+"""Records as trainings wrote them before the methods checked anything."""
+
+
+@GENERATORS
+def test_records_of_earlier_trainings_are_taken_and_read_back_equal(generator):
+    table = tomllib.loads(OLD[generator]) | {"about": ABOUT["about"]}
+    checkpoint = Checkpoint("old", Record.model_validate(table), Path("absent"))
+    method_of(generator).check(checkpoint)
+    assert tomllib.loads(record_text(table)) == table
