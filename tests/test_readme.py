@@ -1,5 +1,7 @@
 """The README's words, the model cards' and the examples' against the program."""
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -173,3 +175,16 @@ def test_training_recipes_are_listed_and_whole():
             compile(path.read_text(), path, "exec")
     recipes = {path.name for path in folder.iterdir() if path.suffix in (".sh", ".py")}
     assert recipes == set(re.findall(r"^\| \[([\w.]+)\]", TRAINING, re.M))
+
+
+RECIPES = sorted((ROOT / "examples").rglob("*.py"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_what_a_recipe_imports_is_there(recipe):
+    """The long ones are not run here."""
+    for node in ast.walk(ast.parse(recipe.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mrimpute"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name) or importlib.import_module(f"{node.module}.{alias.name}")

@@ -4,7 +4,7 @@ Usage: python examples/training/measure_aldm.py DATA_DIR STATE_DIR [sweep]
 
 STATE_DIR is what examples/training/train_aldm.sh wrote for the folds OPENMS-07 and OPENMS-19. The table
 gives each contrast after encoding and decoding (the ceiling of all that the networks can make), then
-translations by the SPADE stack, raw and steadied by the regression. 'sweep' puts diffusion after it on
+translations by the SPADE stack, raw and blended with the regression. 'sweep' puts diffusion after it on
 OPENMS-07, with several numbers of steps.
 """
 
@@ -93,8 +93,8 @@ def _made(
     began = time.perf_counter()
     (one,) = raw(prepared, (target,), 0, lambda _done, _total: None)
     seconds = time.perf_counter() - began
-    steadied = generator.blended(torch.from_numpy(one.voxels), prepared, target)
-    found = [(", raw", one.voxels), ("", steadied.numpy())]
+    blended = generator.blended(torch.from_numpy(one.voxels), prepared, target)
+    found = [(", raw", one.voxels), ("", blended.numpy())]
     return [(kind, restore(image, prepared.recipe), seconds) for kind, image in found]
 
 

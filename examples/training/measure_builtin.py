@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mrimpute import io
+from mrimpute import Engine, Options, io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.evaluate import leave_one_out, normalised, unit_options
-from mrimpute.fill import Engine, Options
+from mrimpute.evaluate import leave_one_out, normalised
 from mrimpute.generators import regression
 from mrimpute.metrics import Score, score
 from mrimpute.study import find_series
@@ -34,7 +33,7 @@ def main() -> None:
         others = [images[other] for other in PATIENTS if other != patient]
         for target in BRATS_FOUR:
             weights = str(state / Path(patient).name / target)
-            options = unit_options(Options(weights=(weights,), device="cpu"))
+            options = Options(weights=(weights,), device="cpu")
             for item in leave_one_out(data / patient, [target], options, Engine(options)):
                 _row(patient, target, "cWDM", item.scores, f"{item.seconds:.1f}")
             truth = images[patient][target]

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from measure_builtin import PATIENTS, brain_of, images_of
 
+from mrimpute import Engine, Options
 from mrimpute.contrasts import Contrast
-from mrimpute.evaluate import leave_one_out, unit_options
-from mrimpute.fill import Engine, Options
+from mrimpute.evaluate import leave_one_out
 from mrimpute.generators import regression
 from mrimpute.metrics import score, texture
 from mrimpute.study import find_series
@@ -84,7 +84,7 @@ def simple(
 def _ours(study: Path, source: Contrast, target: Contrast, weights: Path) -> tuple[np.ndarray, float]:
     """Return what a network makes, and the seconds it took, from a study of the two sequences alone."""
     found = find_series(study)
-    options = unit_options(Options(weights=(str(weights),), device="cpu"))
+    options = Options(weights=(str(weights),), device="cpu")
     with tempfile.TemporaryDirectory() as scratch:
         for contrast in (source, target):
             path = found.get(contrast).path

@@ -3,7 +3,7 @@
 All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for
 three sources and 6 for one, fitted by least squares in the head. So few numbers carry brightness to another
 scanner better than a network does; the network knows structure. Their errors are nearly independent,
-so half of each is nearer to the truth than either (measured on patients left out: examples/).
+so half of each is nearer to the truth than either (measured on patients left out: examples/training/).
 """
 
 from collections.abc import Iterable

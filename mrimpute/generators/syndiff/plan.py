@@ -121,7 +121,7 @@ def record_of(plan: TrainingPlan, source: Contrast, target: Contrast, studies: i
             "timesteps": steps,
             "predicts": METHOD.predictions[0],
             "steps": steps,
-            "shared_noise": True,  # the same PSNR, and neighbouring slices fit (measured: examples/)
+            "shared_noise": True,  # the same PSNR, and neighbouring slices fit (measured: examples/training/)
         },
         "about": {
             "licence": "that of your data",
