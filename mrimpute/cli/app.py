@@ -78,7 +78,7 @@ def _run(words: list[str], debug: bool) -> int:
     try:
         return _outcome(words, debug)
     except Terminated as end:
-        common.say("stopped by a signal; nothing half-written is left")
+        common.notify("stopped by a signal; nothing half-written is left")
         return end.exit_code
 
 
@@ -90,24 +90,24 @@ def _outcome(words: list[str], debug: bool) -> int:
     except MrimputeError as error:
         if debug:
             traceback.print_exception(error)
-        common.say(str(error))
+        common.notify(str(error))
         return error.exit_code
     except typer.TyperException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
         if message:  # empty where the help itself was the answer
-            common.say(f"{message}; see mrimpute --help")
+            common.notify(f"{message}; see mrimpute --help")
         return ExitCode.USAGE
     except OSError as error:
         if debug:
             traceback.print_exception(error)
         place = f"{error.filename}: " if error.filename else ""
-        common.say(f"{place}{error.strerror or error}; check the path, its permissions and the free space")
+        common.notify(f"{place}{error.strerror or error}; check the path, its permissions and the free space")
         return ExitCode.RESOURCES if error.errno in (errno.ENOSPC, errno.EDQUOT) else ExitCode.OUTPUT
     except MemoryError:
-        common.say("memory ran out; close other programs")
+        common.notify("memory ran out; close other programs")
         return ExitCode.RESOURCES
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        common.say(str(Unexpected(error)))
+        common.notify(str(Unexpected(error)))
         return ExitCode.BUG

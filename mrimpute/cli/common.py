@@ -30,6 +30,6 @@ def exit_code(codes: list[int]) -> int:
     return codes[0] if codes else int(ExitCode.DONE)
 
 
-def say(line: str) -> None:
-    """Tell the user something on stderr."""
+def notify(line: str) -> None:
+    """Write a line for the user to stderr."""
     typer.echo(f"mrimpute: {line}", err=True)

@@ -61,13 +61,13 @@ def evaluate(
             device=device,
             threads=threads,
         )
-        engine = Engine(options, notify=common.say)
+        engine = Engine(options, notify=common.notify)
         for folder in paths:
             try:
                 evaluations += library.leave_one_out(folder, targets, options, engine)
                 codes.append(0)
             except MrimputeError as error:
-                common.say(str(error))
+                common.notify(str(error))
                 codes.append(int(error.exit_code))
     elif len(paths) == 2:
         evaluations.append(library.evaluate_files(paths[0], paths[1], mask))

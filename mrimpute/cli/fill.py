@@ -241,7 +241,7 @@ def fill(
         folders = batch.shard(folders, shard)
     codes, cited = [], set()
     bar = _Bar(quiet)
-    engine = Engine(options, bar, (lambda _line: None) if quiet else common.say)
+    engine = Engine(options, bar, (lambda _line: None) if quiet else common.notify)
     started = time.monotonic()
     try:
         for outcome in batch.fill_all(engine, folders, targets, dry_run):
@@ -253,7 +253,7 @@ def fill(
         bar.close()
     if not quiet:
         for text in sorted(cited):
-            common.say(f"cite: {text}")
+            common.notify(f"cite: {text}")
     raise typer.Exit(common.exit_code(codes))
 
 
@@ -304,7 +304,7 @@ def _tell(
     if not quiet:
         _notes(outcome, seconds)
     if error:
-        common.say(str(error))
+        common.notify(str(error))
     if as_json:
         typer.echo(json.dumps(render.fill_record(outcome, options, seconds, dry_run).model_dump(by_alias=True)))
     elif dry_run and outcome.plan and not error:
@@ -320,15 +320,15 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
     from mrimpute.cli import render
 
     for warning in dict.fromkeys(outcome.warnings):
-        common.say(f"warning: {warning}")
+        common.notify(f"warning: {warning}")
     for output in outcome.outputs:
-        common.say(render.output_note(output, seconds))
+        common.notify(render.output_note(output, seconds))
     plan = outcome.plan
     if plan:
         for contrast in plan.acquired:
-            common.say(f"{outcome.folder}: {contrast} was acquired; nothing is made for it")
+            common.notify(f"{outcome.folder}: {contrast} was acquired; nothing is made for it")
         if not plan.jobs and not plan.acquired:
-            common.say(f"{outcome.folder}: nothing is missing")
+            common.notify(f"{outcome.folder}: nothing is missing")
 
 
 class _Bar:

@@ -31,7 +31,7 @@ def scan(
             study = find_series(folder)
         except MrimputeError as error:
             codes.append(int(error.exit_code))
-            common.say(str(error))
+            common.notify(str(error))
             if as_json:
                 typer.echo(json.dumps(render.scan_error_record(folder, error)))
             continue

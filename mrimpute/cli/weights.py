@@ -49,7 +49,7 @@ def pull(
     from mrimpute.registry import hub
 
     for name in names:
-        typer.echo(hub.pull(name, common.say, convert))
+        typer.echo(hub.pull(name, common.notify, convert))
 
 
 @app.command("import", epilog="Example: mrimpute weights import cwdm-flair flair_gen.pt")
@@ -64,7 +64,7 @@ def import_(
 
     path = hub.import_file(name, file, convert)
     record = load_registry()[name].record
-    common.say(f"{name}: taken to make {record.makes}. {record.about.note}".strip())
+    common.notify(f"{name}: taken to make {record.makes}. {record.about.note}".strip())
     typer.echo(path)
 
 
