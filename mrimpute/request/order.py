@@ -22,7 +22,7 @@ class Order:
         job: the target, its generator and sources.
         word: the user's word on weights.
         checkpoint: what it means, or the error to raise once the inputs were read.
-        sampling: sampler and steps; None while the checkpoint is not known.
+        sampling: sampler and steps; None while the checkpoint is not known, or not here and nothing was wished.
         note: what the user should be told when it is carried out.
     """
 
@@ -44,7 +44,9 @@ def order_of(job: Job, folder: Path, settings: Settings, options: Options) -> Or
     note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if chosen else ""
     try:
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
-        return Order(job, word, checkpoint, sampling_of(checkpoint, options), note)
+        wished = options.sampler is not None or options.steps is not None
+        known = wished or checkpoint.path.is_file()  # else what is told first is how to get the file
+        return Order(job, word, checkpoint, sampling_of(checkpoint, options) if known else None, note)
     except WeightsUnavailable as error:
         return Order(job, word, error, None, note)
 
