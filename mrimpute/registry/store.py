@@ -36,6 +36,14 @@ class Checkpoint:
     record: Record
     path: Path
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the file can be looked at and is there."""
+        try:
+            return self.path.is_file()
+        except OSError:  # a store that this user may not enter
+            return False
+
     @cached_property
     def sha256(self) -> str:
         """Digest of the file.

@@ -45,7 +45,7 @@ def order_of(job: Job, folder: Path, settings: Settings, options: Options) -> Or
     try:
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
         wished = options.sampler is not None or options.steps is not None
-        known = wished or checkpoint.path.is_file()  # else what is told first is how to get the file
+        known = wished or checkpoint.is_here  # else what is told first is how to get the file
         return Order(job, word, checkpoint, sampling_of(checkpoint, options) if known else None, note)
     except WeightsUnavailable as error:
         return Order(job, word, error, None, note)
