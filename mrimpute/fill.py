@@ -78,7 +78,9 @@ class Engine:
                 for place in request.destinations.values():
                     check_place(place, request.largest, options.save_mask)
                 with device.memory_errors():
-                    inputs = read_inputs(request.sources, request.reference, options.register, options.brain_mask)
+                    inputs = read_inputs(
+                        request.sources, request.beside, request.reference, options.register, options.brain_mask
+                    )
                 check_inputs(request, inputs, options)
         except Exception as error:
             return replace(inputs, error=as_mrimpute_error(error))

@@ -149,7 +149,8 @@ def dicom_summary(path: Path) -> dict[str, Any]:
     mean = round(float(data.pixel_array.mean()) / 1000, 7)
     for element in list(data.iterall()):
         follows = element.keyword.startswith(("Window", "Smallest", "Largest", "PixelData"))
-        if follows or element.VR in ("DA", "TM", "DT"):
+        from_voxels = element.VR == "UI" and str(element.value).startswith("2.25.")
+        if follows or from_voxels or element.VR in ("DA", "TM", "DT"):
             element.value = None
     for group in data.get("SharedFunctionalGroupsSequence") or ():
         del group.FrameVOILUTSequence

@@ -282,7 +282,8 @@ def _folders(studies: list[Path], null: bool) -> list[Path]:
             text = sys.stdin.buffer.read()
             if b"\0" in text and not null:
                 raise UsageError("the list on stdin has NUL characters", "read it with -0")
-            folders += [Path(os.fsdecode(word)) for word in text.split(b"\0" if null else b"\n") if word]
+            words = text.split(b"\0") if null else [line.removesuffix(b"\r") for line in text.split(b"\n")]
+            folders += [Path(os.fsdecode(word)) for word in words if word]
         else:
             folders.append(study)
     if not studies:

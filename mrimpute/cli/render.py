@@ -9,7 +9,6 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Literal
 
 from mrimpute import __version__, device
@@ -27,13 +26,13 @@ from mrimpute.cli.records import (
     WarningRecord,
 )
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import ExitCode, MrimputeError, NoRoute
+from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.evaluate import Evaluation
 from mrimpute.outcome import Outcome
-from mrimpute.plan import Job, Plan, route
+from mrimpute.plan import Job, Plan
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.request import Options
-from mrimpute.study import Series, Study
+from mrimpute.study import Series
 from mrimpute.write.result import Output
 
 Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
@@ -41,55 +40,8 @@ Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"
 _SCALE_FROM = {"study": "median of the sources' in-brain 99.9 percentiles", "unit": "the network"}
 _SHOWN_PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "pydicom", "huggingface-hub", "safetensors")
 
-SCAN_SCHEMA = "mrimpute.scan/1"
 WEIGHTS_SCHEMA = "mrimpute.weights/1"
 EVALUATE_SCHEMA = "mrimpute.evaluate/1"
-
-
-def scan_text(study: Study) -> str:
-    """Return what `scan` prints for one study."""
-    lines = [f"{study.folder}  (names: {study.naming.scheme})"]
-    width = max((len(str(series.path)) for series in study.series), default=0)
-    for series in study.series:
-        reasons = "; ".join(item.reason for item in series.evidence[:2])
-        place = f"{series.path!s:<{width}}  {_grid_text(series)}"
-        lines += [f"  {series.contrast:<6}{series.confidence:.2f}  {place}  {reasons}"]
-    lines += [f"  set aside     {item.path}: {item.reason}" for item in study.set_aside]
-    lines += [f"  not used      {item.path}: {item.reason}" for item in study.unidentified]
-    lines.append(f"  missing       {', '.join(study.missing) or 'nothing'}")
-    jobs, problem = _routes(study)
-    lines += [f"  can be made   {_job_text(job)}" for job in jobs]
-    lines += [f"  no route      {problem}"] if problem else []
-    return "\n".join(lines)
-
-
-def scan_record(study: Study) -> dict[str, Any]:
-    """Return the JSON object of `scan --json` for one study."""
-    jobs, problem = _routes(study)
-    return {
-        "schema": SCAN_SCHEMA,
-        "version": __version__,
-        "exit": 0,
-        "study": str(study.folder),
-        "scheme": study.naming.scheme,
-        "inputs": [_series_record(series) for series in study.series],
-        "set_aside": [{"path": str(item.path), "reason": item.reason} for item in study.set_aside],
-        "unidentified": [{"path": str(item.path), "reason": item.reason} for item in study.unidentified],
-        "missing": list(study.missing),
-        "plan": [_job_record(job) for job in jobs],
-        "no_route": problem,
-    }
-
-
-def scan_error_record(folder: Path, error: MrimputeError) -> dict[str, Any]:
-    """Return the JSON object for a study that `scan` could not read."""
-    return {
-        "schema": SCAN_SCHEMA,
-        "version": __version__,
-        "exit": int(error.exit_code),
-        "study": str(folder),
-        "error": error_record(error),
-    }
 
 
 def plan_text(plan: Plan) -> str:
@@ -285,14 +237,6 @@ def _status(outcome: Outcome, dry_run: bool) -> Status:
     return "skipped" if all(output.skipped for output in outcome.outputs) else "filled"
 
 
-def _routes(study: Study) -> tuple[tuple[Job, ...], str]:
-    """Return the routes for all that is missing, and why there is none."""
-    try:
-        return route(study.present, study.missing), ""
-    except NoRoute as error:
-        return (), str(error)
-
-
 def _job_text(job: Job) -> str:
     return f"{job.target} by {job.generator} from {', '.join(job.sources)}: {job.reason}"
 
@@ -367,9 +311,3 @@ def _cost(seconds: float) -> CostRecord:
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         peak_cuda_mb=cuda,
     )
-
-
-def _grid_text(series: Series) -> str:
-    shape = "x".join(str(n) for n in series.grid.shape)
-    spacing = "x".join(f"{value:.3g}" for value in series.grid.spacing)
-    return f"{shape} at {spacing} mm {series.grid.orientation}"

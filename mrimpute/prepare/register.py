@@ -5,9 +5,9 @@ reference. Each image is brought to cubes on axes of its own: a common grid woul
 blur the other, which measurably misleads (0.7 mm became 1.7 mm on a real pair).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -50,6 +50,19 @@ WORTH = 0.01
 MIN_LITRES = 0.3
 """Less tissue than this is no head, and nothing is measured."""
 BINS = 40
+MIRRORED_SHARE = 1.1
+"""An image that fits this much better with left and right swapped is mirrored."""
+STRANGER_SHARE = 0.95
+"""One that fits nearly as well with left and right swapped shows another head: a mirrored brain is one. Measured,
+mutual information of the mirrored image over that of the true one: 0.49 to 0.87 in 39 pairs of one patient (9 studies,
+with and without skull), 0.98 to 1.04 in 15 pairs of two patients."""
+QUESTION_MM = 8.0
+"""No patient moves so far within one frame of reference: another patient, or a wrong header."""
+
+
+Frame = Literal["own", "shared", "foreign"]
+"""Whether a series states a frame of reference of its own, the reference's, in which no patient moves QUESTION_MM, or
+one whose positions do not compare with the reference's, so that it is always moved."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ class Alignment:
         gain: share by which undoing it raises the mutual information.
         motion: (4, 4), from a point of the reference's space to that of the source's, RAS mm.
         moved: whether the source was moved accordingly.
+        information: mutual information once they are brought together.
     """
 
     mean_mm: float
@@ -68,6 +82,7 @@ class Alignment:
     gain: float
     motion: FloatArray
     moved: bool = False
+    information: float = 0.0
 
     @property
     def off(self) -> bool:
@@ -76,48 +91,61 @@ class Alignment:
 
 
 def align(
-    reference: Volume, sources: Mapping[Contrast, Volume], register: bool, foreign: Collection[Contrast] = ()
+    reference: Volume,
+    sources: Mapping[Contrast, Volume],
+    register: bool,
+    frames: Mapping[Contrast, Frame] | None = None,
 ) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment]]:
     """Check that all sources lie on the reference; move those that do not, if asked.
 
     A source that is in register stays as it is even then, if it is on the reference's own grid or
-    moving it would gain next to nothing.
+    moving it would gain next to nothing. One whose left and right are swapped is never moved.
 
     Args:
         reference: what they should lie on.
         sources: by contrast; one that is the reference itself is passed through.
         register: whether sources may be moved.
-        foreign: those whose positions do not compare with the reference's; they are always moved.
+        frames: how the frame of reference of each compares with the reference's; 'own' where it is not told.
 
     Returns:
         The sources, and how each was found to lie (those of which it could be measured).
 
     Raises:
-        StudyRefused: a source is out of register and must not be, or cannot be, moved.
+        StudyRefused: sources are mirrored, are out of register and must not be, or cannot be, moved; all are named.
     """
     placed, found = dict(sources), {}
+    refusals: list[StudyRefused] = []
     for contrast, volume in sources.items():
         if volume is reference:
             continue
-        placed[contrast], alignment = _aligned(reference, contrast, volume, register, contrast in foreign)
+        frame = (frames or {}).get(contrast, "own")
+        try:
+            placed[contrast], alignment = _aligned(reference, contrast, volume, register, frame)
+        except StudyRefused as refusal:
+            refusals.append(refusal)
+            continue
         if alignment is not None:
             found[contrast] = alignment
+    if refusals:
+        hints = dict.fromkeys(refusal.hint for refusal in refusals)
+        raise StudyRefused("; ".join(refusal.text for refusal in refusals), ", or ".join(hints))
     return placed, found
 
 
 def _aligned(
-    reference: Volume, contrast: Contrast, volume: Volume, register: bool, foreign: bool
+    reference: Volume, contrast: Contrast, volume: Volume, register: bool, frame: Frame
 ) -> tuple[Volume, Alignment | None]:
-    """Return one source as it should lie, and how it was found to."""
+    """Return one source as it should lie, and how it was found to.
+
+    Raises:
+        StudyRefused: see `align`.
+    """
     alignment = measure(reference, volume)
+    foreign = frame == "foreign"
     if alignment is None and not foreign:
         return volume, None
-    if alignment is not None and alignment.off and not register:
-        raise StudyRefused(
-            f"{contrast} ({volume.path}) is out of register: {alignment.mean_mm:.1f} mm off {reference.path} on "
-            f"average, {alignment.largest_mm:.1f} mm at most",
-            "add --register to move it, or register the study first",
-        )
+    if alignment is not None:
+        _check_alignment(reference, contrast, volume, alignment, register, frame)
     must = foreign or alignment is None or alignment.off
     if not register or not (must or not volume.grid.same_as(reference.grid)):
         return volume, alignment
@@ -130,9 +158,75 @@ def _aligned(
         raise StudyRefused(
             f"{contrast} ({volume.path}) is out of register and cannot be registered to {reference.path} "
             f"with certainty ({agreeing} of {len(STARTS)} attempts agree)",
-            "register the study by other means, or leave that series out",
+            "register the study by other means, name another series with --reference, or leave that series out",
         )
     return volume, alignment
+
+
+def check_pair(reference: Volume, contrast: Contrast, volume: Volume, register: bool, frame: Frame) -> None:
+    """Check that one series shows the head of another, without moving it.
+
+    Args:
+        reference: the other's volume.
+        contrast, volume: what is checked.
+        register: whether the patient may have moved between them.
+        frame: how their frames of reference compare; of 'foreign' ones nothing can be told.
+
+    Raises:
+        StudyRefused: it is mirrored, out of register, or too far off for one patient.
+    """
+    alignment = None if frame == "foreign" else measure(reference, volume)
+    if alignment is not None:
+        _check_alignment(reference, contrast, volume, alignment, register, frame)
+
+
+def _check_alignment(
+    reference: Volume, contrast: Contrast, volume: Volume, alignment: Alignment, register: bool, frame: Frame
+) -> None:
+    """Check that what was measured is a motion of the patient, if it is one, and that it may be undone.
+
+    Raises:
+        StudyRefused: it is not, or may not.
+    """
+    share = mirrored_share(reference, volume, alignment.information)
+    if share > MIRRORED_SHARE:
+        raise StudyRefused(
+            f"{contrast} ({volume.path}) looks mirrored: it fits {reference.path} better with left and right swapped",
+            "correct its header, or leave that series out",
+        )
+    if share > STRANGER_SHARE:
+        raise StudyRefused(
+            f"{contrast} ({volume.path}) fits {reference.path} no better than a mirrored head would: another patient, "
+            "or no image of a head",
+            "check that both show the same patient, or leave one of them out",
+        )
+    if alignment.off and frame == "shared" and alignment.mean_mm > QUESTION_MM:
+        raise StudyRefused(
+            f"{contrast} ({volume.path}) lies {alignment.mean_mm:.1f} mm off {reference.path} though its header puts "
+            f"both in one space: another patient, or a wrong header",
+            "check that both show the same patient, or leave one of them out",
+        )
+    if alignment.off and not register:
+        raise StudyRefused(
+            f"{contrast} ({volume.path}) is out of register: {alignment.mean_mm:.1f} mm off {reference.path} on "
+            f"average, {alignment.largest_mm:.1f} mm at most",
+            "add --register to move it, or register the study first",
+        )
+
+
+def mirrored_share(reference: Volume, other: Volume, information: float) -> float:
+    """Return how well an image fits with its left and right swapped, as a share of how it fits as it is.
+
+    Args:
+        reference, other: the pair.
+        information: mutual information of the pair as it is, once brought together.
+    """
+    pair = _Pair.of(reference, other, CHECK_MM).mirrored(other.grid.orientation)
+    try:
+        ends = [pair.optimised(pair.start(NO_MOTION, shift), smooth=1.0) for shift in pair.shifts()]
+    except StudyRefused:  # mirrored, the two do not overlap
+        return 0.0
+    return max(-pair.metric(end) for end in ends) / max(information, 1e-6)
 
 
 def measure(reference: Volume, other: Volume) -> Alignment | None:
@@ -201,6 +295,21 @@ class _Pair:
         between = theirs.mean(axis=0) - points.mean(axis=0) if len(points) and len(theirs) else np.zeros(3)
         litres = float(np.count_nonzero(sitk.GetArrayViewFromImage(tissue))) * edge_mm**3 / 1e6
         return cls(fixed, moving, sitk.BinaryDilate(tissue, [3] * 3), points, between, litres)
+
+    def mirrored(self, orientation: str) -> "_Pair":
+        """Return the pair with left and right of the second image swapped about the middle of its field of view.
+
+        Args:
+            orientation: axis codes of the second image, for instance 'LPS'.
+        """
+        import SimpleITK as sitk
+
+        axis = next(index for index, code in enumerate(orientation) if code in "LR")
+        swapped = sitk.GetImageFromArray(np.flip(sitk.GetArrayViewFromImage(self.moving), 2 - axis).copy())
+        swapped.CopyInformation(self.moving)
+        points, theirs = self.points, _points(_tissue(swapped))
+        between = theirs.mean(axis=0) - points.mean(axis=0) if len(points) and len(theirs) else np.zeros(3)
+        return replace(self, moving=swapped, between=between)
 
     def shifts(self) -> list[FloatArray]:
         """Return the shifts that a search should begin from: none, and where the tissues are far
@@ -278,7 +387,9 @@ class _Pair:
         matrix[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
         matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
         gain = after / max(before, 1e-6) - 1
-        return Alignment(float(distance.mean()), float(distance.max()), float(gain), LPS @ matrix @ LPS)
+        return Alignment(
+            float(distance.mean()), float(distance.max()), float(gain), LPS @ matrix @ LPS, information=after
+        )
 
 
 def _tissue(image: "sitk.Image") -> "sitk.Image":

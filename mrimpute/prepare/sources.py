@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
+from mrimpute.prepare.doubles import check_doubles
 from mrimpute.prepare.frame import choose_reference
-from mrimpute.prepare.register import Alignment, align
+from mrimpute.prepare.register import MIN_LITRES, Alignment, Frame, align, check_pair, measure
 from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
 from mrimpute.study import find_series
 from mrimpute.study.model import Series, Study
@@ -79,12 +80,17 @@ class Inputs:
 
 
 def read_inputs(
-    wanted: Mapping[Contrast, Sequence[Series]], reference: Reference | None, register: bool, brain_mask: Path | None
+    wanted: Mapping[Contrast, Sequence[Series]],
+    beside: Sequence[Series],
+    reference: Reference | None,
+    register: bool,
+    brain_mask: Path | None,
 ) -> Inputs:
     """Read the sources of all targets, and check that they lie on each other.
 
     Args:
         wanted: target → series of its sources, in the generator's order.
+        beside: the study's other series, which must show the same head.
         reference: the user's choice; None for the thinnest slices.
         register: whether sources may be moved.
         brain_mask: the user's file.
@@ -97,12 +103,65 @@ def read_inputs(
         mask = read_brain_mask(brain_mask) if brain_mask and wanted else None
         volumes = read_volumes(wanted, reference)
         digests = {series.contrast: volumes[series.path].sha256 for listed in wanted.values() for series in listed}
+        check_one_head(wanted, beside, volumes, register)
         sources = {
             target: choose_sources(listed, reference, volumes, register, mask) for target, listed in wanted.items()
         }
     except MrimputeError as error:
         return Inputs(digests, error=error)
     return Inputs(digests, sources)
+
+
+def check_one_head(
+    wanted: Mapping[Contrast, Sequence[Series]],
+    beside: Sequence[Series],
+    volumes: Mapping[Path, Volume],
+    register: bool,
+) -> None:
+    """Check that the series of a study show one head, and each its own image, whatever is made from which.
+
+    The sources of one target are compared with each other when they are chosen; this compares those of
+    different targets, and what no target needs.
+
+    Args:
+        wanted: target → series of its sources.
+        beside: other series of the study; one that cannot be read is passed over.
+        volumes: of the sources, by their path.
+        register: whether sources may be moved.
+
+    Raises:
+        StudyRefused: two are one image, mirrored, out of register, or too far apart for one patient.
+    """
+    sources = {series.contrast: series for listed in wanted.values() for series in listed}
+    found = {contrast: volumes[series.path] for contrast, series in sources.items()}
+    others = {series.contrast: volume for series in beside if (volume := _readable(series)) is not None}
+    check_doubles(found | others)
+    together = any({series.contrast for series in listed} == set(sources) for listed in wanted.values())
+    compared = others if together else found | others
+    if not found or not compared:
+        return
+    listed = {**sources, **{series.contrast: series for series in beside}}
+    chosen = choose_reference(found)
+    for contrast, volume in compared.items():
+        if contrast is not chosen:
+            may_move = register or contrast in others
+            frame = frame_of(listed[contrast], listed[chosen])
+            check_pair(found[chosen], contrast, volume, may_move, frame)
+
+
+def _readable(series: Series) -> Volume | None:
+    """Return a volume, or None where it cannot be used: nothing is made of it."""
+    try:
+        return series.read()
+    except MrimputeError:
+        return None
+
+
+def frame_of(one: Series, other: Series) -> Frame:
+    """Tell how the frames of reference of two series compare."""
+    if _frames_differ(one, other):
+        return "foreign"
+    return "shared" if _frames_shared(one, other) else "own"
 
 
 def read_volumes(wanted: Mapping[Contrast, Sequence[Series]], reference: Reference | None = None) -> dict[Path, Volume]:
@@ -173,28 +232,62 @@ def choose_sources(
         StudyRefused: sources are out of register, or the mask does not fit.
     """
     read = {series.contrast: volumes[series.path] for series in sources}
-    own = next(series for series in sources if series.contrast is choose_reference(read))
+    best = agreed_reference(read) if register else choose_reference(read)
+    own = next(series for series in sources if series.contrast is best)
     chosen = reference.series if reference else own
-    foreign = [item.contrast for item in sources if _frames_differ(item, chosen)]
-    if foreign and not register:
+    if any(_frames_differ(item, chosen) for item in sources) and not register:
         raise StudyRefused(
             f"the series {', '.join(read)} have different frames of reference: their positions do not compare",
             "add --register, or register them first and give NIfTI",
         )
     onto = volumes[chosen.path]
-    settled, alignments = align(onto, read, register, foreign)
+    frames = {item.contrast: frame_of(item, chosen) for item in sources}
+    settled, alignments = align(onto, read, register, frames)
     notes = [
         f"{contrast} was moved onto {chosen.contrast} by {one.mean_mm:.1f} mm on average, "
         f"{one.largest_mm:.1f} mm at most"
         for contrast, one in alignments.items()
         if one.moved
     ]
+    unmeasured = [contrast for contrast, volume in read.items() if volume is not onto and contrast not in alignments]
+    if unmeasured:
+        notes.append(
+            f"whether {', '.join(unmeasured)} lies on {chosen.contrast} was not measured: the head has less than "
+            f"{MIN_LITRES} litres"
+        )
     if reference and reference.trusted:
         notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
     placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
     full = tuple(with_skull(read.items()))
     return Sources(chosen, onto, settled, alignments, placed, highest, full, tuple(notes))
+
+
+def agreed_reference(volumes: Mapping[Contrast, Volume]) -> Contrast:
+    """Return the source that most others lie on; of equals, that with the thinnest slices."""
+    usual = choose_reference(volumes)
+    if len(volumes) < 3:
+        return usual
+    order = [usual, *(contrast for contrast in volumes if contrast is not usual)]
+    off = {}
+    for contrast in order:
+        others = [volume for one, volume in volumes.items() if one is not contrast]
+        off[contrast] = sum(_is_off(volumes[contrast], volume) for volume in others)
+        if not off[contrast]:
+            return contrast
+    return min(order, key=off.__getitem__)
+
+
+def _is_off(reference: Volume, other: Volume) -> bool:
+    alignment = measure(reference, other)
+    return alignment is not None and alignment.off
+
+
+def _frames_shared(one: Series, other: Series) -> bool:
+    """Tell whether two series state one frame of reference: by its UID, or as files on one grid."""
+    if one.dicom and other.dicom:
+        return one.dicom.slices[0].space == other.dicom.slices[0].space != ""
+    return not one.dicom and not other.dicom and one.grid.same_as(other.grid)
 
 
 def _frames_differ(one: Series, other: Series) -> bool:

@@ -98,7 +98,8 @@ def _way_out(generator: str, sources: tuple[Contrast, ...], target: Contrast) ->
         return "train one with `mrimpute train`, or " + LIST_HINT
     (source,) = sources
     line = f"mrimpute train syndiff STUDY… --source {source} --target {target} --out NET"
-    return f"no public weights exist for it; train with `{line}`, then add --weights NET/{source}-to-{target}"
+    then = f"train with `{line}`, then add --weights NET/{source}-to-{target}"
+    return f"no public weights in SynDiff's format exist for it; {then}"
 
 
 def _is_folder(path: Path) -> bool:

@@ -58,6 +58,13 @@ class Request:
         return {one.job.target: [self.study.get(contrast) for contrast in one.job.sources] for one in self.orders}
 
     @property
+    def beside(self) -> list[Series]:
+        """The study's series of the head that no target is made from."""
+        used = {contrast for one in self.orders for contrast in one.job.sources}
+        listed = self.study.series if self.study else ()
+        return [one for one in listed if one.contrast not in used and one.contrast is not Contrast.CT and self.orders]
+
+    @property
     def images(self) -> list[Path]:
         """The places of the results."""
         return [place.image for place in self.destinations.values()]

@@ -1,17 +1,18 @@
-"""Evidence for a contrast from what the scanner recorded, in JSON sidecars or DICOM.
+"""Evidence for a contrast, and what the times of a series say of it. Times are milliseconds.
 
-Times are milliseconds.
+The limits lie between the values seen in practice: spin-echo T1 TR 400 to 865 and TE 7 to 21, T2 TR 1000 to 7000 and
+TE 61 to 388, gradient-echo T1 TE 2 to 4, T2* TE above 15, STIR TI below 300, FLAIR TI above 1500.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mrimpute.contrasts import Contrast
 
 _AGENT_DENIED = re.compile(
-    r"(no|none|nil|nein|non|n|na|n/a|0|pre|without|w/o|ohne|sans|not given|no contrast|kein\w*)([ :,.-].*)?"
+    r"(no|none|nil|nein|non|n|na|n/a|0|pre|without|w/o|ohne|sans|sin|senza|sem|zonder|utan|uten|uden|bez|nie|nej|nao|não"
+    r"|ei|hayir|hayır|nativ\w*|nee|net|нет|无|無|なし|false|not given|no contrast|kein\w*)([ :,./-].*)?"
 )
 
 
@@ -31,7 +32,12 @@ class Evidence:
 
 
 def physics_evidence(
-    echo: float | None, repetition: float | None, inversion: float | None, gradient: bool, inverted: bool = False
+    echo: float | None,
+    repetition: float | None,
+    inversion: float | None,
+    gradient: bool,
+    inverted: bool = False,
+    signed: bool = True,
 ) -> Evidence | None:
     """Judge a series by its times.
 
@@ -39,17 +45,19 @@ def physics_evidence(
         echo, repetition, inversion: TE, TR and TI in ms, None where unknown.
         gradient: whether it is a gradient-echo sequence.
         inverted: whether it is an inversion recovery, also where no TI is recorded.
+        signed: whether something else says that it is T1-weighted: a gradient echo with a short TE may be
+            a calibration, an angiography or a balanced sequence as well.
 
     Returns:
         The evidence, or None where the times do not decide.
     """
-    if echo is None or repetition is None:
-        return None
+    if echo is None or repetition is None or echo > repetition:
+        return None  # a TE beyond the TR is a converter's mistake
     times = f"TR {repetition:.0f}, TE {echo:.3g}"
-    if inversion:
+    if inversion and not (gradient and inversion < 300):  # some scanners write the time of a fat pulse
         return _inversion_recovery(echo, repetition, inversion, gradient, f"({times}, TI {inversion:.0f} ms)")
     if gradient:
-        return _gradient_echo(echo, f"({times} ms)")
+        return _gradient_echo(echo, signed, f"({times} ms)")
     return None if inverted else _spin_echo(echo, repetition, f"({times} ms)")
 
 
@@ -59,19 +67,20 @@ def _inversion_recovery(
     """Judge a series with a known TI."""
     short, medium = echo < 40, 300 <= inversion < 1500
     rules = (
-        (inversion >= 1500 and repetition >= 3500 and echo >= 60, Contrast.FLAIR, "inversion recovery of fluid", 0.95),
+        (inversion >= 1400 and repetition >= 3500 and echo >= 60, Contrast.FLAIR, "inversion recovery of fluid", 0.95),
         (inversion >= 1500 and short, Contrast.T1, "T1-FLAIR", 0.85),
         (medium and gradient, Contrast.T1, "prepared gradient echo", 0.95),
         (medium and short, Contrast.T1, "inversion recovery, medium TI", 0.85),
+        (medium and echo < 60 and repetition < 3500, Contrast.T1, "inversion recovery, medium TI and TE", 0.7),
         (inversion < 300, None, "fat suppression by inversion, STIR", 0.9),
     )
     return _first_that_holds(rules, times)
 
 
-def _gradient_echo(echo: float, times: str) -> Evidence | None:
+def _gradient_echo(echo: float, signed: bool, times: str) -> Evidence | None:
     """Judge a gradient echo without inversion."""
     rules = (
-        (echo < 10, Contrast.T1, "gradient echo, short TE", 0.85),
+        (echo < 10 and signed, Contrast.T1, "gradient echo, short TE", 0.85),
         (echo >= 15, None, "T2*-weighted gradient echo", 0.8),
     )
     return _first_that_holds(rules, times)
@@ -94,24 +103,6 @@ def _first_that_holds(rules: Sequence[tuple[bool, Contrast | None, str, float]],
     return None
 
 
-def sidecar_evidence(sidecar: Mapping[str, Any]) -> Evidence | None:
-    """Judge a series by a BIDS or dcm2niix sidecar, whose times are seconds."""
-    if str(sidecar.get("Modality", "MR")).upper() != "MR":
-        return None
-    echo, repetition, inversion = (
-        _number(sidecar.get(key), 1000.0) for key in ("EchoTime", "RepetitionTime", "InversionTime")
-    )
-    sequence = sidecar.get("ScanningSequence", "")
-    words = sequence if isinstance(sequence, list) else str(sequence).replace("\\", "_").split("_")
-    return physics_evidence(echo, repetition, inversion, "GR" in [str(word).upper() for word in words])
-
-
-def names_agent(sidecar: Mapping[str, Any]) -> bool:
-    """Tell whether a sidecar names a contrast agent that was given."""
-    agent = str(sidecar.get("ContrastBolusIngredient") or sidecar.get("ContrastBolusAgent") or "").strip()
-    return bool(agent) and not denies_agent(agent)
-
-
 def denies_agent(agent: str) -> bool:
     """Tell whether what stands in an agent's field says that none was given."""
     return _AGENT_DENIED.fullmatch(agent.strip().lower()) is not None
@@ -120,9 +111,3 @@ def denies_agent(agent: str) -> bool:
 def compatible(one: Contrast, other: Contrast) -> bool:
     """Tell whether two pieces of evidence can both be true: t1c is a t1 with an agent."""
     return one is other or {one, other} == {Contrast.T1, Contrast.T1C}
-
-
-def _number(value: Any, factor: float) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
-        return None
-    return float(value) * factor

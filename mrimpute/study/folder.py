@@ -9,8 +9,9 @@ from mrimpute import io
 from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.marks import is_synthetic
-from mrimpute.study.evidence import sidecar_evidence
+from mrimpute.study.judge import evidence
 from mrimpute.study.names import nnunet_channel, read_name
+from mrimpute.study.sidecar import facts_of
 
 MAX_DEPTH = 3
 """How deep below the study folder images are looked for, where the folder itself has none."""
@@ -46,7 +47,9 @@ def image_files(folder: Path) -> list[Path]:
 def _may_be_source(path: Path) -> bool:
     """Tell whether an image beside folders of images is itself a series of the study."""
     stem, sidecar = io.split_suffix(path.name)[0], read_json_sidecar(path)
-    stated = read_name(stem).contrast or nnunet_channel(stem) or sidecar_evidence(sidecar)
+    stated = (
+        read_name(stem).contrast or nnunet_channel(stem) or any(item.contrast for item in evidence(facts_of(sidecar)))
+    )
     return bool(stated) and not is_synthetic(path, sidecar)
 
 

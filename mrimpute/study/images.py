@@ -1,7 +1,9 @@
 """Folder → Study: which series is which contrast, and why."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +12,28 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, SeveralVolumes, StudyAmbiguous, StudyRefused, UsageError
 from mrimpute.io.dicom.headers import holds_dicom, lies_beside_dicom
 from mrimpute.marks import is_synthetic
+from mrimpute.study.asides import COMPUTED
+from mrimpute.study.candidate import Candidate, sort_out
+from mrimpute.study.cases import one_case, refused
 from mrimpute.study.dicom import find_dicom
-from mrimpute.study.evidence import Evidence, compatible, names_agent, sidecar_evidence
+from mrimpute.study.evidence import compatible
 from mrimpute.study.folder import image_files, nnunet_channels, read_json_sidecar
-from mrimpute.study.model import NotUsed, Series, Study, agreed
-from mrimpute.study.names import NameReading, Naming, bids_naming, case_of, make_naming, nnunet_channel, read_name
+from mrimpute.study.judge import Told, Verdict, after_agent, agent_tells, judge, names_agent
+from mrimpute.study.model import NotUsed, Problem, Series, Study
+from mrimpute.study.names import NameReading, Naming, bids_naming, make_naming, nnunet_channel, of_contrast, read_name
+from mrimpute.study.reading import read_bids
+from mrimpute.study.settle import settle
+from mrimpute.study.sidecar import facts_of
+from mrimpute.study.text import tokens_of
 
-__all__ = ["NotUsed", "Series", "Study", "find_series"]
+__all__ = ["NotUsed", "Problem", "Series", "Study", "find_series", "identify"]
 
 _MADE = "made by mrimpute, not acquired"
-_TWIN_WORDS = ("_bias", "_unstripped")
+_NUMBERED = re.compile(r"(\d{1,5})(?=[-_. a-zA-Z])(?!D)")
 
 
 def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) -> Study:
-    """Identify the series in a study folder by user's word, header, sidecar and name; never by pixels.
-
-    Only headers are read. The folder itself is searched, or, where it holds no image, the
-    folders below it: for NIfTI and the like, and where there is none, for DICOM.
+    """Identify the series in a study folder, or refuse.
 
     Args:
         folder: the study.
@@ -40,8 +47,26 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
             multi-channel file.
         UsageError: an override names no file.
     """
+    study = identify(folder, overrides)
+    if study.problems:
+        raise study.problems[0].refusal()
+    return study
+
+
+def identify(folder: Path, overrides: Mapping[Contrast, Path] | None = None) -> Study:
+    """Identify the series in a study folder by user's word, header, sidecar and name; never by pixels.
+
+    Only headers are read. The folder itself is searched, or, where it holds no image, the
+    folders below it: for NIfTI and the like, and where there is none, for DICOM. What stands in the way of using the
+    study is in its `problems`; its series are those that are settled.
+
+    Raises:
+        StudyRefused: no such folder, no image in it.
+        ImageDamaged: all there is is one multi-channel file.
+        UsageError: an override names no file.
+    """
     try:
-        return _find_series(folder, overrides or {})
+        return _identify(folder, overrides or {})
     except OSError as error:
         place = error.filename if error.filename is not None else folder
         raise StudyRefused(f"cannot look at {place} ({error.strerror})", "check path and permissions") from error
@@ -71,14 +96,21 @@ class _Images:
         """The images that mrimpute did not make."""
         return [path for path in self.paths if path not in self.synthetic]
 
+    @cached_property
+    def agent_tells(self) -> bool:
+        """Whether the agent's fields differ between the sidecars; where all state one, they say nothing."""
+        facts = [facts_of(sidecar) for sidecar in self.sidecars.values() if sidecar]
+        return len(facts) == 1 or agent_tells(facts)
+
     @property
-    def agents(self) -> set[Path]:
-        """The images whose sidecar names an agent; none where all of them do, which says nothing."""
-        named = {path for path, sidecar in self.sidecars.items() if sidecar and names_agent(sidecar)}
-        return named if named != {path for path, sidecar in self.sidecars.items() if sidecar} else set()
+    def common(self) -> frozenset[str]:
+        """The words that the names of all acquired images have, folded: time points, subjects, the examination."""
+        stems = [io.split_suffix(path.name)[0] for path in self.acquired]
+        words = [{token.text for token in tokens_of(stem)} for stem in stems if read_bids(stem) is None]
+        return frozenset(set.intersection(*words)) if len(words) > 1 else frozenset()
 
 
-def _find_series(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
+def _identify(folder: Path, overrides: Mapping[Contrast, Path]) -> Study:
     paths = image_files(folder)
     sidecars = {path: read_json_sidecar(path) for path in paths}
     synthetic = {path for path in paths if is_synthetic(path, sidecars[path])}
@@ -121,39 +153,53 @@ def _with_named(images: _Images, overrides: Mapping[Contrast, Path]) -> _Images:
 
 
 def _study(images: _Images, overruled: set[Contrast], beside: bool) -> Study:
-    """Identify every image and put the study together.
+    """Identify every image and put the study together, with its problems.
 
     Args:
         images: of the folder.
         overruled: the contrasts that the user named.
         beside: whether DICOM files lie in the folder too.
     """
-    found: list[Series] = []
-    set_aside: list[NotUsed] = []
-    unidentified: list[NotUsed] = []
-    agents = images.agents
-    for path in images.paths:
-        user = images.users.get(path.resolve())
-        if path in images.synthetic:
-            if user:
-                raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
-            set_aside.append(NotUsed(path, _MADE))
-            continue
-        outcome = _identify(path, images, user, overruled, path in agents)
-        if isinstance(outcome, Series):
-            found.append(outcome)
-        else:
-            (set_aside if outcome.recognised else unidentified).append(outcome)
-    if not found:
-        _refuse_multi_channel(unidentified)
-
-    series, twins = _one_each(found, overruled)
-    _check_one_case(images.folder, [item for item in series if item.contrast not in overruled])
+    made, candidates = _candidates(images)
+    found = sort_out(candidates, "neither its name nor a sidecar says what it is")
+    if not found.usable:
+        _refuse_multi_channel(found.unknown)
+    settled = settle(found.usable, found.others, overruled)
+    series = tuple(settled.kept[contrast] for contrast in Contrast if contrast in settled.kept)
+    free = [item for item in series if item.contrast not in overruled]
+    used = {item.path for item in series}
+    rest = [item.path for item in found.usable if not item.user and item.path not in used]
+    if mixed := one_case(images.folder, free, rest, images.sidecars):
+        settled.problems.insert(0, mixed)
+        settled.open += refused(free)
+        series = tuple(item for item in series if item not in free)
     name, naming = _names(images.folder, series, images.channels)
     if beside and series:
         note = f"{images.folder} holds DICOM files too, which were not looked at: NIfTI comes first"
         series = (replace(series[0], warnings=(*series[0].warnings, note)), *series[1:])
-    return Study(images.folder, name, series, naming, tuple(set_aside + twins), tuple(unidentified))
+    aside = (*made, *found.aside, *settled.left)
+    unidentified = (*found.unknown, *settled.open)
+    return Study(images.folder, name, series, naming, aside, unidentified, problems=tuple(settled.problems))
+
+
+def _candidates(images: _Images) -> tuple[list[NotUsed], list[Candidate]]:
+    """Return the images that mrimpute made, and the judged others.
+
+    Raises:
+        StudyRefused: the user named an image that mrimpute made.
+    """
+    made = []
+    candidates = []
+    common = images.common
+    for path in images.paths:
+        user = images.users.get(path.resolve())
+        if path not in images.synthetic:
+            candidates.append(_candidate(path, images, user, common))
+        elif user:
+            raise StudyRefused(f"{path} was made by mrimpute", "name an acquired series")
+        else:
+            made.append(NotUsed(path, _MADE))
+    return made, candidates
 
 
 def _refuse_multi_channel(unidentified: list[NotUsed]) -> None:
@@ -179,118 +225,74 @@ def _existing(path: Path, folder: Path, contrast: Contrast) -> Path:
     raise UsageError(f"--{contrast} {path}: no such file")
 
 
-def _identify(
-    path: Path, images: _Images, user: Contrast | None, named: set[Contrast], agent: bool
-) -> Series | NotUsed:
-    """Weigh the evidence for one image."""
-    reading = read_name(io.split_suffix(path.name)[0])
+def _candidate(path: Path, images: _Images, user: Contrast | None, common: frozenset[str]) -> Candidate:
+    """Judge one image by its name, its folder and its sidecar."""
+    stem = io.split_suffix(path.name)[0]
+    reading, told = _told(path, images, common)
+    facts = facts_of(images.sidecars[path])
     if user:
-        evidence = [Evidence(user, f"named by the user with --{user}", 1.0)]
         reading = replace(reading, contrast=user) if compatible(reading.contrast or user, user) else NameReading()
+        verdict = Verdict()
     else:
-        if reading.set_aside:
-            return NotUsed(path, reading.set_aside)
-        if reading.conflict:
-            if reading.contrast in named:
-                return NotUsed(path, reading.conflict)
-            raise StudyAmbiguous(f"{path}: {reading.conflict}", f"say which with --{reading.contrast} {path}")
-        reading, evidence = _stated(path, reading, images)
-        evidence += _recorded(images.sidecars[path], evidence, agent)
-        if len(evidence) == 1 and evidence[0].contrast is None:
-            return NotUsed(path, evidence[0].reason)
-    if not evidence:
-        return NotUsed(path, "neither its name nor a sidecar says what it is", recognised=False)
-    contrast = agreed(path, evidence)
-    info = io.read_info(path)
-    return Series(contrast, path, tuple(evidence), info.grid, info.warnings, reading)
+        heard = facts if images.agent_tells or not names_agent(facts) else replace(facts, agent="", agent_given=False)
+        verdict = judge(heard, told)
+        verdict = replace(verdict, doubt=reading.conflict) if reading.conflict and not verdict.aside else verdict
+    info = defect = None
+    if user or (verdict.contrast and not verdict.aside):
+        try:
+            info = io.read_info(path)
+        except ImageDamaged as error:
+            if user:
+                raise
+            defect = error
+    return Candidate(
+        path,
+        verdict,
+        facts,
+        info.grid if info else None,
+        number=facts.number or _leading_number(stem),
+        user=user,
+        defect=defect,
+        warnings=info.warnings if info else (),
+        reading=reading,
+        after_agent=after_agent(facts, [Told("name", reading.reading)], verdict, images.agent_tells),
+    )
 
 
-def _stated(path: Path, reading: NameReading, images: _Images) -> tuple[NameReading, list[Evidence]]:
+def _leading_number(stem: str) -> int:
+    """Return the series number that a name begins with, 0 where it does not."""
+    match = _NUMBERED.match(stem)
+    return int(match.group(1)) if match else 0
+
+
+def _read_in(study: str, stem: str, common: frozenset[str]) -> NameReading:
+    """Read a file's name; the study's own name in front of it tells nothing of the series, as in flair/flair-t1n."""
+    whole = read_name(stem, common)
+    rest = stem[len(study) :].lstrip("-_. ")
+    if not stem.lower().startswith(study.lower()) or len(rest) == len(stem) - len(study) or read_bids(stem):
+        return whole
+    own = read_name(rest, common)
+    if own.contrast is None or own.set_aside or read_name(study).reading.aside in COMPUTED:
+        return whole
+    return replace(own, prefix=stem[: len(stem) - len(rest)] + own.prefix)
+
+
+def _told(path: Path, images: _Images, common: frozenset[str]) -> tuple[NameReading, list[Told]]:
     """Return what the name of a file states, by channel, word or folder."""
     stem = io.split_suffix(path.name)[0]
+    reading = _read_in(images.folder.resolve().name, stem, common)
     channel = nnunet_channel(stem)
-    if channel and channel[1] in images.channels and not reading.contrast:
+    if channel and channel[1] in images.channels and not reading.contrast and not reading.set_aside:
         contrast = images.channels[channel[1]]
-        reading = NameReading(contrast, stem[-4:], stem[:-4])
-        return reading, [Evidence(contrast, f"channel {channel[1]} in dataset.json", 0.95)]
-    if reading.contrast:
-        return reading, [Evidence(reading.contrast, f"'{reading.word}' in its name", 0.9)]
-    if path.parent != images.folder and (above := read_name(path.parent.name)).contrast and not above.conflict:
-        return reading, [Evidence(above.contrast, f"in a folder called '{path.parent.name}'", 0.8)]
-    return reading, []
-
-
-def _recorded(sidecar: Mapping[str, Any], stated: list[Evidence], agent: bool) -> list[Evidence]:
-    """Return what the sidecar of a file says, given what its name states."""
-    evidence = []
-    if physics := sidecar_evidence(sidecar):
-        evidence.append(replace(physics, reason=f"sidecar: {physics.reason}"))
-    if agent and any(item.contrast is Contrast.T1 for item in stated + evidence):
-        evidence.append(Evidence(Contrast.T1C, "sidecar: names a contrast agent", 0.9))
-    return evidence
-
-
-def _one_each(found: list[Series], overruled: set[Contrast]) -> tuple[tuple[Series, ...], list[NotUsed]]:
-    """Return one series per contrast, and those that a better one replaces.
-
-    Raises:
-        StudyAmbiguous: two candidates for one contrast.
-    """
-    series: list[Series] = []
-    twins: list[NotUsed] = []
-    for contrast in Contrast:
-        candidates = [item for item in found if item.contrast is contrast]
-        if contrast in overruled:
-            winner = max(candidates, key=lambda item: item.confidence)
-            twins += [NotUsed(item.path, f"overruled by --{contrast}") for item in candidates if item is not winner]
-            candidates = [winner]
-        plain = {_untwinned(item.path) for item in candidates if _untwinned(item.path) == str(item.path)}
-        for item in list(candidates):
-            if str(item.path) not in plain and _untwinned(item.path) in plain:
-                candidates.remove(item)
-                twins.append(
-                    NotUsed(item.path, f"a variant of {Path(_untwinned(item.path)).name}; take it with --{contrast}")
-                )
-        if len(candidates) > 1:
-            names = ", ".join(str(item.path) for item in candidates)
-            raise StudyAmbiguous(
-                f"{contrast} found {len(candidates)} times ({names})",
-                f"name one with --{contrast} {candidates[0].path}, or give one study at a time",
-            )
-        series += candidates
-    return tuple(series), twins
-
-
-def _check_one_case(folder: Path, series: list[Series]) -> None:
-    """Refuse series that belong to different subjects or visits.
-
-    Series may lie in several folders only where each has one of its own, named after its
-    contrast, as in T1/, T1Post/, T2/.
-
-    Raises:
-        StudyAmbiguous: names or folders tell of more than one case.
-    """
-    cases = sorted({case for item in series if (case := case_of(item.reading))})
-    if len(cases) > 1:
-        raise StudyAmbiguous(
-            f"{folder} holds series of several cases ({', '.join(cases)})",
-            "give one study at a time, or name the series with --t1, --t1c, --t2, --flair",
-        )
-    places = [item.path.parent for item in series]
-    one_each = len(set(places)) == len(places) and all(read_name(place.name).contrast for place in places)
-    if len(set(places)) > 1 and not cases and not one_each:
-        raise StudyAmbiguous(
-            f"{folder} holds series in several folders ({', '.join(sorted({str(place) for place in places}))})",
-            "give one study at a time, or name the series with --t1, --t1c, --t2, --flair",
-        )
-
-
-def _untwinned(path: Path) -> str:
-    """Return the path without the words that mark a processed variant of the same scan."""
-    text = str(path)
-    for word in _TWIN_WORDS:
-        text = text.replace(word, "")
-    return text
+        reading = NameReading(contrast, stem[-4:], stem[:-4], reading=of_contrast(contrast))
+        return reading, [Told("channel", reading.reading, f"channel {channel[1]} in dataset.json")]
+    told = [Told("name", reading.reading, reading.word)]
+    if reading.contrast or reading.set_aside or path.parent == images.folder:
+        return reading, told
+    above = read_name(path.parent.name)
+    if (above.contrast or above.set_aside) and not above.conflict:
+        return reading, [Told("folder", above.reading, path.parent.name)]
+    return reading, told
 
 
 def _names(folder: Path, series: tuple[Series, ...], channels: Mapping[int, Contrast]) -> tuple[str, Naming]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.errors import StudyAmbiguous
+from mrimpute.errors import StudyAmbiguous, StudyRefused
 from mrimpute.io.dicom.series import DicomSeries
-from mrimpute.study.evidence import Evidence, compatible
+from mrimpute.study.evidence import Evidence
 from mrimpute.study.names import NameReading, Naming
 from mrimpute.volume import Grid, Volume
 
@@ -19,7 +19,7 @@ class Series:
     Attributes:
         contrast: what it shows.
         path: its file, as the user gave it; of a DICOM series the first one.
-        evidence: why, strongest first.
+        evidence: why, what decided first.
         grid: where its voxels lie.
         warnings: what its header makes one say.
         reading: what its name told.
@@ -48,8 +48,8 @@ class Series:
 
     @property
     def confidence(self) -> float:
-        """Confidence of the strongest piece of evidence, 0 to 1."""
-        return max(item.confidence for item in self.evidence)
+        """Confidence of the decision, 0 to 1: of the evidence that stands first."""
+        return self.evidence[0].confidence
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,39 @@ class NotUsed:
         reason: why it is not used.
         recognised: whether something says what it is; otherwise nothing identifies it.
         likely: the contrast that it would be, but for the reason.
+        may_be: every contrast that it may be.
+        evidence: what speaks for these.
     """
 
     path: Path
     reason: str
     recognised: bool = True
     likely: Contrast | None = None
+    may_be: tuple[Contrast, ...] = ()
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a study cannot be used as it is, and what would settle it.
+
+    Attributes:
+        text: what was seen.
+        hint: what the user can do.
+        paths: the series concerned.
+        options: options of the command line that would settle it, the likeliest first.
+        error: the kind of refusal.
+    """
+
+    text: str
+    hint: str
+    paths: tuple[Path, ...] = ()
+    options: tuple[str, ...] = ()
+    error: type[StudyRefused] = StudyAmbiguous
+
+    def refusal(self) -> StudyRefused:
+        """Return it as the error that `fill` raises."""
+        return self.error(self.text, self.hint)
 
 
 @dataclass(frozen=True)
@@ -79,7 +106,8 @@ class Study:
         series: the identified series, one per contrast, in the order of `Contrast`.
         naming: how a new image of this study is called.
         set_aside: images that are recognised as no source (masks, maps, synthetic …).
-        unidentified: images that nothing identifies; never used.
+        unidentified: images that nothing identifies, or whose evidence leaves a question; never used.
+        problems: why the study cannot be used as it is; none where it can.
         highest_number: highest series number of a DICOM study.
     """
 
@@ -90,6 +118,7 @@ class Study:
     set_aside: tuple[NotUsed, ...] = ()
     unidentified: tuple[NotUsed, ...] = ()
     highest_number: int = 0
+    problems: tuple[Problem, ...] = ()
 
     @property
     def present(self) -> tuple[Contrast, ...]:
@@ -116,24 +145,3 @@ class Study:
             if series.contrast is contrast:
                 return series
         raise KeyError(contrast)
-
-
-def agreed(path: Path, evidence: list[Evidence]) -> Contrast:
-    """Return the one contrast that all evidence allows.
-
-    Raises:
-        StudyAmbiguous: two pieces of evidence cannot both be true.
-    """
-    first = evidence[0].contrast
-    assert first is not None
-    found = first
-    for item in evidence[1:]:
-        if item.contrast is None or not compatible(found, item.contrast):
-            other = f" or --{item.contrast} {path}" if item.contrast else ""
-            raise StudyAmbiguous(
-                f"{path}: {evidence[0].reason} says {first}, but {item.reason} says {item.contrast or 'none of them'}",
-                f"settle it with --{first} {path}{other}",
-            )
-        if Contrast.T1C in (found, item.contrast):
-            found = Contrast.T1C
-    return found

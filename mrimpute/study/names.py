@@ -1,51 +1,15 @@
 """File names: which contrast a name states, and what a new file of the same study is called.
 
-The rule: the role of an image is the last word of its name, after
-numbers and words such as `bias` or `preprocessed` are put aside. Naming schemes are data.
+Every word of a name counts, wherever it stands. Naming schemes are data.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mrimpute.contrasts import ALIASES, Contrast
+from mrimpute.contrasts import Contrast
+from mrimpute.study.agent import Said
+from mrimpute.study.reading import BidsName, Reading, read_bids, read_text
 
-AGENT_WORDS = frozenset({"gd", "gad", "gado", "gadolinium", "ce", "post", "postcontrast", "contrast", "km", "c", "+c"})
-NATIVE_WORDS = frozenset({"pre", "native", "precontrast", "noncontrast", "nativ"})
-DENYING_WORDS = NATIVE_WORDS | {"no", "non", "without", "wo", "ohne", "sans", "minus"}
-"""Words that deny an agent word near them: 'pre contrast', 'no gd'."""
-HARMLESS_WORDS = frozenset(
-    {"bias", "pp", "preprocessed", "unstripped", "stripped", "brain", "n4", "bet", "defaced", "deface"}
-    | {"reg", "registered", "coreg", "resampled", "1mm", "iso", "norm", "ss", "mni"}
-)
-SET_ASIDE_WORDS = {
-    **dict.fromkeys(("seg", "segm", "segmentation", "aseg", "parc"), "a segmentation"),
-    **dict.fromkeys(("mask", "brainmask", "gtv", "voided"), "a mask or masked image"),
-    **dict.fromkeys(("localizer", "localiser", "scout", "survey", "loc"), "a localiser"),
-    **dict.fromkeys(
-        ("dwi", "dti", "swi", "asl", "bold", "mra", "tof", "cbf", "cbv", "adc", "dsc", "dce"), "another kind of scan"
-    ),
-    **dict.fromkeys(("t2star", "t2starw", "t2*", "t2*w", "unit1", "mp2rage", "stir"), "another kind of scan"),
-    "uncertainty": "an uncertainty map",
-}
-"""Words that, anywhere in a name, mean the file is no source."""
-SET_ASIDE_LAST_WORDS = {
-    **dict.fromkeys(
-        ("label", "labels", "roi", "lesion", "lesions", "tumor", "tumour", "ot", "truth"), "a segmentation"
-    ),
-    **dict.fromkeys(("fa", "md", "rd", "ad", "l1", "l2", "l3", "map", "phase", "eddy", "noise"), "a computed map"),
-}
-"""Words that mean so only at the end, because they also occur in names of persons and places."""
-
-_WEAK_WORDS = frozenset({"ct", "fl", "fla", "pd", "dp"})
-_BIDS = re.compile(r"(?P<entities>sub-[A-Za-z0-9+]+(?:_[A-Za-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)")
-_BIDS_SUFFIXES = {
-    "t1w": Contrast.T1,
-    "t2w": Contrast.T2,
-    "flair": Contrast.FLAIR,
-    "pdw": Contrast.PD,
-    "ct": Contrast.CT,
-}
-_AGENT_IN_ACQUISITION = re.compile(r"post(?!op|treat|surg|rt)|gd|gad|contrast|^ce$")
 _NNUNET = re.compile(r"(?P<case>.+)_(?P<channel>00\d\d)")
 
 
@@ -59,6 +23,7 @@ class NameReading:
         prefix, suffix: what stands before and after that word.
         set_aside: why the file is no source ('' where it may be one).
         conflict: how the name contradicts itself ('' where it does not).
+        reading: all that its words state.
     """
 
     contrast: Contrast | None = None
@@ -67,95 +32,49 @@ class NameReading:
     suffix: str = ""
     set_aside: str = ""
     conflict: str = ""
+    reading: Reading = field(default_factory=Reading, repr=False)
 
 
-def read_name(stem: str) -> NameReading:
-    """Read the contrast out of a file name without its image suffix."""
-    if match := _BIDS.fullmatch(stem):
-        return _read_bids(match)
-    tokens = list(re.finditer(r"[^-_.\s]+", stem))
-    words = [token.group().lower() for token in tokens]
-    for word in words:
-        if word in SET_ASIDE_WORDS:
-            return NameReading(set_aside=f"{SET_ASIDE_WORDS[word]} ('{word}' in its name)")
-    end = len(words)
-    while end and (words[end - 1].isdigit() or words[end - 1] in HARMLESS_WORDS):
-        end -= 1
-    if not end:
-        return NameReading()
-    if words[end - 1] in SET_ASIDE_LAST_WORDS:
-        return NameReading(set_aside=f"{SET_ASIDE_LAST_WORDS[words[end - 1]]} ('{words[end - 1]}' in its name)")
-    denied = any(word in DENYING_WORDS for word in words[:end]) or _minus_sign(stem, tokens[:end])
-    contrast, used = _role(words[:end], denied)
-    if contrast is None:
-        return NameReading()
-    first, last = tokens[end - used], tokens[end - 1]
-    others = {ALIASES[word] for word in words[: end - used] if word in ALIASES and word not in _WEAK_WORDS} - {contrast}
-    word = stem[first.start() : last.end()]
-    conflict = f"its name states both {contrast} and {', '.join(sorted(others))}" if others else ""
-    return NameReading(contrast, word, stem[: first.start()], stem[last.end() :], conflict=conflict)
-
-
-def _minus_sign(stem: str, tokens: list[re.Match[str]]) -> bool:
-    """Tell whether a minus sign, and not a mere dash, stands before the last word: 'T1_-C'."""
-    if len(tokens) < 2:
-        return False
-    between = stem[tokens[-2].end() : tokens[-1].start()]
-    return len(between) > 1 and "-" in between
-
-
-def _role(words: list[str], denied: bool) -> tuple[Contrast | None, int]:
-    """Return the contrast that the last words state, and how many words say so.
+def read_name(stem: str, common: frozenset[str] = frozenset()) -> NameReading:
+    """Read the contrast out of a file name without its image suffix.
 
     Args:
-        words: of the name, lower case, the last one stating the role.
-        denied: whether the name denies a contrast agent.
+        stem: the name.
+        common: words that every name of the study has.
     """
-    last = words[-1]
-    before = ALIASES.get(words[-2]) if len(words) > 1 else None
-    if before is Contrast.T1 and last in AGENT_WORDS:
-        return (Contrast.T1 if denied else Contrast.T1C), 2
-    if before is Contrast.T1 and last in NATIVE_WORDS:
-        return Contrast.T1, 2
-    contrast = ALIASES.get(last)
-    if contrast is Contrast.FLAIR and before is Contrast.T1:
-        return Contrast.T1, 2
-    if {contrast, before} == {Contrast.FLAIR, Contrast.T2}:
-        return Contrast.FLAIR, 2
-    if contrast is Contrast.T1 and len(words) > 1 and words[-2] in AGENT_WORDS - {"c"} and not denied:
-        return Contrast.T1C, 2
-    return contrast, 1
+    if bids := read_bids(stem):
+        return _of_bids(bids)
+    reading = read_text(stem, common)
+    if reading.aside:
+        return NameReading(set_aside=f"{reading.aside} (in its name)", reading=reading)
+    if reading.contrast is None or reading.dual:
+        return NameReading(reading=reading)
+    contrast = _with_agent(reading)
+    word = stem[reading.start : reading.end]
+    others = ", ".join(sorted(reading.others))
+    conflict = f"its name states both {contrast} and {others}" if others else ""
+    return NameReading(contrast, word, stem[: reading.start], stem[reading.end :], conflict=conflict, reading=reading)
 
 
-def _read_bids(match: re.Match[str]) -> NameReading:
-    """Read a BIDS name: the suffix is the contrast, `ce-` an agent (BIDS 1.9, anatomy imaging)."""
-    suffix, entities = match["suffix"], match["entities"]
-    if suffix.lower() not in _BIDS_SUFFIXES:
-        return NameReading(set_aside=f"BIDS suffix '{suffix}' is not a source")
-    contrast = _BIDS_SUFFIXES[suffix.lower()]
-    agent = re.search(r"_ce-([A-Za-z0-9+]+)", entities)
-    if "_desc-synthetic" in entities:
-        return NameReading(set_aside="synthetic ('desc-synthetic' in its name)")
-    if agent and agent[1].lower() not in ("none", "no", "pre") and contrast is Contrast.T1:
-        contrast = Contrast.T1C
-    acquisition = re.search(r"_acq-([A-Za-z0-9+]+)", entities)
-    conflict = ""
-    if contrast is Contrast.T1 and acquisition and _AGENT_IN_ACQUISITION.search(acquisition[1].lower()):
-        conflict = f"its name states both t1 and, by 'acq-{acquisition[1]}', a contrast agent"
-    return NameReading(contrast, suffix, entities + "_", conflict=conflict)
+def _with_agent(reading: Reading) -> Contrast | None:
+    given = reading.contrast is Contrast.T1 and reading.said.given and not reading.said.denied
+    return Contrast.T1C if given else reading.contrast
 
 
-_CASE = re.compile(
-    r"sub-[a-z0-9+]+(?:_ses-[a-z0-9+]+)?|brats[-_a-z]*\d*[-_](?:[a-z]+_)*\d+(?:-\d+)?|upenn-gbm-\d+_\d+|ucsf-pdgm-\d+"
-    r"|ixi\d+|training\d+_\d+|.*_timepoint_\d+",
-    re.IGNORECASE,
-)
+def of_contrast(contrast: Contrast) -> Reading:
+    """Return the reading of a name that stands for a contrast by agreement, as a channel's number."""
+    given = Said(given=["channel"]) if contrast is Contrast.T1C else Said()
+    return Reading(Contrast.T1 if contrast is Contrast.T1C else contrast, said=given)
 
 
-def case_of(reading: NameReading) -> str:
-    """Return the subject and visit that a name of a known scheme states; '' where it states none."""
-    match = _CASE.match(reading.prefix)
-    return match.group().lower() if match else ""
+def _of_bids(bids: BidsName) -> NameReading:
+    if bids.reading.aside:
+        aside = bids.reading.aside
+        return NameReading(
+            set_aside=aside if aside.startswith("BIDS") else f"{aside} (in its name)", reading=bids.reading
+        )
+    contrast = _with_agent(bids.reading)
+    return NameReading(contrast, bids.suffix, bids.entities + "_", conflict=bids.doubt, reading=bids.reading)
 
 
 def nnunet_channel(stem: str) -> tuple[str, int] | None:

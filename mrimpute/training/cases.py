@@ -1,13 +1,15 @@
 """Folders of studies → prepared cases in memory, and random boxes of them."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import StudyRefused
+from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.prepare import choose_reference, prepare
 from mrimpute.prepare.register import align
 from mrimpute.registry import InputSpec
@@ -21,6 +23,30 @@ class TrainingCase:
 
     name: str
     images: FloatArray
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Digest of each image's voxels."""
+        return tuple(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.images)
+
+
+def digest_of(cases: Iterable[TrainingCase]) -> str:
+    """Return one digest of the images of all studies, in their order."""
+    return hashlib.sha256("".join(digest for case in cases for digest in case.digests).encode()).hexdigest()
+
+
+def check_held_out(cases: Iterable[TrainingCase], validation: Sequence[TrainingCase]) -> None:
+    """Check that no study is measured that is trained on.
+
+    Raises:
+        UsageError: an image of a validation study is among those trained on, whatever its folder is called.
+    """
+    seen = {digest for case in cases for digest in case.digests}
+    for case in validation:
+        if seen & set(case.digests):
+            raise UsageError(
+                f"the validation study {case.name} is one of the training studies", "leave it out of one of the two"
+            )
 
 
 def load_cases(folders: Sequence[Path], wanted: Sequence[Contrast], inputs: InputSpec) -> list[TrainingCase]:

@@ -32,12 +32,14 @@ class TrainingState:
         networks: name → network.
         optimisers: name → the Adam of the network of that name.
         averages: name → averaged weights by key, of the networks that have them.
+        data: digest of the studies; '' where a run does not state them.
     """
 
     plan: str
     networks: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
     averages: Mapping[str, dict[str, Tensor]] = field(default_factory=dict)
+    data: str = ""
 
     def save(self, folder: Path, step: int) -> None:
         """Write the state after `step` steps; a killed save leaves the one before."""
@@ -51,7 +53,7 @@ class TrainingState:
             tensors |= {f"{name}/average/{key}": tensor for key, tensor in average.items()}
         cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         with replacing(folder / RESUME_FILE) as temporary:
-            temporary.write_bytes(save(cpu, {"step": str(step), "plan": self.plan}))
+            temporary.write_bytes(save(cpu, {"step": str(step), "plan": self.plan, "data": self.data}))
 
     def resume(self, folder: Path) -> int:
         """Load a saved state, if there is one; return the step to go on with.
@@ -75,6 +77,11 @@ class TrainingState:
             if metadata["plan"] != self.plan:
                 raise OutputRefused(
                     f"{folder} holds a run with other options", "give the same options, or another --out"
+                )
+            if metadata.get("data", self.data) != self.data:  # a run begun before 0.1 does not state its data
+                raise OutputRefused(
+                    f"{folder} holds a run on other images under the same names",
+                    "give the same studies, or another --out",
                 )
             for name, network in self.networks.items():
                 network.load_state_dict({key: saved.get_tensor(f"{name}/raw/{key}") for key in network.state_dict()})

@@ -123,6 +123,11 @@ def sidecar(
                 "moved_by": one.motion.round(6).tolist() if one.moved else None,
             }
             for contrast, one in alignments.items()
+        }
+        | {
+            contrast: "not measured"
+            for contrast, volume in volumes.items()
+            if contrast not in alignments and volume.sha256 != onto.sha256
         },
         "brain_mask": {"from": mask.origin, "sha256": mask.sha256, "litres": round(mask.litres, 3)} if mask else None,
         "frame": {

@@ -24,11 +24,12 @@ def nets(cli, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("aldm")
     for contrast in BRATS_FOUR:
-        path = folder / "study" / f"case{WORDS['brats23'][contrast]}.nii.gz"
-        write_nifti(path, head_voxels(contrast), OBLIQUE)
+        for seed, name in enumerate(("study", "held-out")):
+            path = folder / name / f"case{WORDS['brats23'][contrast]}.nii.gz"
+            write_nifti(path, head_voxels(contrast, seed=seed), OBLIQUE)
     before: list[object] = []
     for stage in ("autoencoder", "spade", "diffusion"):
-        measured = [] if stage == "diffusion" else ["--validate", folder / "study"]
+        measured = [] if stage == "diffusion" else ["--validate", folder / "held-out"]
         words = ["--stage", stage, "--out", folder / stage, *before, *TINY, *measured]
         done = cli("train", "aldm", folder / "study", *words)
         assert done.returncode == 0, done.stderr

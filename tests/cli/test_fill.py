@@ -35,7 +35,8 @@ def test_stdout_holds_the_written_path_and_nothing_else(cli, make_study, weights
     done = cli("fill", folder, "--missing", "flair", *weights)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{folder / 'case-t2f.nii.gz'}\n"
-    note, citation = done.stderr.splitlines()
+    warning, note, citation = done.stderr.splitlines()
+    assert "was not measured: the head has less than 0.3 litres" in warning
     assert "not for diagnosis" in note
     assert citation.startswith("mrimpute: cite: Friedrich")
     again = cli("fill", folder, "-m", "FLAIR", *weights, "--quiet")

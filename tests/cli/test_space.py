@@ -16,7 +16,7 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import _placed
 from mrimpute.study import find_series
 from mrimpute.volume import Grid, Volume
-from tests.conftest import WORDS, tree, write_nifti
+from tests.conftest import WORDS, head_voxels, tree, write_nifti
 from tests.prepare.test_register import AFFINE, turned
 from tests.prepare.test_skull import WORKS, stripper
 from tests.write.dicom.test_series import validate
@@ -173,8 +173,8 @@ def test_nifti_sources_and_a_dicom_reference_give_a_series(build, study, flair, 
     affine = np.diag([-1.0, -1, 1, 1]) @ affine
     folder = tmp_path / "study"
     for contrast in (T1, T1C, T2):
-        voxels = np.stack([item.pixel_array.T for item in read], axis=2)
-        write_nifti(folder / f"p{WORDS['brats23'][contrast]}.nii.gz", voxels.astype(np.int16), affine)
+        voxels = head_voxels(contrast, (read[0].Columns, read[0].Rows, len(read)))
+        write_nifti(folder / f"p{WORDS['brats23'][contrast]}.nii.gz", voxels, affine)
     assert flair(folder, "--reference", series).returncode == 0  # NIfTI stays NIfTI
     done = flair(folder, "--reference", series, "--format", "dicom", "--json")
     assert done.returncode == 0, done.stderr
@@ -207,8 +207,9 @@ def bids_study(build, tmp_path):
     build(T1, number=4, root="pacs")
     source = find_series(tmp_path / "pacs").get(T1).read()
     folder = tmp_path / "ds" / "sub-01"
-    for name in ("T1w", "ce-gadolinium_T1w", "T2w"):
-        write_nifti(folder / "anat" / f"sub-01_{name}.nii.gz", source.voxels.astype(np.int16), source.grid.affine)
+    for contrast, name in ((T1, "T1w"), (T1C, "ce-gadolinium_T1w"), (T2, "T2w")):
+        voxels = head_voxels(contrast, source.grid.shape)
+        write_nifti(folder / "anat" / f"sub-01_{name}.nii.gz", voxels, source.grid.affine)
     return folder
 
 

@@ -20,13 +20,14 @@ def nets(cli, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nets")
     study = folder / "study"
     for contrast, name in ((T1, "t1"), (T2, "t2"), (CT, "ct")):
-        voxels = head_voxels(contrast)
-        if contrast is CT:
-            voxels = np.where(voxels != 0, voxels, -1000).astype(np.int16)
-        write_nifti(study / f"study_{name}.nii.gz", voxels, OBLIQUE)
+        for seed, place in enumerate((study, folder / "held-out")):
+            voxels = head_voxels(contrast, seed=seed)
+            if contrast is CT:
+                voxels = np.where(voxels != 0, voxels, -1000).astype(np.int16)
+            write_nifti(place / f"study_{name}.nii.gz", voxels, OBLIQUE)
     for target in ("t2", "ct"):
         words = ["--source", "t1", "--target", target, "--paired", "--out", folder / target, *TINY]
-        done = cli("train", "syndiff", study, *words, "--validate", study)
+        done = cli("train", "syndiff", study, *words, "--validate", folder / "held-out")
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [str(folder / target / name) for name in (f"t1-to-{target}", f"{target}-to-t1")]
         assert "t1_to_" in done.stderr
@@ -71,7 +72,7 @@ def test_ct_is_made_in_hounsfield_units(cli, make_study, nets):
 def test_ct_without_weights_says_how_to_train(cli, make_study):
     done = cli("fill", make_study(contrasts=(T1,)), "--missing", "ct")
     assert done.returncode == 4
-    assert "no public weights exist" in done.stderr
+    assert "no public weights in SynDiff's format exist" in done.stderr
     assert "mrimpute train syndiff STUDY… --source t1 --target ct --out NET" in done.stderr
 
 

@@ -8,10 +8,11 @@ import SimpleITK as sitk
 from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.prepare.register import LPS, align, measure
+from mrimpute.prepare.register import LPS, align, check_pair, measure
+from mrimpute.prepare.sources import agreed_reference
 from mrimpute.volume import Grid, Volume
 
-T1, T2 = Contrast.T1, Contrast.T2
+T1, T1C, T2 = Contrast.T1, Contrast.T1C, Contrast.T2
 AFFINE = np.diag([2.0, 2, 2, 1])
 AFFINE[:3, 3] = -80, -96, -72
 
@@ -118,3 +119,69 @@ def test_real_scans_end_within_the_published_registrations_reach(shared, patient
     assert error.mean() <= 0.8
     assert error.max() <= 1.8
     assert found[T1].moved == (patient == "patient12_study1")
+
+
+def mirrored(one):
+    """Return a volume with left and right swapped under its old header."""
+    return replace(one, voxels=one.voxels[::-1].copy())
+
+
+@pytest.mark.parametrize("register", [False, True])
+def test_a_mirrored_series_is_refused_with_and_without_registering(phantom_head, register):
+    sources = {T1: volume(phantom_head[T1]), T2: mirrored(volume(phantom_head[T2]))}
+    with pytest.raises(StudyRefused, match="looks mirrored"):
+        align(sources[T1], sources, register)
+
+
+def test_what_lies_far_off_in_one_space_is_a_question_and_no_motion(phantom_head):
+    moved = volume(phantom_head[T2], turned(0, (12, 0, 0)) @ AFFINE)
+    sources = {T1: volume(phantom_head[T1]), T2: moved}
+    with pytest.raises(StudyRefused, match="in one space: another patient, or a wrong header"):
+        align(sources[T1], sources, register=True, frames={T2: "shared"})
+    _, found = align(sources[T1], sources, register=True)
+    assert found[T2].moved
+
+
+def test_every_series_out_of_register_is_named(phantom_head):
+    off = volume(phantom_head[T2], turned(0, (4, 0, 0)) @ AFFINE, "off")
+    other = volume(phantom_head[T1C], turned(0, (0, 5, 0)) @ AFFINE, "other")
+    with pytest.raises(StudyRefused, match=r"t2 \(off\).*; t1c \(other\).*add --register"):
+        align(volume(phantom_head[T1]), {T2: off, T1C: other}, register=False)
+
+
+def test_the_reference_is_what_most_others_lie_on(phantom_head):
+    odd = volume(phantom_head[T1], turned(0, (6, 0, 0)) @ AFFINE)
+    assert agreed_reference({T1: odd, T1C: volume(phantom_head[T1C]), T2: volume(phantom_head[T2])}) is T1C
+
+
+PAIRS = (
+    ("ms-mni/OPENMS-07/OPENMS-07-t1n", "ms-mni/OPENMS-07/OPENMS-07-t2w"),
+    ("ms-native/patient01_study1/study1_FLAIR", "ms-native/patient01_study1/study1_T2W"),
+    ("ms-native/patient12_study1/study1_FLAIR", "ms-native/patient12_study1/study1_T2W"),
+)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_real_pairs_pass_and_their_mirrored_ones_do_not(shared, one, other):
+    first, second = (io.read_volume(shared / "data" / f"{name}.nii.gz") for name in (one, other))
+    axis = next(index for index, code in enumerate(second.grid.orientation) if code in "LR")
+    swapped = replace(second, voxels=np.flip(second.voxels, axis))
+    check_pair(first, T2, second, register=True, frame="own")
+    with pytest.raises(StudyRefused, match="looks mirrored"):
+        check_pair(first, T2, swapped, register=True, frame="own")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ms-mni/OPENMS-07/OPENMS-07-t1n", "ms-mni/OPENMS-19/OPENMS-19-t2w"),
+        ("ms-native/patient01_study1/study1_FLAIR", "ms-native/patient12_study1/study1_T2W"),
+        ("ms-aligned/OPENMSL-01-1/OPENMSL-01-1-t1n", "ms-aligned/OPENMSL-04-1/OPENMSL-04-1-t2w"),
+    ],
+)
+def test_another_patients_image_is_refused_even_when_it_may_be_moved(shared, one, other):
+    first, second = (io.read_volume(shared / "data" / f"{name}.nii.gz") for name in (one, other))
+    with pytest.raises(StudyRefused, match="another patient"):
+        check_pair(first, T2, second, register=True, frame="own")

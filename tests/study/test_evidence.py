@@ -1,6 +1,8 @@
 import pytest
 
-from mrimpute.study.evidence import names_agent, physics_evidence, sidecar_evidence
+from mrimpute.study.evidence import denies_agent, physics_evidence
+from mrimpute.study.judge import evidence, names_agent
+from mrimpute.study.sidecar import facts_of
 
 
 @pytest.mark.parametrize(
@@ -39,12 +41,17 @@ def test_times_between_the_rules_decide_nothing(echo, repetition, inversion, gra
 
 def test_sidecar_times_are_seconds():
     sidecar = {"EchoTime": 0.1, "RepetitionTime": 5.0, "ScanningSequence": "SE"}
-    assert sidecar_evidence(sidecar).contrast == "t2"
-    assert sidecar_evidence({"EchoTime": 0.003, "RepetitionTime": 0.02, "ScanningSequence": ["GR"]}).contrast == "t1"
-    assert sidecar_evidence(sidecar | {"Modality": "CT"}) is None
-    assert sidecar_evidence({"EchoTime": "long", "RepetitionTime": True}) is None
+    assert [item.contrast for item in evidence(facts_of(sidecar))] == ["t2"]
+    prepared = {"EchoTime": 0.003, "RepetitionTime": 2.0, "InversionTime": 0.9, "ScanningSequence": ["GR", "IR"]}
+    assert [item.contrast for item in evidence(facts_of(prepared))] == ["t1"]
+    assert evidence(facts_of({"EchoTime": "long", "RepetitionTime": True})) == []
 
 
 @pytest.mark.parametrize(("agent", "named"), [("GADAVIST", True), ("none", False), ("", False), (None, False)])
 def test_an_agent_is_named_only_where_one_was_given(agent, named):
-    assert names_agent({"ContrastBolusIngredient": agent}) is named
+    assert names_agent(facts_of({"ContrastBolusIngredient": agent})) is named
+
+
+@pytest.mark.parametrize("word", ["none", "NO", "keine", "нет", "无", "non", "sin contraste", "n/a"])
+def test_an_agents_field_may_deny_it_in_many_languages(word):
+    assert denies_agent(word)

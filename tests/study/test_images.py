@@ -40,7 +40,7 @@ def test_two_candidates_are_refused_by_name_and_settled_by_the_user(make_study):
     put(folder, "other-t1c.nii.gz")
     with pytest.raises(StudyAmbiguous) as caught:
         find_series(folder)
-    assert "t1c found 2 times" in str(caught.value)
+    assert "t1c found twice" in str(caught.value)
     assert "other-t1c.nii.gz" in str(caught.value)
     assert "--t1c" in caught.value.hint
     study = find_series(folder, {T1C: Path("other-t1c.nii.gz")})
@@ -86,6 +86,7 @@ def test_a_dcm2niix_name_is_identified_by_its_sidecar(tmp_path):
         "EchoTime": 0.003,
         "RepetitionTime": 0.02,
         "ScanningSequence": "GR",
+        "SequenceVariant": "SK_SP_MP",
         "ContrastBolusIngredient": "GADOLINIUM",
     }
     (folder / "study_protocol_20200101_5.json").write_text(json.dumps(flair))
@@ -100,9 +101,19 @@ def test_an_agent_in_every_sidecar_is_no_evidence(make_study):
         (folder / f"{name}.json").write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
     assert find_series(folder).present == (T1, T2)
     (folder / "case-t2w.json").write_text(json.dumps({"EchoTime": 0.1}))
-    study = find_series(folder)  # now it tells the two apart
+    assert find_series(folder).present == (T1, T2)  # t1n says native, and some sites fill the field for all
+
+
+def test_an_agent_in_one_sidecar_tells_it_from_the_others(make_study):
+    folder = make_study(contrasts=(T1, T2), scheme="brats21")
+    (folder / "case_t2.json").write_text(json.dumps({"EchoTime": 0.1}))
+    (folder / "case_t1.json").write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
+    study = find_series(folder)
     assert study.present == (T1C, T2)
-    assert "names a contrast agent" in study.get(T1C).evidence[1].reason
+    assert "names a contrast agent" in study.get(T1C).evidence[0].reason
+    (folder / "case_t2.json").write_text(json.dumps({"ContrastBolusIngredient": "GADOLINIUM"}))
+    with pytest.raises(StudyAmbiguous, match="nothing tells whether"):
+        find_series(folder)
 
 
 def nnunet(tmp_path, names):

@@ -36,7 +36,7 @@ from mrimpute.generators.aldm.perceptual import load_perceptual
 from mrimpute.generators.aldm.plan import PRESETS, LossWeights, TrainingPlan, check_frame, check_start, record_of
 from mrimpute.generators.aldm.stages import Learning, train_autoencoder, train_diffusion, train_spade
 from mrimpute.registry import Checkpoint
-from mrimpute.training.cases import TrainingCase
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of
 from mrimpute.training.loop import Figures, Report, half_cosine, run_training
 from mrimpute.training.state import TrainingState, rising_decay, using, weights_of, write_checkpoint
 
@@ -73,11 +73,12 @@ def train(
         perceptual: weights of the autoencoder's loss on features, which the paper names and its code lacks.
 
     Raises:
-        UsageError: boxes of the studies do not fit in a batch.
+        UsageError: boxes of the studies do not fit in a batch, or a validation study is trained on.
         OutputRefused: the folder holds a run of another plan, or from another start.
         WeightsUnavailable: the stage before, or the perceptual loss, cannot be read.
     """
     plan.check_batch(cases)
+    check_held_out(cases, validation)
     torch.manual_seed(plan.seed)
     features = load_perceptual(perceptual).to(device) if perceptual else None
     networks = _begin(plan, before, device)
@@ -89,7 +90,7 @@ def train(
     average = weights_of(trained)
     given = [before.sha256 if before else "", features.sha256 if features else ""]
     text = json.dumps([asdict(plan), [case.name for case in cases], given], sort_keys=True)
-    state = TrainingState(text, learning, optimisers, {TRAINED: average})
+    state = TrainingState(text, learning, optimisers, {TRAINED: average}, digest_of(cases))
     discriminator = learning.get(DISCRIMINATOR), optimisers.get(DISCRIMINATOR)
     stage = Learning(plan, networks.first_stage, trained, optimisers[TRAINED], *discriminator, features, device)
     trained.requires_grad_(True)

@@ -29,7 +29,7 @@ from mrimpute.generators.cwdm.method import METHOD
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import InputSpec
 from mrimpute.training.augment import changed, mirrored
-from mrimpute.training.cases import TrainingCase, random_box
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of, random_box
 from mrimpute.training.loop import Figures, Report, half_cosine, run_training
 from mrimpute.training.plan import CommonPlan
 from mrimpute.training.state import TrainingState, rising_decay, using, weights_of, write_checkpoint
@@ -111,18 +111,20 @@ def train(
 
     Raises:
         OutputRefused: the folder holds a run of another plan.
-        UsageError: the batch cannot be shared evenly by the processes.
+        UsageError: the batch cannot be shared evenly by the processes, or a validation study is trained on.
     """
     world = world or World()
     if plan.batch % world.size:
         raise UsageError(
             f"--batch {plan.batch} cannot be shared by {world.size} processes", "use a multiple of their number"
         )
+    check_held_out(cases, validation)
     torch.manual_seed(plan.seed)
     denoiser = _denoiser(plan, cases).to(device)
     optimiser = torch.optim.AdamW(denoiser.parameters(), lr=plan.learning_rate, weight_decay=0.0)
     averages = {NETWORK: weights_of(denoiser)} if plan.ema else {}
-    state = TrainingState(_fingerprint(plan, cases), {NETWORK: denoiser}, {NETWORK: optimiser}, averages)
+    learned = {NETWORK: denoiser}, {NETWORK: optimiser}, averages
+    state = TrainingState(_fingerprint(plan, cases), *learned, digest_of(cases))
     trainer = _Trainer(plan, cases, validation, state, world, device)
     run_training(trainer, state, folder, report, save_every, world)
     if not world.is_main:

@@ -30,7 +30,7 @@ from mrimpute.generators.syndiff.plan import TrainingPlan, record_of
 from mrimpute.generators.syndiff.slices import TrainingSet, draw_noise, draw_slices, load_set
 from mrimpute.generators.syndiff.training_networks import DiffusiveDiscriminator, OneShotGenerator, PatchDiscriminator
 from mrimpute.metrics import score
-from mrimpute.training.cases import TrainingCase
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of
 from mrimpute.training.loop import Figures, Report, run_training
 from mrimpute.training.state import TrainingState, weights_of, write_checkpoint
 from mrimpute.volume import FloatArray
@@ -66,7 +66,10 @@ def train(
 
     Raises:
         OutputRefused: the folder holds a run of another plan, or cannot be written.
+        UsageError: a validation study is trained on.
     """
+    every = [case for cases in data.cases for case in cases]
+    check_held_out(every, validation)
     torch.manual_seed(plan.seed)
     networks = _networks(plan, device)
     coefficients = _coefficients(plan, data)
@@ -76,7 +79,7 @@ def train(
     }
     averages = {name: weights_of(networks[name]) for name in GENERATORS if name in networks}
     names = [[case.name for case in cases] for cases in data.cases]
-    state = TrainingState(plan.text(names), networks, optimisers, averages)
+    state = TrainingState(plan.text(names), networks, optimisers, averages, digest_of(every))
     ladder = variance_preserving_ladder(plan.network.timesteps)
     step = AdversarialStep(networks, optimisers, ladder, plan.weights, plan.half_precision)
     trainer = _Trainer(plan, data, step, averages, coefficients, validation, device)

@@ -6,9 +6,10 @@ No text of a tag leaves this package: identification turns it into words of our 
 import hashlib
 import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -60,6 +61,7 @@ class Facts:
         number: series number, 0 where there is none.
         time: acquisition date and time, '' where not recorded.
         grey: whether it has one grey value per pixel.
+        coded: the coded contrast, Acquisition Contrast (0008,9209), upper case.
     """
 
     modality: str = ""
@@ -78,6 +80,7 @@ class Facts:
     number: int = 0
     time: str = field(default="", repr=False)
     grey: bool = True
+    coded: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,21 +130,39 @@ class Found:
     others: tuple[Path, ...]
 
 
+class _Quiet:
+    """How many threads want pydicom quiet, and what undoes it."""
+
+    lock = threading.Lock()
+    users = 0
+    undo = ExitStack()
+
+
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from telling tag values in warnings and logs."""
+    """Keep pydicom from telling tag values in warnings and logs, until the last thread that wants so is done.
+
+    Its settings and Python's warning filters belong to the whole process.
+    """
     from pydicom import config
 
-    before = config.settings.reading_validation_mode
-    config.settings.reading_validation_mode = config.IGNORE
-    config.logger.disabled = True
-    try:
-        with warnings.catch_warnings():
+    with _Quiet.lock:
+        if not _Quiet.users:
+            mode = config.settings.reading_validation_mode
+            _Quiet.undo.callback(setattr, config.settings, "reading_validation_mode", mode)
+            _Quiet.undo.callback(setattr, config.logger, "disabled", config.logger.disabled)
+            _Quiet.undo.enter_context(warnings.catch_warnings())
+            config.settings.reading_validation_mode = config.IGNORE
+            config.logger.disabled = True
             warnings.simplefilter("ignore")
-            yield
+        _Quiet.users += 1
+    try:
+        yield
     finally:
-        config.settings.reading_validation_mode = before
-        config.logger.disabled = False
+        with _Quiet.lock:
+            _Quiet.users -= 1
+            if not _Quiet.users:
+                _Quiet.undo.close()
 
 
 def read_headers(folder: Path) -> Found:
@@ -339,6 +360,7 @@ def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
         or _text(data.get("AcquisitionDate")) + _text(data.get("AcquisitionTime")),
         grey=int(data.get("SamplesPerPixel") or 1) == 1
         and _text(data.get("PhotometricInterpretation")).upper() in ("MONOCHROME1", "MONOCHROME2"),
+        coded=_text(find("AcquisitionContrast", "MRImageFrameTypeSequence")).upper(),
     )
 
 

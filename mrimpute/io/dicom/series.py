@@ -15,6 +15,10 @@ from mrimpute.io.dicom.headers import Defect, Facts, Slice
 from mrimpute.volume import LPS, FloatArray, Grid
 
 SAME_DIRECTION = 1e-3
+IN_PLANE_MM = (0.2, 10.0)
+"""Least and largest pixel that is accepted."""
+MAX_DISTANCE_MM = 20.0
+"""Largest distance of slices that is accepted."""
 SPACING_SHARE = 0.02
 SPACING_MM = 0.1
 DRIFT_MM = 0.2
@@ -163,6 +167,9 @@ def _grid(ordered: list[Slice], positions: FloatArray) -> Grid:
     """
     first = ordered[0]
     assert not isinstance(first.geometry, Defect)
+    low, high = IN_PLANE_MM
+    if not low <= first.geometry[9:].min() <= first.geometry[9:].max() <= high:
+        raise Defect(f"pixels outside {low:g} to {high:g} mm", "correct the header, or export the series again")
     spacings = np.array([item.geometry[9:] for item in ordered if not isinstance(item.geometry, Defect)])
     if np.abs(spacings - spacings[0]).max() > 1e-4:
         raise Defect("slices with different pixel spacings")
@@ -186,6 +193,8 @@ def _check_distances(positions: FloatArray, normal: FloatArray) -> None:
     along = positions @ normal
     gaps = np.diff(along)
     usual = float(np.median(gaps))
+    if usual > MAX_DISTANCE_MM:
+        raise Defect(f"slices {usual:.1f} mm apart, over the limit of {MAX_DISTANCE_MM:g} mm", "give a denser series")
     if gaps.min() < 0.01:
         repeated = int((gaps < 0.01).sum())
         raise Defect(

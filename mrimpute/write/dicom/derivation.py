@@ -80,7 +80,7 @@ class Derivation:
         reference: the series whose grid it has, and whose patient and study it belongs to.
         sources: every DICOM series that went in; where the images were NIfTI, none.
         motions: (4, 4) from the reference's space to that of a source that was registered, RAS mm.
-        identity: what decides the voxels, as text: equal identities give equal UIDs.
+        identity: the recipe and the voxels' digest, as text: equal identities give equal UIDs.
         description: how it was made, for people.
         series_number: of the new series.
         made_at: when.

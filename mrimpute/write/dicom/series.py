@@ -35,7 +35,7 @@ def write_series(result: Result, reference: DicomSeries) -> Output:
         reference,
         result.dicom,
         {contrast: alignment.motion for contrast, alignment in result.sources.moved.items()},
-        json.dumps(asdict(fingerprint), sort_keys=True),
+        json.dumps(asdict(fingerprint) | {"voxels": hashlib.sha256(unit.tobytes()).hexdigest()}, sort_keys=True),
         provenance.derivation(fingerprint, result.checkpoint, one),
         series_number(reference, result.highest_number),
         datetime.now(),

@@ -416,7 +416,8 @@ def test_heads_of_different_size_do_not_fit_in_a_batch(cases, tmp_path):
 
 def test_a_validation_before_the_code_book_begins_does_not_quantise(cases, tmp_path):
     options = {"steps": 2, "crop": 0, "learning_rate": 1e-5, "losses": LossWeights(quantise_from=0.5, adversarial=0)}
-    train(plan("autoencoder", **options), cases, None, tmp_path, CPU, quiet, 1, cases[:1])
+    held_out = [TrainingCase("held out", cases[0].images[:, ::-1].copy())]
+    train(plan("autoencoder", **options), cases, None, tmp_path, CPU, quiet, 1, held_out)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     before, after = (line["t1_to_t1_psnr_db"] for line in lines)
     assert before == pytest.approx(after, abs=1)  # with the codes as they were initialised: nothing of an image

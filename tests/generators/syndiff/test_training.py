@@ -57,7 +57,8 @@ def quiet(_step, _figures):
 @pytest.mark.parametrize("paired", [False, True])
 def test_training_writes_a_checkpoint_for_each_direction(cases, tmp_path, paired):
     data = TrainingSet.of(*([cases, cases] if paired else [one_contrast(cases, 0), one_contrast(cases, 1)]))
-    there, back = train(plan(paired=paired, regression=paired), data, tmp_path, CPU, quiet, 2, cases[:1])
+    held_out = [TrainingCase("held out", cases[0].images[:, ::-1].copy())]
+    there, back = train(plan(paired=paired, regression=paired), data, tmp_path, CPU, quiet, 2, held_out)
     for folder, source, target in ((there, T1, T2), (back, T2, T1)):
         record = read_checkpoint_folder(folder).record
         assert (record.generator, record.sources, record.target) == ("syndiff", (source,), target)

@@ -18,6 +18,8 @@ from pydicom.uid import (
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, MrimputeError, StudyAmbiguous, StudyRefused
+from mrimpute.io.dicom.headers import quiet_pydicom, read_headers
+from mrimpute.io.dicom.series import assemble
 from mrimpute.study import find_series
 from tests.conftest import head_voxels, tree
 from tests.dicom_builders import GAP, ROTATION, SPACING, enhance
@@ -430,3 +432,36 @@ def test_real_studies_are_read(shared):
     for syntax in ("jpeg2000", "jpeg-ls", "rle"):
         again = find_series(shared / "data" / "dicom" / "ge-signa-pd-compressed" / syntax).get(Contrast.PD)
         assert np.array_equal(again.read().voxels, reference)
+
+
+def test_pydicom_stays_quiet_until_the_last_thread_is_done():
+    from pydicom import config
+
+    before = config.settings.reading_validation_mode
+    first, second = quiet_pydicom(), quiet_pydicom()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert config.settings.reading_validation_mode == config.IGNORE
+    assert config.logger.disabled
+    second.__exit__(None, None, None)
+    assert config.settings.reading_validation_mode == before
+    assert not config.logger.disabled
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data, _: setattr(data, "PixelSpacing", [0.05, 0.05]), "pixels outside 0.2 to 10 mm"),
+        (lambda data, _: setattr(data, "PixelSpacing", [30, 30]), "pixels outside 0.2 to 10 mm"),
+        (
+            lambda data, index: setattr(
+                data, "ImagePositionPatient", [float(v) for v in index * 25.0 * ROTATION[:, 2]]
+            ),
+            "slices 25.0 mm apart",
+        ),
+    ],
+)
+def test_spacing_out_of_bounds_is_refused(build, change, message):
+    found = assemble(read_headers(build(change=change)).slices)
+    assert message in found[0].defect.seen

@@ -1,0 +1,242 @@
+"""Words, values of Image Type and coded contrasts of series that are no source, each with its reason.
+
+Tables only. Words stand folded (`text.fold`): lower case, no accents.
+"""
+
+
+def _read(table: str) -> dict[str, str]:
+    """Return word → reason; a line that is indented further goes on with the words of the one above."""
+    found: dict[str, str] = {}
+    reason = ""
+    for line in table.splitlines():
+        head, colon, words = line.partition(": ")
+        reason, words = (head.strip(), words) if colon else (reason, line)
+        found |= dict.fromkeys(words.split(), reason)
+    return found
+
+
+ASIDE_WORDS: dict[str, str] = _read(
+    """
+    a segmentation: seg segm segmentation segmentations aseg parc parcellation aparc dseg probseg wmparc
+    a mask or masked image: mask masks brainmask gtv ctv ptv voided maske masque mascara maschera 掩膜
+    a localizer: localizer localiser localizers locator loc locs scout scouts survey surveymst surview scanogram
+        scano topogram aahead aascout smartbrain posdisp posdisplay pilot pilote autoview 3pl 3plane 3planes
+        threeplane triplane triplan planscan localizador localizzatore lokaliser lokalizer lokalizator
+        lokalisator localisateur reperage repere lokator plocalizer gidsbeelden przegladowe przegladowy
+        centratura cal3plane kilavuz paikannus ubersicht topo 定位 定位像 定位图 位置決め 위치결정 локалайзер топограмма
+    a calibration scan: cal calib calibration calibracion kalibrierung calibrage calibrazione refscan kalibracja
+        senseref coilref coilsurvey referencescan sensref prescan shim shimming smartprep bolustrack carebolus
+        testbolus noisescan coilsens b1calib
+    diffusion: dwi dti dki dwidir dmri diff diffusion difusion diffusione diffusie diffuusio dyfuzja difuze
+        difuzja dyfuzji difuzyon difuzni diffusjon adc eadc dadc trace tracew tensor tensors dwib0 dwib1000
+        resolve hardi noddi qball ivim dsi tractography traktografie traktographie colfa fractional isotropicdwi
+        apparent exponential dw 弥散 扩散 拡散 擴散 확산 диффузия дви дти
+    perfusion: perf perfusion perfusao perfusione perfusie perfuzja perfuze perfuzyon perfus perfusionweighted
+        dsc dce cbf cbv rcbf rcbv relcbf relcbv relmtt mtt ttp tmax pwi gbp pbp m0 ktrans
+        prestperf qbold vaso 灌注 灌流 перфузия
+    spin-labelled perfusion: asl pcasl pasl casl mbpcasl pcaslhr m0 m0scan
+    functional: rest bold fmri rsfmri rfmri tfmri resting restingstate sbref funktionell funkcjonalny
+    echo-planar imaging: epi ep2d epibold epse epfid mbep2d epirt seepi geepi epfid2d1 epse2d1 distortionmap
+    a field map: fieldmap fieldmaps fieldmapping fmap topup b0map b1map b0rf magnitude magnitude1 magnitude2
+        phasediff tb1afi afi b1 b0field
+    susceptibility: swi swip swan swiphase venbold hemo hemos hemosid hemosidr hemosiderin hemosidern
+        hemosiderine hamo haem heme suscept susceptibility bleed blood bleeding t2star t2starw t2stern t2etoile
+        medic merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
+    angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
+        venographie veno carotid carotids carotis cortoid karotis cow pca pcangio venc inflow motsa twist tricks
+        inhance cine vertebral vertebrals trance cemra mraw trofi 血管 动脉 静脉 vene
+    balanced steady state: ciss ci3d fiesta fiestac trufi truefisp truefi bffe btfe sbtfe balanced drive bssfp
+        genfisp psif
+    magnetisation transfer: mt mtc mton mtoff nm neuromelanin ihmt cest aptw apt mtr
+    spectroscopy: csi mrs svs mrsi press spectro spectroscopy spektroskopie spectroscopie svsse svsse135 slaser
+        steam
+    a dynamic series: dyn dynamic dynamik dynamique dynamisch
+    fat suppression by inversion (STIR): stir turbostir
+    another inversion recovery: dir psir fgatir wmn flaws
+    a part of an MP2RAGE: mp2rage unit1 uni inv1 inv2 uniden
+    a map: mese cpmg relaxometry map maps mapping t1map t2map pdmap qmap qt1 qt2 r1map r2map r2star
+        t1rho t2mapping t1mapping
+        prob probability prior gm wm csf pve tpm jacobian snr tsnr
+    a projection: mip mips mipseries mnip maxip projection maximum mpip minimum
+    a difference image: subtraction subtract subtracted subtr soustraction subtraktion subtraktionen sustraccion
+        subtracao sottrazione substraction subs difference differenz subtrakcija 减影 差分
+    computed, not acquired: synthetic synth synthsr synthseg symri synmr magic predicted prediction pred fake
+        generated gan imputed synthetique synthetisch syntetisk inpainted 合成
+    a template: template atlas colin27 icbm icbm152 avg152
+    an uncertainty map: uncertainty entropy stddev
+    a part of a Dixon scan: dix dixon opp opposed outofphase inphase outphase wateronly fatonly oop mdixon
+    a screen capture: screenshot screensave snapshot capture screencapture
+    another part of the body: spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
+        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical myelo
+    """
+)
+"""Words that, anywhere in a name or description, mean the series is no source."""
+
+ASIDE_LAST_WORDS: dict[str, str] = _read(
+    """
+    a segmentation: label labels roi rois lesion lesions tumor tumour ot truth gt
+    a map: fa md rd ad l1 l2 l3 phase ph eddy noise diffmap
+    a difference image: sub diff minus
+    """
+)
+"""Words that mean so only at the end, because they also occur in names of persons, places and purposes."""
+
+ASIDE_PAIRS: dict[tuple[str, str], str] = {
+    ("t2", "star"): "susceptibility",
+    ("star", "t2"): "susceptibility",
+    ("t2w", "star"): "susceptibility",
+    ("in", "phase"): "a part of a Dixon scan",
+    ("out", "phase"): "a part of a Dixon scan",
+    ("opp", "phase"): "a part of a Dixon scan",
+    ("phase", "contrast"): "angiography",
+    ("field", "map"): "a field map",
+    ("field", "mapping"): "a field map",
+    ("resting", "state"): "functional",
+    ("task", "rest"): "functional",
+    ("se", "epi"): "echo-planar imaging",
+    ("sense", "ref"): "a calibration scan",
+    ("reference", "scan"): "a calibration scan",
+    ("ref", "scan"): "a calibration scan",
+    ("coil", "survey"): "a calibration scan",
+    ("smart", "prep"): "a calibration scan",
+    ("smart", "brain"): "a localizer",
+    ("asset", "cal"): "a calibration scan",
+    ("3", "plane"): "a localizer",
+    ("3", "pl"): "a localizer",
+    ("three", "plane"): "a localizer",
+    ("tri", "planar"): "a localizer",
+    ("tri", "plane"): "a localizer",
+    ("plan", "scan"): "a localizer",
+    ("gre", "field"): "a field map",
+    ("gre", "b0"): "a field map",
+    ("screen", "save"): "a screen capture",
+    ("screen", "shot"): "a screen capture",
+    ("magnetization", "transfer"): "magnetisation transfer",
+    ("magnetisation", "transfer"): "magnetisation transfer",
+    ("true", "fisp"): "balanced steady state",
+    ("balanced", "ffe"): "balanced steady state",
+    ("b", "ffe"): "balanced steady state",
+    ("b", "tfe"): "balanced steady state",
+    ("syn", "mr"): "computed, not acquired",
+    ("double", "inversion"): "another inversion recovery",
+    ("inversion", "1"): "a part of an MP2RAGE",
+    ("inversion", "2"): "a part of an MP2RAGE",
+    ("inv", "1"): "a part of an MP2RAGE",
+    ("inv", "2"): "a part of an MP2RAGE",
+    ("mp2rage", "inv"): "a part of an MP2RAGE",
+    ("circ", "spin"): "angiography",
+    ("time", "resolved"): "a dynamic series",
+    ("average", "dc"): "diffusion",
+    ("pc", "mra"): "angiography",
+    ("3d", "pc"): "angiography",
+    ("2d", "pc"): "angiography",
+    ("b", "0"): "diffusion",
+    ("b", "1000"): "diffusion",
+}
+"""Two words in this order that mean so."""
+
+DIXON_PARTS = frozenset({"in", "out", "opp", "f", "w", "fat", "water", "ip", "op", "inp"})
+"""Words of one part of a Dixon scan, where a word for Dixon stands too."""
+
+NOT_FAT = frozenset(
+    {"sat", "sup", "supp", "suppr", "suppression", "suppressed", "saturation", "saturated", "shift", "fs"}
+)
+"""What stands next to 'fat' where the fat is suppressed, not shown."""
+
+KINDS: dict[str, str] = {
+    "LOCALIZER": "a localizer",
+    "PHASE": "a phase image",
+    "PHASE MAP": "a phase image",
+    "P": "a phase image",
+    "R": "a part of a complex image",
+    "REAL": "a part of a complex image",
+    "I": "a part of a complex image",
+    "IMAGINARY": "a part of a complex image",
+    "DIFFUSION": "diffusion",
+    "ADC": "a diffusion map",
+    "PERFUSION": "perfusion",
+    "ASL": "spin-labelled perfusion",
+    "RCBF": "perfusion",
+    "RCBV": "perfusion",
+    "TTP": "perfusion",
+    "MTT": "perfusion",
+    "FMRI": "functional",
+    "EPI": "echo-planar imaging",
+    "SWI": "susceptibility",
+    "T2_STAR": "susceptibility",
+    "ANGIO": "angiography",
+    "ANGIO_TIME": "angiography",
+    "TOF": "angiography",
+    "PCA": "angiography",
+    "FLOW_ENCODED": "angiography",
+    "T1 MAP": "a map",
+    "T2 MAP": "a map",
+    "T2_STAR MAP": "a map",
+    "R2 MAP": "a map",
+    "B0 MAP": "a field map",
+    "B1 MAP": "a field map",
+    "FIELD MAP": "a field map",
+    "FAT": "a part of a Dixon scan",
+    "WATER": "a part of a Dixon scan",
+    "F": "a part of a Dixon scan",
+    "W": "a part of a Dixon scan",
+    "FF": "a part of a Dixon scan",
+    "IN_PHASE": "a part of a Dixon scan",
+    "OPP_PHASE": "a part of a Dixon scan",
+    "OUT_PHASE": "a part of a Dixon scan",
+    "IP": "a part of a Dixon scan",
+    "OP": "a part of a Dixon scan",
+    "UNI": "a part of an MP2RAGE",
+    "INV1": "a part of an MP2RAGE",
+    "INV2": "a part of an MP2RAGE",
+    "SUBTRACT": "a subtraction",
+    "SUBTRACTION": "a subtraction",
+    "MIN IP": "a projection",
+}
+"""Values of Image Type, from the third on, of what is no source."""
+
+DERIVED: dict[str, str] = {
+    "MIP": "a projection",
+    "MINIP": "a projection",
+    "PROJECTION IMAGE": "a projection",
+    "PROJECTION": "a projection",
+    "MPR": "a reformatted copy",
+    "REFORMATTED": "a reformatted copy",
+    "CSA MPR": "a reformatted copy",
+    "FA": "a diffusion map",
+    "TRACEW": "a diffusion map",
+    "TENSOR": "a diffusion map",
+    "EXP": "a diffusion map",
+    "SUB": "a subtraction",
+    "SCREEN SAVE": "a screen capture",
+    "PASTED": "a screen capture",
+}
+"""Values of Image Type that mean so in an image that says it is derived."""
+
+CODED: dict[str, str] = {
+    "DIFFUSION": "diffusion",
+    "PERFUSION": "perfusion",
+    "SUSCEPTIBILITY": "susceptibility",
+    "T2_STAR": "susceptibility",
+    "TOF": "angiography",
+    "FLOW_ENCODED": "angiography",
+    "STIR": "fat suppression by inversion (STIR)",
+    "TAGGING": "tagging",
+    "TEMPERATURE": "a temperature map",
+    "SPECTROSCOPY": "spectroscopy",
+    "CHEMICAL_SHIFT": "a part of a Dixon scan",
+}
+"""Values of Acquisition Contrast (0008,9209) of what is no source."""
+
+COMPUTED = frozenset(
+    {
+        "a segmentation",
+        "a mask or masked image",
+        "computed, not acquired",
+        "a template",
+        "a difference image",
+        "an uncertainty map",
+        "a map",
+    }
+)
+"""Reasons that hold for a whole folder that is called so."""

@@ -1,0 +1,148 @@
+"""One series that may be used, with what is known of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import StudyRefused
+from mrimpute.io.dicom.headers import Facts
+from mrimpute.io.dicom.series import DicomSeries
+from mrimpute.study.judge import Verdict
+from mrimpute.study.model import NotUsed
+from mrimpute.study.names import NameReading
+from mrimpute.volume import Grid
+
+SHORT_ECHO = 10.0
+"""TE in ms below which a gradient echo may be T1-weighted."""
+FLAT = 1.5
+"""Slices this many times thicker than the rows are wide make a plane."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One series that may be used.
+
+    Attributes:
+        path: its file, or the first one.
+        verdict: what it is by itself.
+        facts: of its header or sidecar.
+        grid: where its voxels lie; None where they form no volume.
+        number: series number, by header or name; 0 where there is none.
+        user: the contrast that the user named it for.
+        defect: what is wrong with a series that forms no volume, and the remedy.
+        warnings, reading, dicom: as in `Series`.
+        after_agent: whether it says that an agent was in the body: by words, by header, or as a perfusion.
+        visit: digest of the patient and UID of the study, where a header tells them.
+    """
+
+    path: Path
+    verdict: Verdict
+    facts: Facts = field(default_factory=Facts)
+    grid: Grid | None = None
+    number: int = 0
+    user: Contrast | None = None
+    defect: StudyRefused | None = None
+    warnings: tuple[str, ...] = ()
+    reading: NameReading = field(default_factory=NameReading)
+    dicom: DicomSeries | None = None
+    after_agent: bool = False
+    visit: tuple[str, str] = ("", "")
+
+    @property
+    def contrast(self) -> Contrast | None:
+        """T1 also where an agent was given."""
+        return self.verdict.contrast
+
+    @property
+    def agent(self) -> str:
+        """'given', 'denied', 'both' or '' where nothing says."""
+        said = {item.contrast for item in self.verdict.agents}
+        if len(said) > 1:
+            return "both"
+        return "given" if Contrast.T1C in said else "denied" if said else ""
+
+    @property
+    def may_be(self) -> tuple[Contrast, ...]:
+        """What it may be where that is not settled."""
+        contrasts = self.verdict.others or ((self.contrast,) if self.contrast else ())
+        if Contrast.T1 in contrasts and self.agent != "denied":
+            return tuple(dict.fromkeys((*contrasts, Contrast.T1C)))
+        return contrasts
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether it is a gradient echo with a short TE and no sign of T1."""
+        return "GR" in self.facts.sequence and self.facts.echo is not None and self.facts.echo < SHORT_ECHO
+
+    @property
+    def plane(self) -> str:
+        """Axial, sagittal, coronal by word or by the shape of its voxels, '' where neither tells."""
+        return self.verdict.plane or (_plane_of(self.grid) if self.grid else "")
+
+
+@dataclass
+class Sorted:
+    """The series of a study by what becomes of them.
+
+    Attributes:
+        usable: those that may be a source.
+        others: those that are set aside or unknown; they still tell where an agent was given.
+        aside: why those are set aside that are.
+        unknown: those that nothing identifies.
+    """
+
+    usable: list[Candidate] = field(default_factory=list)
+    others: list[Candidate] = field(default_factory=list)
+    aside: list[NotUsed] = field(default_factory=list)
+    unknown: list[NotUsed] = field(default_factory=list)
+
+
+def sort_out(candidates: Iterable[Candidate], unknown: str) -> Sorted:
+    """Part the series that may be used from the others.
+
+    Args:
+        candidates: every series.
+        unknown: what to say of one that nothing identifies.
+    """
+    found = Sorted()
+    for item in candidates:
+        verdict = item.verdict
+        if not item.user and verdict.aside:
+            likely = verdict.others[0] if verdict.others and not item.facts.synthetic else None
+            found.aside.append(NotUsed(item.path, verdict.aside, True, likely, verdict.others, verdict.evidence))
+            found.others.append(item)
+        elif item.user or verdict.contrast:
+            found.usable.append(item)
+        else:
+            found.unknown.append(NotUsed(item.path, _UNSIGNED if item.unsigned else unknown, recognised=False))
+            found.others.append(item)
+    return found
+
+
+_UNSIGNED = "a gradient echo with a short TE, which nothing says is T1-weighted"
+
+
+def acquisitions(items: Iterable[Candidate]) -> list[Candidate]:
+    """Return one of each acquisition: its reconstructions have one time, its processed variants one name."""
+    found: dict[object, Candidate] = {}
+    for item in items:
+        found.setdefault(item.facts.time or untwinned(item.path), item)
+    return list(found.values())
+
+
+def untwinned(path: Path) -> str:
+    """Return a path without the words that mark a processed variant of the same scan."""
+    text = str(path)
+    for word in ("_bias", "_unstripped"):
+        text = text.replace(word, "")
+    return text
+
+
+def _plane_of(grid: Grid) -> str:
+    """Return the plane of thick slices, '' for voxels of nearly one length."""
+    thick = max(grid.spacing)
+    if thick < FLAT * sorted(grid.spacing)[1]:
+        return ""
+    code = grid.orientation[grid.spacing.index(thick)]
+    return {"L": "sagittal", "R": "sagittal", "A": "coronal", "P": "coronal"}.get(code, "axial")
