@@ -137,7 +137,8 @@ def test_a_real_patient_is_translated_better_than_by_a_regression(cli, shared, t
     study = tmp_path / "OPENMS-19"
     study.mkdir()
     for contrast in (source, target):
-        (study / f"OPENMS-19-{words[contrast]}.nii.gz").symlink_to(folder / f"OPENMS-19-{words[contrast]}.nii.gz")
+        name = f"OPENMS-19-{words[contrast]}.nii.gz"
+        nib.load(folder / name).slicer[:, :, 90:120].to_filename(study / name)  # the middle, for time
     words = ["--leave-one-out", study, "--missing", target, "--weights", "builtin", "--json", "--device", "cpu"]
     done = cli("evaluate", *words)
     assert done.returncode == 0, done.stderr

@@ -138,8 +138,6 @@ def test_what_lies_far_off_in_one_space_is_a_question_and_no_motion(phantom_head
     sources = {T1: volume(phantom_head[T1]), T2: moved}
     with pytest.raises(StudyRefused, match="in one space: another patient, or a wrong header"):
         align(sources[T1], sources, register=True, frames={T2: "shared"})
-    _, found = align(sources[T1], sources, register=True)
-    assert found[T2].moved
 
 
 def test_every_series_out_of_register_is_named(phantom_head):
@@ -156,7 +154,6 @@ def test_the_reference_is_what_most_others_lie_on(phantom_head):
 
 PAIRS = (
     ("ms-mni/OPENMS-07/OPENMS-07-t1n", "ms-mni/OPENMS-07/OPENMS-07-t2w"),
-    ("ms-native/patient01_study1/study1_FLAIR", "ms-native/patient01_study1/study1_T2W"),
     ("ms-native/patient12_study1/study1_FLAIR", "ms-native/patient12_study1/study1_T2W"),
 )
 
@@ -178,7 +175,6 @@ def test_real_pairs_pass_and_their_mirrored_ones_do_not(shared, one, other):
     [
         ("ms-mni/OPENMS-07/OPENMS-07-t1n", "ms-mni/OPENMS-19/OPENMS-19-t2w"),
         ("ms-native/patient01_study1/study1_FLAIR", "ms-native/patient12_study1/study1_T2W"),
-        ("ms-aligned/OPENMSL-01-1/OPENMSL-01-1-t1n", "ms-aligned/OPENMSL-04-1/OPENMSL-04-1-t2w"),
     ],
 )
 def test_another_patients_image_is_refused_even_when_it_may_be_moved(shared, one, other):

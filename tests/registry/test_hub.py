@@ -305,19 +305,21 @@ def _bad_files(weights):
     }
 
 
-def test_a_file_that_is_not_this_networks_is_refused_and_runs_no_code(place, tmp_path):
+def test_a_file_that_is_not_this_networks_is_refused_and_runs_no_code(place, cli, tmp_path):
+    def importing(name, file):
+        return cli("weights", "import", name, file, env=place.environment())
+
     evil = Path("/tmp/mrimpute-evil-was-here")
     evil.unlink(missing_ok=True)
     for name, (content, message) in _bad_files(place.weights).items():
         file = tmp_path / "bad.pt"
         file.write_bytes(content)
-        done = place.run("weights", "import", "tiny", file)
-        refused(done, message)
+        refused(importing("tiny", file), message)
         assert not place.model.exists(), name
     assert not evil.exists()
-    refused(place.run("weights", "import", "nonsense", tmp_path / "bad.pt"), "no checkpoint is called")
-    refused(place.run("weights", "import", "cwdm-t1-small", tmp_path / "bad.pt"), "built in")
-    refused(place.run("weights", "import", "tiny", tmp_path / "absent.pt"), "no such file")
+    refused(importing("nonsense", tmp_path / "bad.pt"), "no checkpoint is called")
+    refused(importing("cwdm-t1-small", tmp_path / "bad.pt"), "built in")
+    refused(importing("tiny", tmp_path / "absent.pt"), "no such file")
 
 
 def test_the_authors_format_at_full_size_gives_the_golden_output(place):
