@@ -39,7 +39,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     echo-planar imaging: epi ep2d epibold epse epfid mbep2d epirt seepi geepi epfid2d1 epse2d1 distortionmap
     a field map: fieldmap fieldmaps fieldmapping fmap topup b0map b1map b0rf magnitude magnitude1 magnitude2
         phasediff tb1afi afi b1 b0field
-    susceptibility: swi swip swan swiphase venbold hemo hemos hemosid hemosidr hemosiderin hemosidern
+    susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosid hemosidr hemosiderin hemosidern
         hemosiderine hamo haem heme suscept susceptibility bleed blood bleeding t2star t2starw t2stern t2etoile
         medic merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
     angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
