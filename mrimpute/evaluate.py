@@ -15,6 +15,7 @@ from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.plan import make_plan, route
 from mrimpute.prepare.intensity import quantile_range
+from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
@@ -119,6 +120,7 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     plans = [make_plan(study.without(target), [target], options.generator) for target in wanted]
     orders = [order_of(job, folder, settings, options) for plan in plans for job in plan.jobs]
     volumes = {series.path: series.read() for series in study.series}
+    check_extent({series.contrast: volumes[series.path] for series in study.series})
     masks = [item.path for item in study.set_aside if item.reason.startswith("a segmentation")]
     for order in orders:
         yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine)

@@ -12,14 +12,14 @@ from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import UsageError
 from mrimpute.fill import Engine
 from mrimpute.registry import read_checkpoint_folder
-from tests.conftest import tree
+from tests.conftest import WIDE, tree
 
 FLAIR = Contrast.FLAIR
 
 
 @pytest.fixture
 def cohort(make_study):
-    return [make_study(f"case{number:02d}", seed=number, shape=(20, 24, 18)) for number in range(20)]
+    return [make_study(f"case{number:02d}", seed=number, shape=(20, 24, 18), affine=WIDE) for number in range(20)]
 
 
 def test_twenty_studies_with_one_corrupt_give_nineteen_results(cli, cohort, tiny_weights):
@@ -81,7 +81,7 @@ def test_each_network_is_loaded_once_whatever_the_order(make_study, tiny_weights
     monkeypatch.setattr(module, "choose_checkpoint", lambda *words: read_checkpoint_folder(tiny_weights[words[-1]]))
     targets = [FLAIR, Contrast.T2, FLAIR, Contrast.T2, FLAIR]
     folders = [
-        make_study(f"c{n}", [c for c in BRATS_FOUR if c is not target], (20, 24, 18))
+        make_study(f"c{n}", [c for c in BRATS_FOUR if c is not target], (20, 24, 18), WIDE)
         for n, target in enumerate(targets)
     ]
     done = list(fill_all(Engine(Options(device="cpu", threads=1)), folders, ()))
@@ -149,7 +149,7 @@ def test_two_studies_for_one_place_are_told_apart(cli, make_study, tiny_weights,
 
 def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, monkeypatch, tmp_path):
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
-    folders = [make_study(name, shape=(20, 24, 18)) for name in ("a", "b", "c")]
+    folders = [make_study(name, shape=(20, 24, 18), affine=WIDE) for name in ("a", "b", "c")]
     engine = Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1))
     real, seen = engine.networks.obtain, []
 

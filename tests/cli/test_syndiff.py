@@ -10,7 +10,7 @@ from mrimpute.contrasts import Contrast
 from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
 
 T1, T2, CT = Contrast.T1, Contrast.T2, Contrast.CT
-SIZES = ["--size", 64, "--channels", 4, "--levels", "1,2", "--res-blocks", 1, "--attention", "none", "--latent", 8]
+SIZES = ["--size", 80, "--channels", 4, "--levels", "1,2", "--res-blocks", 1, "--attention", "none", "--latent", 8]
 TINY = [*SIZES, "--judge-channels", 2, "--one-shot-channels", 4, "--device", "cpu", "--steps", 3]
 
 

@@ -83,13 +83,13 @@ def _cut(path):
 
 
 REFUSED = {
-    "missing middle slice": (lambda build: (build() / "im004.dcm").unlink(), r"apart, but 3\.00 mm .*1 missing"),
+    "missing middle slice": (lambda build: (build() / "im004.dcm").unlink(), r"apart, but 18\.00 mm .*1 missing"),
     "duplicate position": (
         lambda build: build(change=on(5, moved(lambda _: -GAP))),
         "1 slices at a position that another one has",
     ),
     "one gap doubled": (lambda build: build(change=moved(lambda i: GAP * (i > 4))), "1 missing"),
-    "one gap 1.4 times": (lambda build: build(change=moved(lambda i: 0.6 * (i > 4))), r"but 2\.10 mm"),
+    "one gap 1.4 times": (lambda build: build(change=moved(lambda i: 3.6 * (i > 4))), r"but 12\.60 mm"),
     "jitter of 0.2 mm": (lambda build: build(change=moved(lambda i: 0.2 * (-1) ** i)), "apart, but"),
     "gantry tilt": (lambda build: build(change=leaning), r"leans by 3\.2 mm \(gantry tilt\)"),
     "no position": (lambda build: build(change=remove("ImagePositionPatient")), "without a position"),
@@ -146,7 +146,7 @@ def test_what_must_be_refused_is_refused_in_one_sentence(build, tmp_path, name):
 def test_a_decimal_comma_is_refused(build):
     folder = build()
     for path in folder.iterdir():
-        path.write_bytes(path.read_bytes().replace(b"0.9\\0.9", b"0,9\\0,9"))
+        path.write_bytes(path.read_bytes().replace(b"2.1\\2.1", b"2,1\\2,1"))
     with pytest.raises(StudyRefused, match="a pixel spacing that is no number"):
         find_series(folder.parent)
 
