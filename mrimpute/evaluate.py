@@ -14,8 +14,8 @@ from mrimpute.fill import Engine
 from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.plan import make_plan, route
-from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.extent import check_extent
+from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
