@@ -237,11 +237,12 @@ def fill(
         overwrite=overwrite,
     )
     targets = [parse_contrast(word) for word in missing or []]
-    if shard is not None:
-        folders = batch.shard(folders, shard)
     codes, cited = [], set()
     bar = _Bar(quiet)
     engine = Engine(options, bar, (lambda _line: None) if quiet else common.notify)
+    batch.check_places(engine, folders, targets)
+    if shard is not None:
+        folders = batch.shard(folders, shard)
     started = time.monotonic()
     try:
         for outcome in batch.fill_all(engine, folders, targets, dry_run):

@@ -1,6 +1,6 @@
 """What is told of one target: the image as made, what made it, and the file that came of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint
 from mrimpute.write import provenance
-from mrimpute.write.place import Destination
+from mrimpute.write.place import Destination, Standing
 from mrimpute.write.provenance import Fingerprint
 
 BLACK_LIMIT = 0.5
@@ -78,6 +78,7 @@ class Result:
         highest_number: highest series number of the study.
         mask: the brain mask that was used.
         fingerprint, checkpoint: what decided the voxels.
+        standing: what stands at the destination and may be replaced.
     """
 
     image: Image
@@ -88,6 +89,7 @@ class Result:
     mask: BrainMask | None
     fingerprint: Fingerprint
     checkpoint: Checkpoint
+    standing: Standing = field(default_factory=Standing)
 
     def sidecar(self, digest: str, zero: float, one: float) -> dict[str, object]:
         """Return the content of the JSON file beside it; `digest` is that of the image."""
