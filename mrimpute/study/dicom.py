@@ -31,7 +31,9 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
     """
     headers = read_headers(folder)
     hint = "copy the study again; or move the file away if it is no image"
-    problems = [Problem(f"{path}: {seen}", hint, (path,), (), StudyRefused) for path, seen in headers.damaged]
+    problems = [
+        Problem(f"{path}: {seen}", hint, (path,), (), StudyRefused, broken=True) for path, seen in headers.damaged
+    ]
     groups = assemble(headers.slices)
     users = _users(folder, groups, overrides)
     usable = [group.facts for group in groups if not set_aside(group.facts, len(group.slices), 1)]
@@ -55,10 +57,18 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
         tuple(series),
         make_naming(name, []),
         (*also, *reports, *found.aside, *settled.left),
-        (*found.unknown, *settled.open),
+        (*found.unknown, *settled.open, *_out_of_reach(headers.links)),
         max((group.facts.number for group in groups if not group.facts.synthetic), default=0),
         tuple(problems),
     )
+
+
+def _out_of_reach(links: Sequence[Path]) -> list[NotUsed]:
+    """Return what to tell of links that lead out of the study, as git-annex and DataLad make them."""
+    if not links:
+        return []
+    count = "a link" if len(links) == 1 else f"{len(links)} links"
+    return [NotUsed(links[0], f"{count} out of the study or to nowhere, not followed", recognised=False, broken=True)]
 
 
 def _users(
@@ -133,7 +143,7 @@ def _whole(
         text = f"{len(fragment.slices)} slices of the series do not fit: {seen}"
         where = f"{item.contrast} in {item.path.parent}"
         hint = "export the series again, or move those files away"
-        problems.append(Problem(f"{where}: {text}", hint, (item.path,), (), StudyRefused))
+        problems.append(Problem(f"{where}: {text}", hint, (item.path,), (), StudyRefused, broken=True))
         settled.open.append(NotUsed(item.path, text, may_be=(item.contrast,), evidence=item.evidence))
     return whole
 

@@ -32,13 +32,14 @@ _MADE = "made by mrimpute, not acquired"
 _NUMBERED = re.compile(r"(\d{1,5})(?=[-_. a-zA-Z])(?!D)")
 
 
-def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) -> Study:
+def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None, ignore_broken: bool = False) -> Study:
     """Identify the series in a study folder, or refuse.
 
     Args:
         folder: the study.
         overrides: the user's word: contrast → file (of DICOM, any file of the series, or a folder
             with one series). It always wins.
+        ignore_broken: leave out what is damaged; its problems stay in the study.
 
     Raises:
         StudyRefused: no such folder, no image in it.
@@ -48,8 +49,9 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
         UsageError: an override names no file.
     """
     study = identify(folder, overrides)
-    if study.problems:
-        raise study.problems[0].refusal()
+    for problem in study.problems:
+        if not (problem.broken and ignore_broken):
+            raise problem.refusal()
     return study
 
 
@@ -177,9 +179,23 @@ def _study(images: _Images, overruled: set[Contrast], beside: bool) -> Study:
     if beside and series:
         note = f"{images.folder} holds DICOM files too, which were not looked at: NIfTI comes first"
         series = (replace(series[0], warnings=(*series[0].warnings, note)), *series[1:])
-    aside = (*made, *found.aside, *settled.left)
+    aside = (*made, *found.aside, *settled.left, *_no_files(images))
     unidentified = (*found.unknown, *settled.open)
     return Study(images.folder, name, series, naming, aside, unidentified, problems=tuple(settled.problems))
+
+
+def _no_files(images: _Images) -> list[NotUsed]:
+    """Return what has an image's name and is none: a folder that holds no image either, a pipe, a device."""
+    found = []
+    for path in sorted(images.folder.iterdir()):
+        odd = io.split_suffix(path.name)[1] and path.name[0] != "." and path.exists() and not path.is_file()
+        if odd and not any(path in image.parents for image in images.paths):
+            reading = read_name(io.split_suffix(path.name)[0])
+            contrasts = (reading.contrast,) if reading.contrast and not reading.set_aside else ()
+            what = "a folder, not an image" if path.is_dir() else "no regular file"
+            likely = contrasts[0] if contrasts else None
+            found.append(NotUsed(path, what, likely=likely, may_be=contrasts, broken=bool(contrasts)))
+    return found
 
 
 def _candidates(images: _Images) -> tuple[list[NotUsed], list[Candidate]]:
