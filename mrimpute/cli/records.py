@@ -89,6 +89,7 @@ class OutputRecord(_Record):
     skipped: bool
     grid_of: str | None
     sha256: str
+    threads: int | None
     intensity: IntensityRecord
     recipe: RecipeRecord
 

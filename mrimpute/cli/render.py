@@ -287,6 +287,7 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
         skipped=output.skipped,
         grid_of=output.reference,
         sha256=output.sha256,
+        threads=output.threads,
         intensity=IntensityRecord.model_validate(
             {
                 "scale": options.intensity,

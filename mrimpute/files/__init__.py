@@ -21,6 +21,7 @@ __all__ = [
     "publish",
     "put",
     "read_small",
+    "real_path",
     "remove",
     "remove_dead_parts",
     "replacing",
@@ -50,6 +51,11 @@ def read_small(path: Path) -> bytes:
     if len(content) > SMALL_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
+
+
+def real_path(path: Path) -> Path:
+    """Return a path without links; of links in a circle as far as they lead, where `Path.resolve` fails."""
+    return Path(os.path.realpath(path))
 
 
 @contextmanager

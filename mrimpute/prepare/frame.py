@@ -124,7 +124,8 @@ def prepare(
         raise StudyRefused(f"the sources of {reference} do not overlap", "check their headers")
     window = _window(head, inputs, reference)
     if inputs.window and window.size != inputs.window:
-        warnings.append(f"the head is larger than the network's window; it was widened to {window.size} voxels")
+        moved = ", and grey values are scaled by other percentiles" if inputs.quantiles_of == "window" else ""
+        warnings.append(f"the head is larger than the network's window; it was widened to {window.size} voxels{moved}")
     boxed = {contrast: window.apply(image) for contrast, image in images.items()}
     if late:
         for contrast, volume in volumes.items():

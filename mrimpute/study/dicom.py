@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.files import real_path
 from mrimpute.io.dicom.headers import read_headers
 from mrimpute.io.dicom.series import Broken, DicomSeries, assemble, parallel
 from mrimpute.io.nifti import MIN_SLICES
@@ -49,7 +50,7 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
         series = []
     problems += settled.problems
     series = _whole(series, groups, problems, settled)
-    name = folder.resolve().name or "study"
+    name = real_path(folder).name or "study"
     reports = [NotUsed(path, "a DICOM object without an image") for path in headers.others]
     return Study(
         folder,
@@ -165,11 +166,11 @@ def _named(
 ) -> DicomSeries | Broken:
     """Return the series that the user means by a file of it or by its folder."""
     for candidate in (path, folder / path):
-        place = candidate.resolve()
+        place = real_path(candidate)
         inside = [
             group
             for group in groups
-            if any(place in (item.file.resolve(), *item.file.resolve().parents) for item in group.slices)
+            if any(place in (real_path(item.file), *real_path(item.file).parents) for item in group.slices)
         ]
         if len(inside) == 1:
             return inside[0]

@@ -8,7 +8,7 @@ from typing import Any
 from mrimpute import io
 from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import StudyRefused, UsageError
-from mrimpute.files import read_small
+from mrimpute.files import read_small, real_path
 from mrimpute.marks import is_synthetic
 from mrimpute.study.judge import evidence
 from mrimpute.study.names import nnunet_channel, read_name
@@ -82,7 +82,7 @@ def nnunet_channels(folder: Path, paths: list[Path], named: bool) -> dict[int, C
     readings = {stem: read_name(stem) for stem in stems}
     if not any(nnunet_channel(stem) and not (r.contrast or r.set_aside) for stem, r in readings.items()):
         return {}
-    resolved = folder.resolve()
+    resolved = real_path(folder)
     for place in (resolved, *resolved.parents[:2]):
         file = place / "dataset.json"
         if file.is_file():

@@ -20,6 +20,7 @@ from mrimpute.files import (
     disk_errors,
     new_part,
     put,
+    real_path,
     remove,
     remove_dead_parts,
     standing_sha256,
@@ -87,8 +88,8 @@ def _common_folder(study: Study) -> Path:
     """Return the one folder inside the study that its series lie in, or the study's own."""
     if any(item.dicom for item in study.series):
         return study.folder
-    inside = study.folder.resolve()
-    folders = {item.path.parent for item in study.series if item.path.parent.resolve().is_relative_to(inside)}
+    inside = real_path(study.folder)
+    folders = {item.path.parent for item in study.series if real_path(item.path.parent).is_relative_to(inside)}
     return folders.pop() if len(folders) == 1 else study.folder
 
 
@@ -100,11 +101,11 @@ def _bids_folder(study: Study) -> Path:
     """
     entities = dict(part.split("-", 1) for part in study.naming.prefix.rstrip("_").split("_"))
     subject = f"sub-{entities['sub']}"
-    folder = _common_folder(study).resolve()
+    folder = real_path(_common_folder(study))
     roots = (
         a for a in (folder, *folder.parents) if (a / "dataset_description.json").is_file() or (a / subject).is_dir()
     )
-    root = next(roots, study.folder.resolve())
+    root = next(roots, real_path(study.folder))
     if not study.folder.is_absolute():
         root = Path(os.path.relpath(root))
     session = [f"ses-{entities['ses']}"] if "ses" in entities else []

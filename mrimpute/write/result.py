@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import threads_used
 from mrimpute.files import content_sha256
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.prepare import Image
@@ -47,6 +48,7 @@ class Output:
         reference: contrast of the series whose grid it has (None where skipped).
         zero, one: grey values that the network's 0 and 1 became (None where skipped).
         checks: what was measured on the written image.
+        threads: of the CPU that made it (None where skipped): more or fewer change its last digits.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class Output:
     zero: float | None = None
     one: float | None = None
     checks: tuple[Check, ...] = ()
+    threads: int | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -105,6 +108,7 @@ class Result:
             (zero, one),
             self.image.warnings,
             self.mask,
+            threads_used(),
         )
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
@@ -123,6 +127,7 @@ class Result:
             zero,
             one,
             (*checks, black),
+            threads_used(),
         )
 
 
