@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from pydicom import dcmread
 
 from mrimpute import Contrast, Options
 from mrimpute.errors import StudyRefused
+from mrimpute.io.dicom import headers
 from mrimpute.request import make_request
 from mrimpute.study import find_series
 from tests.conftest import tree
@@ -192,3 +194,25 @@ def test_pixels_that_cannot_be_are_refused_by_the_header(build):
         folder = build(Contrast.T2, change=change, root=f"study{spacing}-{gap}")
         with pytest.raises(StudyRefused, match=r"mm"):
             find_series(folder.parent)
+
+
+@pytest.mark.parametrize("start", [b"", bytes(128) + b"DICM", bytes(128) + b"DICM\2\0\0\0UL\4\0\0\0\0\0"])
+def test_a_file_of_zeros_that_promises_dicom_is_refused_soon(cli, dicom, monkeypatch, start):
+    monkeypatch.setattr(headers, "MAX_READS", 50_000)
+    study = dicom()
+    (study / "zeros.dcm").write_bytes(start)
+    os.truncate(study / "zeros.dcm", 2**30)
+    began = time.monotonic()
+    done = cli("fill", study, "--missing", "flair", "--dry-run")
+    assert time.monotonic() - began < 20
+    assert done.returncode == 3
+    assert "zeros.dcm" in done.stderr
+
+
+def test_an_image_that_is_a_loop_of_links_is_refused(cli, make_study):
+    study = make_study()
+    (study / "case-t1n.nii.gz").unlink()
+    (study / "case-t1n.nii.gz").symlink_to("case-t1n.nii.gz")
+    done = cli("fill", study, "--missing", "flair", "--dry-run")
+    assert done.returncode == 3, done.stderr
+    assert "case-t1n.nii.gz" in done.stderr
