@@ -19,7 +19,7 @@ from mrimpute.request import Options, Order, Request, check_inputs, fingerprint_
 from mrimpute.write import Result, write
 from mrimpute.write.copies import complete_case, plan_copies
 from mrimpute.write.nifti import write_mask
-from mrimpute.write.place import already_made, check_place, holding, mask_left_out
+from mrimpute.write.place import already_made, check_free, check_place, holding, mask_left_out
 from mrimpute.write.result import found
 
 Progress = Callable[[str, int, int], None]
@@ -75,6 +75,7 @@ class Engine:
             if request.error is None and request.study is not None:
                 copies = plan_copies(request.study, options.layout, options.out)
                 self.claimed.take([*copies, *request.images], request.folder)
+                check_free(request.destinations.values())
                 for place in request.destinations.values():
                     check_place(place, request.largest, options.save_mask)
                 with device.memory_errors():

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -274,15 +274,29 @@ def publish_pair(place: Destination, image_part: Path, sidecar_part: Path, stand
             raise
 
 
+def check_free(places: Collection[Destination]) -> None:
+    """Check, before anything is read, that not every place is taken by something that is not ours; the rest is made.
+
+    Raises:
+        OutputRefused: every one is.
+    """
+    taken = []
+    for place in places:
+        try:
+            standing_at(place)
+        except OutputRefused as error:
+            taken.append(error)
+    if taken and len(taken) == len(places):
+        raise taken[0]
+
+
 def check_place(place: Destination, voxels: int, with_mask: bool) -> None:
     """Check, before anything heavy, that a result and perhaps its brain mask can be written.
 
     Raises:
-        OutputRefused: the folder is not writable, or something that is not ours stands at the place or where the mask
-            belongs.
+        OutputRefused: the folder is not writable, or a file that is not ours stands where the mask belongs.
         ResourcesExhausted: too little free space for an uncompressed image of so many voxels.
     """
-    standing_at(place)
     if with_mask:
         check_mask_place(place)
     check_room(place, voxels)

@@ -20,7 +20,16 @@ from mrimpute.study import find_series
 from mrimpute.volume import Grid
 from mrimpute.write import place as place_module
 from mrimpute.write.nifti import place_image
-from mrimpute.write.place import Destination, Standing, already_made, check_place, check_room, holding, standing_at
+from mrimpute.write.place import (
+    Destination,
+    Standing,
+    already_made,
+    check_free,
+    check_place,
+    check_room,
+    holding,
+    standing_at,
+)
 from mrimpute.write.provenance import Fingerprint
 from tests.conftest import OBLIQUE, ROOT, head_voxels, tree, write_nifti
 
@@ -106,7 +115,8 @@ def test_a_file_of_another_program_that_calls_itself_synthetic_is_never_overwrit
     with pytest.raises(OutputRefused, match="never overwritten"):
         already_made(place, FINGERPRINT, overwrite=True)
     with pytest.raises(OutputRefused, match="never overwritten"):
-        check_place(place, 10, with_mask=False)  # before anything is read
+        check_free([place])  # before anything is read
+    check_free([place, place.__class__(place.image.with_name("free.nii.gz"), place.image.with_name("free.json"))])
     place.image.unlink()
     place.mask.write_bytes(nifti.encode(VOXELS, grid, None, "SYNTHETIC mask of another program"))
     with pytest.raises(OutputRefused, match="not made by mrimpute"):
@@ -264,7 +274,8 @@ def test_whichever_call_fails_nothing_half_written_is_left(place, monkeypatch, n
 
         def faulty(*args, failing=failing, **kwargs):
             nonlocal calls
-            if args and "x" not in str(kwargs.get("mode", "x")) and name == "open":
+            mode = kwargs.get("mode", args[1] if len(args) > 1 else "r")
+            if name == "open" and "x" not in mode:  # of reading
                 return real(*args, **kwargs)
             calls += 1
             if calls == failing:
