@@ -196,10 +196,7 @@ def _check_header(path: Path, header: Any) -> ImageInfo:
     code = int(header["datatype"])
     if code not in nib.nifti1.data_type_codes or header.get_data_dtype().kind not in _READABLE_KINDS:
         raise refuse(f"voxel type {code} is not a real number", "convert it to a grey-value image")
-    if _voxel_bytes(header) > MAX_IMAGE_BYTES:
-        raise refuse(f"declares {_voxel_bytes(header) / 2**30:.1f} GiB of voxels, over the limit of 2 GiB")
-    if np.prod(dims, dtype=object) > MAX_VOXELS:
-        raise refuse(f"declares {'x'.join(map(str, dims[:3]))} voxels, over the limit of 512x512x512")
+    _check_size(header, dims, refuse)
     smallest = next(low for kind, _, low in _HEADERS.values() if type(header) is kind)
     if not smallest <= float(header["vox_offset"]) <= MAX_IMAGE_BYTES:
         raise refuse(f"voxel offset {float(header['vox_offset']):g} points into the header or past the file")
@@ -221,6 +218,18 @@ def _check_header(path: Path, header: Any) -> ImageInfo:
     if grid.shear > SHEAR_NOTICED:
         warnings.append(f"{path}: axes sheared by {grid.shear:.2g}; the shear is kept")
     return ImageInfo(grid, header, tuple(warnings))
+
+
+def _check_size(header: Any, dims: list[int], refuse: Callable[[str], ImageDamaged]) -> None:
+    """Check that an image is not too large to be worked on.
+
+    Raises:
+        ImageDamaged: it is.
+    """
+    if _voxel_bytes(header) > MAX_IMAGE_BYTES:
+        raise refuse(f"declares {_voxel_bytes(header) / 2**30:.1f} GiB of voxels, over the limit of 2 GiB")
+    if np.prod(dims, dtype=object) > MAX_VOXELS:
+        raise refuse(f"declares {'x'.join(map(str, dims[:3]))} voxels, over the limit of 512x512x512")
 
 
 def _affine(header: Any, refuse: Any) -> tuple[FloatArray, str]:
