@@ -19,6 +19,7 @@ from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
+from mrimpute.request.trust import trusted
 from mrimpute.settings import read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
@@ -110,7 +111,8 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     Raises:
         MrimputeError: the study cannot be used, or a target cannot be made.
     """
-    study, settings = find_series(folder, options.overrides), read_settings(folder)
+    study = find_series(folder, options.overrides)
+    settings = trusted(read_settings(folder), folder, options)
     wanted = targets or [contrast for contrast in BRATS_FOUR if _makeable(study, contrast)]
     if not wanted:
         raise StudyRefused(f"{folder} holds no sequence that could be made from its others", "see `mrimpute scan`")

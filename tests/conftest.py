@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mrimpute import signals
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.phantom import head
 from mrimpute.registry import load_registry
@@ -187,6 +188,8 @@ def cli(cli_home: Path) -> Cli:
                 ("stderr", err),
             ):
                 patch.setattr(sys, name, stream)
+            patch.setattr(sys, "unraisablehook", sys.unraisablehook)
+            patch.setattr(signals._State, "arrived", None)
             load_registry.cache_clear()
             try:
                 code = main([str(word) for word in words])

@@ -151,9 +151,19 @@ def test_a_decimal_comma_is_refused(build):
         find_series(folder.parent)
 
 
+def _restored(path, old, new):
+    """Change bytes, as a scanner of another vendor would have written them."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+
 DAMAGED = {
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-500]), "is truncated"),
-    "rows lie": (lambda path: _rewritten(path, Rows=40000, Columns=40000), r"truncated: 3840 of 3200000000 bytes"),
+    "rows lie": (lambda path: _rewritten(path, Rows=3000, Columns=3000), r"truncated: 3840 of 18000000 bytes"),
+    "rows lie much": (lambda path: _rewritten(path, Rows=40000, Columns=40000), "40000x40000x9 voxels, over the limit"),
+    "private syntax": (lambda path: _restored(path, b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"), "one vendor"),
+    "negative bits": (lambda path: _rewritten(path, BitsStored=40), "does not say how its pixels are stored"),
     "no pixels": (lambda path: _rewritten(path, PixelData=None), "holds no pixels"),
     "no bits": (lambda path: _rewritten(path, BitsAllocated=None), "does not say how its pixels are stored"),
     "inverted": (lambda path: _rewritten(path, PhotometricInterpretation="MONOCHROME1"), "stored inverted"),
@@ -174,7 +184,7 @@ def _rewritten(path, **values):
 def test_a_damaged_slice_is_never_read_as_something_else(build, name):
     folder = build()
     spoil, told = DAMAGED[name]
-    for path in folder.iterdir() if name in ("rows lie", "inverted") else [folder / "im004.dcm"]:
+    for path in folder.iterdir() if name in ("rows lie", "rows lie much", "inverted") else [folder / "im004.dcm"]:
         spoil(path)
     with pytest.raises(MrimputeError, match=told) as caught:
         find_series(folder.parent).get(T1).read()
