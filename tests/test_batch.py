@@ -57,6 +57,16 @@ def test_studies_are_read_from_stdin(cli, make_study, tiny_weights, options, joi
     assert (empty.returncode, empty.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(("options", "joint"), [(["-"], "\r\n"), (["-0", "-"], "\0")])
+def test_scan_reads_studies_from_stdin_too(cli, make_study, options, joint):
+    folders = [make_study("one"), make_study("two")]
+    done = cli("scan", *options, "--json", input=joint.join(map(str, folders)) + joint)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["study"] for line in done.stdout.splitlines()] == [str(folder) for folder in folders]
+    silent = cli("scan", *options, "--quiet", input=joint.join(map(str, folders)) + joint)
+    assert (silent.returncode, silent.stdout, silent.stderr) == (0, "", "")
+
+
 def test_json_lines_match_the_published_schema(cli, make_study, tiny_weights, tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(cli("fill", "--json-schema").stdout)
@@ -191,7 +201,9 @@ main(sys.argv[3:])
 def test_of_two_processes_for_one_place_one_is_refused(make_study, build, tiny_weights, tmp_path, form):
     """Two studies of one name, one --out, states of their own as on two machines; 3 of 3 lost one image before."""
     if form == "nifti":
-        studies = [make_study(f"{site}/same", shape=(20, 24, 18), affine=WIDE, seed=seed) for seed, site in enumerate("ab")]
+        studies = [
+            make_study(f"{site}/same", shape=(20, 24, 18), affine=WIDE, seed=seed) for seed, site in enumerate("ab")
+        ]
     else:
         for site in "ab":
             for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2), 1):

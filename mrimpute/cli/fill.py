@@ -1,6 +1,5 @@
 """`mrimpute fill`: the main job, for one or many studies."""
 
-import os
 import sys
 import time
 import traceback
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mrimpute.cli import common
+from mrimpute.cli import common, given
 
 if TYPE_CHECKING:
     import rich.progress
@@ -24,19 +23,8 @@ _WHAT, _WHICH, _SPACE = "What to fill", "Which series", "Grid, register, skull"
 _HOW, _WHERE, _OUTPUT = "How", "Where", "Output"
 
 
-def _series(contrast: str) -> typer.models.OptionInfo:
-    """Return the option that names a study's series of one contrast."""
-    option: typer.models.OptionInfo = typer.Option(
-        f"--{contrast}", metavar="PATH", help=f"This file is the {contrast} (one study only).", rich_help_panel=_WHICH
-    )
-    return option
-
-
 def fill(
-    studies: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="STUDY…", readable=False, help="Study folders; - reads their paths from stdin."),
-    ] = None,
+    studies: given.Studies = None,
     missing: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,12 +35,12 @@ def fill(
             help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: all that is missing.",
         ),
     ] = None,
-    t1: Annotated[Path | None, _series("t1")] = None,
-    t1c: Annotated[Path | None, _series("t1c")] = None,
-    t2: Annotated[Path | None, _series("t2")] = None,
-    flair: Annotated[Path | None, _series("flair")] = None,
-    pd: Annotated[Path | None, _series("pd")] = None,
-    ct: Annotated[Path | None, _series("ct")] = None,
+    t1: given.T1 = None,
+    t1c: given.T1c = None,
+    t2: given.T2 = None,
+    flair: given.Flair = None,
+    pd: given.Pd = None,
+    ct: given.Ct = None,
     ignore_broken: Annotated[
         bool,
         typer.Option(
@@ -193,9 +181,7 @@ def fill(
             help="Part I of N of the studies, from 0; or slurm: this job's part of its array.",
         ),
     ] = None,
-    null: Annotated[
-        bool, typer.Option("-0", "--null", rich_help_panel=_WHAT, help="Paths on stdin end with NUL, not newline.")
-    ] = False,
+    null: given.Null = False,
     quiet: Annotated[
         bool,
         typer.Option(
@@ -208,7 +194,7 @@ def fill(
     import json
 
     from mrimpute import batch
-    from mrimpute.contrasts import Contrast, parse_contrast
+    from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine
     from mrimpute.request import Options
@@ -219,9 +205,8 @@ def fill(
 
         typer.echo(json.dumps(FillRecord.model_json_schema(), indent=2))
         return
-    folders = _folders(studies or [], null)
-    named = dict(zip(Contrast, (t1, t1c, t2, flair, pd, ct), strict=True))
-    overrides = {contrast: path for contrast, path in named.items() if path is not None}
+    folders = given.folders_of(studies, null)
+    overrides = given.named(t1, t1c, t2, flair, pd, ct)
     onto = _reference(reference)
     if len(folders) > 1 and (overrides or brain_mask or isinstance(onto, Path)):
         raise UsageError("a series or a brain mask can be named for one study only", "fill that study by itself")
@@ -279,29 +264,6 @@ def _reference(word: str | None) -> "Contrast | Path | None":
     if word.lower() not in ALIASES and Path(word).is_dir():
         return Path(word)
     return parse_contrast(word)
-
-
-def _folders(studies: list[Path], null: bool) -> list[Path]:
-    """Return the study folders, those on stdin included.
-
-    Raises:
-        UsageError: none given.
-    """
-    from mrimpute.errors import UsageError
-
-    folders: list[Path] = []
-    for study in studies:
-        if str(study) == "-":
-            text = sys.stdin.buffer.read()
-            if b"\0" in text and not null:
-                raise UsageError("the list on stdin has NUL characters", "read it with -0")
-            words = text.split(b"\0") if null else [line.removesuffix(b"\r") for line in text.split(b"\n")]
-            folders += [Path(os.fsdecode(word)) for word in words if word]
-        else:
-            folders.append(study)
-    if not studies:
-        raise UsageError("no study is given", "name at least one folder, or - for a list on stdin")
-    return list(dict.fromkeys(folders))
 
 
 def _tell(

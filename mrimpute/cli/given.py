@@ -1,0 +1,82 @@
+"""Options that name studies and their series, shared by `fill` and `scan`, and what they mean."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mrimpute.contrasts import Contrast
+
+_WHICH = "Which series"
+
+
+def _series(contrast: str) -> typer.models.OptionInfo:
+    """Return the option that names a study's series of one contrast."""
+    option: typer.models.OptionInfo = typer.Option(
+        f"--{contrast}", metavar="PATH", help=f"This file is the {contrast} (one study only).", rich_help_panel=_WHICH
+    )
+    return option
+
+
+Studies = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="STUDY…", readable=False, help="Study folders; - reads their paths from stdin."),
+]
+Null = Annotated[
+    bool,
+    typer.Option("-0", "--null", rich_help_panel=_WHICH, help="Paths on stdin end with NUL, not newline."),
+]
+T1 = Annotated[Path | None, _series("t1")]
+T1c = Annotated[Path | None, _series("t1c")]
+T2 = Annotated[Path | None, _series("t2")]
+Flair = Annotated[Path | None, _series("flair")]
+Pd = Annotated[Path | None, _series("pd")]
+Ct = Annotated[Path | None, _series("ct")]
+
+
+def named(
+    t1: Path | None, t1c: Path | None, t2: Path | None, flair: Path | None, pd: Path | None, ct: Path | None
+) -> dict["Contrast", Path]:
+    """Return the series that the user named, by contrast."""
+    from mrimpute.contrasts import Contrast
+
+    told = {"t1": t1, "t1c": t1c, "t2": t2, "flair": flair, "pd": pd, "ct": ct}
+    return {Contrast(contrast): path for contrast, path in told.items() if path is not None}
+
+
+def folders_of(studies: list[Path] | None, null: bool) -> list[Path]:
+    """Return the study folders, those on stdin included, each once.
+
+    Args:
+        studies: as given; - stands for a list on stdin.
+        null: whether that list ends its paths with NUL.
+
+    Raises:
+        UsageError: none given, or the list has NUL characters unasked.
+    """
+    from mrimpute.errors import UsageError
+
+    folders: list[Path] = []
+    for study in studies or ():
+        folders += _listed(null) if str(study) == "-" else [study]
+    if not studies:
+        raise UsageError("no study is given", "name at least one folder, or - for a list on stdin")
+    return list(dict.fromkeys(folders))
+
+
+def _listed(null: bool) -> list[Path]:
+    """Return the paths on stdin.
+
+    Raises:
+        UsageError: it has NUL characters unasked.
+    """
+    from mrimpute.errors import UsageError
+
+    text = sys.stdin.buffer.read()
+    if b"\0" in text and not null:
+        raise UsageError("the list on stdin has NUL characters", "read it with -0")
+    words = text.split(b"\0") if null else [line.removesuffix(b"\r") for line in text.split(b"\n")]
+    return [Path(os.fsdecode(word)) for word in words if word]
