@@ -73,8 +73,12 @@ def test_what_is_out_of_register_is_refused_with_the_millimetres(phantom_head):
 
 
 def test_the_same_images_give_the_same_motion(phantom_head):
-    sources = volume(phantom_head[T1]), volume(phantom_head[T2], turned(3, (2, 2, 2)) @ AFFINE)
-    assert np.array_equal(measure(*sources).motion, measure(*sources).motion)
+    def found():
+        return measure(volume(phantom_head[T1]), volume(phantom_head[T2], turned(3, (2, 2, 2)) @ AFFINE))
+
+    one, other = found(), found()
+    assert one is not other  # measured twice, for these are other objects
+    assert np.array_equal(one.motion, other.motion)
 
 
 def test_what_cannot_be_registered_with_certainty_is_refused(phantom_head):
