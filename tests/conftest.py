@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -27,6 +28,33 @@ OBLIQUE = nib.affines.from_matvec(
     nib.eulerangles.euler2mat(0.1, -0.2, 0.15) @ np.diag([-1.0, -1.1, 1.2]), [12.5, 80.0, -33.0]
 )
 """An affine that is oblique and anisotropic on purpose."""
+
+
+SPREAD = (
+    "tests/cli/test_fill.py",
+    "tests/cli/test_space.py",
+    "tests/prepare/test_register.py",
+    "tests/registry/test_hub.py",
+    "tests/test_batch.py",
+    "tests/test_readme.py",
+)
+"""Files of long tests that share nothing that is costly to make."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a file to one worker, which makes their fixtures once; spread files come last, test by test,
+    so that all workers end together."""
+    if config.getoption("dist") != "load":
+        return None  # the user's own choice
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file in SPREAD else file
+
+    return ByFile(config, log)
 
 
 def _shared() -> Path:
