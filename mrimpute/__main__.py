@@ -1,5 +1,30 @@
-"""`python -m mrimpute`."""
+"""`python -m mrimpute`, and the `mrimpute` command: signals are heard before anything large is imported."""
 
-from mrimpute.cli.app import main
+import os
+import sys
+from contextlib import suppress
 
-main()
+from mrimpute import signals
+
+
+def main() -> None:
+    """Run the command line; after a signal end at once, without waiting for a thread that still reads."""
+    signals.install()
+    try:
+        from mrimpute.cli.app import main as run
+
+        run()
+    except BaseException as end:  # a signal while a class is made comes as a RuntimeError
+        code = signals.arrived()
+        if code is None:
+            raise
+        if not isinstance(end, SystemExit):
+            print("mrimpute: stopped by a signal; nothing half-written is left", file=sys.stderr)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -69,6 +69,13 @@ def configure(threads: int | None) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+def threads_used() -> int:
+    """Return the number of CPU threads that networks run on now."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def allowed_cpus() -> int:
     """Return the CPUs that affinity and the job's cgroup quota allow."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

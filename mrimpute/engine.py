@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mrimpute import device
 from mrimpute.errors import OutputRefused, WeightsUnavailable
+from mrimpute.files import real_path
 from mrimpute.generators.contract import Generator, Sampling, convert, door
 from mrimpute.prepare import skull
 from mrimpute.prepare.skull import BrainMask
@@ -97,8 +98,8 @@ class ClaimedPlaces:
             OutputRefused: another study of the run has one of them.
         """
         for place in places:
-            holder = self._holders.setdefault(place.resolve(), folder)
-            if holder.resolve() != folder.resolve():
+            holder = self._holders.setdefault(real_path(place), folder)
+            if real_path(holder) != real_path(folder):
                 raise OutputRefused(
                     f"{folder} and {holder} would both be written to {place}", "fill one of them with another --out"
                 )

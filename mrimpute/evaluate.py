@@ -14,10 +14,12 @@ from mrimpute.fill import Engine
 from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.plan import make_plan, route
+from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
+from mrimpute.request.trust import trusted
 from mrimpute.settings import read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
@@ -109,7 +111,8 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     Raises:
         MrimputeError: the study cannot be used, or a target cannot be made.
     """
-    study, settings = find_series(folder, options.overrides), read_settings(folder)
+    study = find_series(folder, options.overrides)
+    settings = trusted(read_settings(folder), folder, options)
     wanted = targets or [contrast for contrast in BRATS_FOUR if _makeable(study, contrast)]
     if not wanted:
         raise StudyRefused(f"{folder} holds no sequence that could be made from its others", "see `mrimpute scan`")
@@ -119,6 +122,7 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
     plans = [make_plan(study.without(target), [target], options.generator) for target in wanted]
     orders = [order_of(job, folder, settings, options) for plan in plans for job in plan.jobs]
     volumes = {series.path: series.read() for series in study.series}
+    check_extent({series.contrast: volumes[series.path] for series in study.series})
     masks = [item.path for item in study.set_aside if item.reason.startswith("a segmentation")]
     for order in orders:
         yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mrimpute import device
+from mrimpute import device, signals
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
 from mrimpute.errors import Unexpected, as_mrimpute_error
@@ -19,7 +19,7 @@ from mrimpute.request import Options, Order, Request, check_inputs, fingerprint_
 from mrimpute.write import Result, write
 from mrimpute.write.copies import complete_case, plan_copies
 from mrimpute.write.nifti import write_mask
-from mrimpute.write.place import already_made, check_place, holding, mask_left_out
+from mrimpute.write.place import already_made, check_free, check_place, holding, mask_left_out
 from mrimpute.write.result import found
 
 Progress = Callable[[str, int, int], None]
@@ -75,6 +75,7 @@ class Engine:
             if request.error is None and request.study is not None:
                 copies = plan_copies(request.study, options.layout, options.out)
                 self.claimed.take([*copies, *request.images], request.folder)
+                check_free(request.destinations.values())
                 for place in request.destinations.values():
                     check_place(place, request.largest, options.save_mask)
                 with device.memory_errors():
@@ -94,7 +95,7 @@ class Engine:
         targets: list[Target] = []
         copies: list[Path] = []
         try:
-            with holding(request.study):
+            with holding(request.study, request.images):
                 targets += [self._attempt(request, order, inputs) for order in request.orders]
                 error = next((target.error for target in targets if target.error), None)
                 if error is None:
@@ -122,13 +123,14 @@ class Engine:
         options, place = self.options, request.destinations[order.job.target]
         checkpoint, sampling = self.networks.obtain(order)
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
-        if already_made(place, fingerprint, options.overwrite):
+        standing = already_made(place, fingerprint, options.overwrite)
+        if standing.finished:
             return Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
         mask = self.masks.of(sources)
         image = self._image(order, sources, mask, checkpoint, sampling)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
-        result = Result(image, place, sources, dicom, highest, mask, fingerprint, checkpoint)
+        result = Result(image, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         output = write(result, request.form == "dicom", scaled=options.intensity == "study")
         masks = (write_mask(result, mask),) if mask and options.save_mask else ()
         return Target(output, masks, (*sources.notes, *image.warnings, *output.warnings))
@@ -141,6 +143,7 @@ class Engine:
         target = order.job.target
 
         def told(done: int, total: int) -> None:
+            signals.check()
             self.progress(target, done, total)
 
         return synthesise(ready, generator, target, self.options.seed, mask, told)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
 from mrimpute.prepare.skull import BrainMask
@@ -44,8 +45,15 @@ def synthesise(
         seed: of the noise.
         mask: what it leaves out is 0 in the result, holes too.
         progress: called as the steps go on.
+
+    Raises:
+        WeightsUnavailable: what it makes is not finite, as of overflowing weights.
     """
     (made,) = generator(ready, (target,), seed, progress)
+    if not np.isfinite(made.voxels).all():
+        raise WeightsUnavailable(
+            f"the network makes a {target} that is not finite", "its weights are damaged; get others"
+        )
     unit = restore(made.voxels, ready.recipe)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))

@@ -1,16 +1,19 @@
 """Is this file one of ours? The marks that every image of mrimpute carries, and how they are read."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mrimpute import io
 from mrimpute.errors import ImageDamaged, StudyAmbiguous
-from mrimpute.files import sha256_of
+from mrimpute.files import read_small, sha256_of
 
 SIDECAR_SCHEMA = "mrimpute.sidecar/1"
 DESCRIPTION_MARK = "SYNTHETIC"
+_FULL_MARK = re.compile(rb"SYNTHETIC (\S+ made by mrimpute |brain mask, not acquired)")
+"""How `descrip` begins in an image, and in a brain mask, of ours: other programs write the first word too."""
 
 
 def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
@@ -20,11 +23,7 @@ def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
     Raises:
         StudyAmbiguous: a sidecar of mrimpute names this file, but describes another image.
     """
-    try:
-        header = io.read_info(path).header
-    except ImageDamaged:
-        header = None
-    if header is not None and bytes(header["descrip"].item()).startswith(DESCRIPTION_MARK.encode()):
+    if _description(path).startswith(DESCRIPTION_MARK.encode()):
         return True
     told = [sidecar.get("SeriesDescription"), sidecar.get("ManufacturersModelName"), sidecar.get("ImageType")]
     if any(word in str(value).upper() for value in told for word in (DESCRIPTION_MARK, "MRIMPUTE")):
@@ -40,10 +39,24 @@ def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
     )
 
 
+def bears_full_mark(path: Path) -> bool:
+    """Tell whether a NIfTI file says in full that mrimpute made it: only such a file may be replaced."""
+    return _FULL_MARK.match(_description(path)) is not None
+
+
+def _description(path: Path) -> bytes:
+    """Return the `descrip` field of an image, empty where it has none."""
+    try:
+        header = io.read_info(path).header
+    except ImageDamaged:
+        return b""
+    return b"" if header is None else bytes(header["descrip"].item())
+
+
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Return a sidecar of ours, or {} where there is none."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError):
         return {}
     ours = isinstance(content, dict) and content.get("schema") == SIDECAR_SCHEMA

@@ -82,6 +82,27 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: str | N
     return Plan(study, jobs, acquired)
 
 
+def would_change(study: Study, missing: Sequence[Contrast], generator: str | None, contrast: Contrast) -> bool:
+    """Tell whether targets would be made otherwise, or at all, if one more contrast had been acquired.
+
+    Args:
+        study, missing, generator: as in `make_plan`.
+        contrast: what might be there.
+    """
+    if contrast in study.present:
+        return False
+    asked = tuple(dict.fromkeys(missing)) or study.missing
+    targets = [target for target in asked if target not in study.present and target is not contrast]
+
+    def jobs(present: Sequence[Contrast]) -> tuple[Job, ...]:
+        try:
+            return route(present, targets, generator)
+        except NoRoute:
+            return ()
+
+    return jobs(study.present) != jobs((*study.present, contrast))
+
+
 def route(present: Sequence[Contrast], targets: Sequence[Contrast], generator: str | None = None) -> tuple[Job, ...]:
     """Return the jobs for these targets, each by the first row of ROUTES that fits.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrimpute.errors import StudyRefused
+from mrimpute.files import read_small
 
 SETTINGS_FILE = "mrimpute.toml"
 
@@ -33,8 +34,8 @@ def read_settings(folder: Path) -> Settings:
     if not file.is_file():
         return Settings()
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_small(file).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise StudyRefused(f"cannot read {file}: {error}", "repair or remove it") from error
     words = table.pop("weights", [])
     words = [words] if isinstance(words, str) else words

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from mrimpute import signals
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.phantom import head
 from mrimpute.registry import load_registry
@@ -25,9 +26,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # tiny networks wait for threads more than 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDENS = ROOT / "tests" / "goldens"
 OBLIQUE = nib.affines.from_matvec(
-    nib.eulerangles.euler2mat(0.1, -0.2, 0.15) @ np.diag([-1.0, -1.1, 1.2]), [12.5, 80.0, -33.0]
+    nib.eulerangles.euler2mat(0.1, -0.2, 0.15) @ np.diag([-2.1, -1.75, 2.35]), [12.5, 80.0, -33.0]
 )
-"""An affine that is oblique and anisotropic on purpose."""
+"""An affine that is oblique and anisotropic on purpose; 40 x 48 x 36 voxels span a small head."""
+WIDE = OBLIQUE @ np.diag([2.3, 2.3, 2.3, 1.0])
+"""The same for 20 x 24 x 18 voxels."""
 
 
 SPREAD = (
@@ -144,7 +147,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Pat
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
         save_file(network.state_dict(), folder / "model.safetensors")
-        (folder / "checkpoint.toml").write_text(record_text(record_of(plan, [])))
+        record = record_of(plan, [])
+        record["inputs"]["spacing_mm"] = 2.0  # of the small heads: at 1 mm they would cost nine times as much
+        (folder / "checkpoint.toml").write_text(record_text(record))
         folders[target] = folder
     return folders
 
@@ -224,6 +229,8 @@ def cli(cli_home: Path) -> Cli:
                 ("stderr", err),
             ):
                 patch.setattr(sys, name, stream)
+            patch.setattr(sys, "unraisablehook", sys.unraisablehook)
+            patch.setattr(signals._State, "arrived", None)
             load_registry.cache_clear()
             try:
                 code = main([str(word) for word in words])

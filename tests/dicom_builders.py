@@ -17,8 +17,8 @@ ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 TURN = np.array([[0.98, -0.17, 0.1], [0.16, 0.98, 0.11], [-0.117, -0.092, 0.989]])
 """Nearly a rotation; its columns are made orthonormal below."""
 ROTATION = np.linalg.qr(TURN)[0] * np.sign(np.diag(np.linalg.qr(TURN)[1]))
-SPACING = (0.9, 0.9)
-GAP = 1.5
+SPACING = (2.1, 2.1)
+GAP = 9.0
 
 PHYSICS = {
     Contrast.T1: {"ScanningSequence": "SE", "EchoTime": 12, "RepetitionTime": 500, "SeriesDescription": "T1 SE"},

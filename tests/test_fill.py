@@ -138,8 +138,8 @@ def test_each_target_is_made_from_the_three_others(make_study, tiny_weights, tar
 
 @pytest.mark.parametrize(
     "affine",
-    [np.diag([-1.0, 1, 1, 1]), OBLIQUE @ np.diag([0.5, 0.5, 2.5, 1]), np.diag([1.0, 1, 1, 1])[[1, 2, 0, 3]]],
-    ids=["LAS", "oblique 0.5x0.5x3", "permuted"],
+    [np.diag([-2.2, 2, 3.6, 1]), OBLIQUE @ np.diag([1.05, 1.1, 1.6, 1]), np.diag([2.2, 2, 3.6, 1])[[1, 2, 0, 3]]],
+    ids=["LAS", "oblique 2.2x1.9x3.8", "permuted"],
 )
 def test_every_geometry_comes_back_equal(make_study, options, affine):
     folder = make_study(affine=affine, shape=(40, 44, 24))
@@ -201,8 +201,8 @@ def test_missing_weights_end_with_the_line_to_type(make_study):
 
 
 def test_thick_slices_on_another_grid_are_filled_on_the_thinnest(tmp_path, options):
-    fine, coarse = np.diag([-1.0, -1, 1, 1]), np.diag([-1.0, -1, 2, 1])
-    coarse[2, 3] = 0.5
+    fine, coarse = np.diag([-2.1, -2.1, 2.4, 1]), np.diag([-2.1, -2.1, 4.8, 1])
+    coarse[2, 3] = 1.2
     write_nifti(tmp_path / "s" / "s_t1.nii.gz", head_voxels("t1", (40, 44, 36)), fine)
     write_nifti(tmp_path / "s" / "s_t1ce.nii.gz", head_voxels("t1c", (40, 44, 18)), coarse)
     write_nifti(tmp_path / "s" / "s_t2.nii.gz", head_voxels("t2", (40, 44, 18)), coarse)

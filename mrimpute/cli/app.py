@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import signal
 import sys
 import traceback
 import warnings
@@ -12,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mrimpute import __version__
+from mrimpute import __version__, signals
 from mrimpute.cli import common, doctor, evaluate, example, fill, scan, train, weights
 from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
 
@@ -54,15 +53,9 @@ app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("example", epilog=example.EPILOG)(example.example)
 
 
-def _terminate(number: int, _frame: object) -> None:
-    raise Terminated(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a code of `ExitCode`."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
+    signals.install()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or os.environ.get("MRIMPUTE_DEBUG", "").lower() in ("1", "true", "yes")
     for stream in (sys.stdout, sys.stderr):
@@ -76,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str], debug: bool) -> int:
     """Run the words; return the exit code, with every failure told in one line on stderr."""
     try:
-        return _outcome(words, debug)
+        code = _outcome(words, debug)
+        signals.check()  # one that a library swallowed must not end as if all had been done
+        return code
     except Terminated as end:
         common.notify("stopped by a signal; nothing half-written is left")
         return end.exit_code

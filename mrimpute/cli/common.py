@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -17,6 +18,15 @@ Threads = Annotated[
         rich_help_panel="How",
     ),
 ]
+TrustStudySettings = Annotated[
+    bool,
+    typer.Option(
+        "--trust-study-settings",
+        envvar="MRIMPUTE_TRUST_STUDY_SETTINGS",
+        help="Let a study's own mrimpute.toml name any folder or Hub repository of weights.",
+        rich_help_panel="How",
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per study and line.", rich_help_panel="Output")]
 
@@ -31,5 +41,6 @@ def exit_code(codes: list[int]) -> int:
 
 
 def notify(line: str) -> None:
-    """Write a line for the user to stderr."""
-    typer.echo(f"mrimpute: {line}", err=True)
+    """Write a line for the user to stderr; signs that steer a terminal, from a study's file, are shown as codes."""
+    shown = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", line)
+    typer.echo(f"mrimpute: {shown}", err=True)

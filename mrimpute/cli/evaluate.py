@@ -35,6 +35,7 @@ def evaluate(
     picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Acquired, synthetic, difference.")] = None,
     device: common.Device = "auto",
     threads: common.Threads = None,
+    trust_study_settings: common.TrustStudySettings = False,
     as_json: common.Json = False,
     debug: common.Debug = False,
 ) -> None:
@@ -60,6 +61,7 @@ def evaluate(
             seed=seed,
             device=device,
             threads=threads,
+            trust_study_settings=trust_study_settings,
         )
         engine = Engine(options, notify=common.notify)
         for folder in paths:

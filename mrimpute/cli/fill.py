@@ -53,6 +53,15 @@ def fill(
     flair: Annotated[Path | None, _series("flair")] = None,
     pd: Annotated[Path | None, _series("pd")] = None,
     ct: Annotated[Path | None, _series("ct")] = None,
+    ignore_broken: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-broken",
+            envvar="MRIMPUTE_IGNORE_BROKEN",
+            rich_help_panel=_WHICH,
+            help="Go on without series that are damaged, though one may be a wanted source.",
+        ),
+    ] = False,
     generator: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +104,7 @@ def fill(
         typer.Option(envvar="MRIMPUTE_PRECISION", rich_help_panel=_HOW, help="auto is float32."),
     ] = "auto",
     threads: common.Threads = None,
+    trust_study_settings: common.TrustStudySettings = False,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -235,13 +245,16 @@ def fill(
         precision=precision,
         threads=threads,
         overwrite=overwrite,
+        trust_study_settings=trust_study_settings,
+        ignore_broken=ignore_broken,
     )
     targets = [parse_contrast(word) for word in missing or []]
-    if shard is not None:
-        folders = batch.shard(folders, shard)
     codes, cited = [], set()
     bar = _Bar(quiet)
     engine = Engine(options, bar, (lambda _line: None) if quiet else common.notify)
+    batch.check_places(engine, folders, targets)
+    if shard is not None:
+        folders = batch.shard(folders, shard)
     started = time.monotonic()
     try:
         for outcome in batch.fill_all(engine, folders, targets, dry_run):
@@ -302,6 +315,9 @@ def _tell(
     error = outcome.error
     if error and debug:
         traceback.print_exception(error)
+    if quiet or dry_run:  # otherwise it was said when the weights were obtained
+        for line in render.settings_notes(outcome):
+            common.notify(line)
     if not quiet:
         _notes(outcome, seconds)
     if error:

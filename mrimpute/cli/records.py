@@ -30,6 +30,14 @@ class SetAsideRecord(_Record):
     reason: str
 
 
+class SettingsRecord(_Record):
+    """What the study's own mrimpute.toml chooses, where the user says nothing."""
+
+    file: str
+    weights: list[str]
+    trusted: bool
+
+
 class JobRecord(_Record):
     """One planned target."""
 
@@ -81,6 +89,7 @@ class OutputRecord(_Record):
     skipped: bool
     grid_of: str | None
     sha256: str
+    threads: int | None
     intensity: IntensityRecord
     recipe: RecipeRecord
 
@@ -127,6 +136,7 @@ class FillRecord(_Record):
     exit: int
     study: str
     scheme: str | None
+    settings: SettingsRecord | None
     inputs: list[InputRecord]
     set_aside: list[SetAsideRecord]
     missing: list[str]

@@ -23,6 +23,7 @@ from mrimpute.cli.records import (
     OutputRecord,
     RecipeRecord,
     SetAsideRecord,
+    SettingsRecord,
     WarningRecord,
 )
 from mrimpute.contrasts import Contrast
@@ -32,6 +33,7 @@ from mrimpute.outcome import Outcome
 from mrimpute.plan import Job, Plan
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.request import Options
+from mrimpute.settings import SETTINGS_FILE
 from mrimpute.study import Series
 from mrimpute.write.result import Output
 
@@ -71,6 +73,7 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         status=_status(outcome, dry_run),
         exit=int(error.exit_code) if error else 0,
         study=str(outcome.folder),
+        settings=_settings_record(outcome, options),
         **_study_part(outcome, {contrast for job in jobs for contrast in job.sources}),
         plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
         outputs=[_output_record(output, options) for output in outputs],
@@ -105,6 +108,19 @@ def _study_part(outcome: Outcome, used: Collection[Contrast]) -> dict[str, Any]:
         ],
         "missing": list(study.missing),
     }
+
+
+def _settings_record(outcome: Outcome, options: Options) -> SettingsRecord | None:
+    words = outcome.settings.weights
+    if not words:
+        return None
+    file = str(outcome.folder / SETTINGS_FILE)
+    return SettingsRecord(file=file, weights=list(words), trusted=options.trust_study_settings)
+
+
+def settings_notes(outcome: Outcome) -> list[str]:
+    """Return a line for each word on weights that the study's own file chose."""
+    return [f"{outcome.folder / SETTINGS_FILE} chooses --weights {word}" for word in outcome.settings.weights]
 
 
 def doctor_record() -> dict[str, Any]:
@@ -271,6 +287,7 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
         skipped=output.skipped,
         grid_of=output.reference,
         sha256=output.sha256,
+        threads=output.threads,
         intensity=IntensityRecord.model_validate(
             {
                 "scale": options.intensity,

@@ -11,6 +11,7 @@ from mrimpute import __version__
 from mrimpute.cli.render import _job_record, _job_text, error_record
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, NoRoute, UsageError
+from mrimpute.files import real_path
 from mrimpute.plan import Job, route
 from mrimpute.study import NotUsed, Problem, Series, Study
 from mrimpute.study.evidence import Evidence
@@ -111,8 +112,11 @@ def exit_of(study: Study) -> int:
 
 
 def _is_meant(path: Path, wanted: Path) -> bool:
-    places = (path.resolve(), path.parent.resolve() if path.suffix.lower() in (".dcm", ".ima", "") else path.resolve())
-    return wanted.resolve() in places or str(wanted) in (path.name, path.parent.name)
+    places = (
+        real_path(path),
+        real_path(path.parent) if path.suffix.lower() in (".dcm", ".ima", "") else real_path(path),
+    )
+    return real_path(wanted) in places or str(wanted) in (path.name, path.parent.name)
 
 
 def _rule(rule: Evidence) -> str:

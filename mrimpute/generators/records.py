@@ -8,6 +8,8 @@ from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Method
 from mrimpute.registry import Checkpoint, InputSpec, SamplingSpec
 
+MAX_SIZE, MAX_LEVELS, MAX_BLOCKS = 16_384, 16, 64
+"""Largest number in a `network` table, most numbers of a list, most blocks of a level: no record makes a run hang."""
 REGRESSION = "regression"
 """Key of a record's `network` table: whether a regression is blended with the network."""
 
@@ -123,6 +125,9 @@ def _size(checkpoint: Checkpoint, key: str, value: Any, several: bool) -> Any:
     listed = value if several else [value]
     if not isinstance(listed, list) or not all(type(one) is int for one in listed):
         refuse(checkpoint, f"network.{key}", f"must be {'a list of whole numbers' if several else 'a whole number'}")
+    most = MAX_BLOCKS if key.endswith(("blocks", "layers")) else MAX_SIZE
+    if len(listed) > MAX_LEVELS or any(abs(one) > most for one in listed):
+        refuse(checkpoint, f"network.{key}", f"holds more than {MAX_LEVELS} numbers, or one above {most}")
     return tuple(listed) if several else value
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mrimpute.errors import ImageDamaged
-from mrimpute.io.nifti import MAX_IMAGE_BYTES, MIN_SLICES, SPACING_RANGE_MM, ImageInfo
+from mrimpute.io.nifti import MAX_IMAGE_BYTES, MAX_VOXELS, MIN_SLICES, SPACING_RANGE_MM, ImageInfo
 from mrimpute.volume import LPS, FloatArray, Grid, Volume
 
 
@@ -26,6 +26,8 @@ def read_info(path: Path) -> ImageInfo:
         raise ImageDamaged(f"{path} has only {min(size)} slices along one axis", f"at least {MIN_SLICES} are needed")
     if np.prod(size, dtype=object) * 8 > MAX_IMAGE_BYTES:
         raise ImageDamaged(f"{path} declares more voxels than the limit of 2 GiB")
+    if np.prod(size, dtype=object) > MAX_VOXELS:
+        raise ImageDamaged(f"{path} declares {size} voxels, over the limit of 512x512x512")
     grid = Grid((size[0], size[1], size[2]), _affine(reader))
     low, high = SPACING_RANGE_MM
     if not low <= min(grid.spacing) <= max(grid.spacing) <= high:
@@ -42,6 +44,8 @@ def read(path: Path) -> Volume:
     import SimpleITK as sitk
 
     grid = read_info(path).grid
+    if path.stat().st_size > MAX_IMAGE_BYTES:
+        raise ImageDamaged(f"{path} is larger than the limit of 2 GiB")
     raw = path.read_bytes()
     _check_length(path, raw, grid)
     try:

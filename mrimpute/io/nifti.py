@@ -23,8 +23,16 @@ from mrimpute.volume import FloatArray, Grid, Volume
 
 MAX_IMAGE_BYTES = 2 * 2**30
 """Largest uncompressed image accepted; a gzip bomb is refused by its header, before unpacking."""
-MAX_TRAILING_BYTES = 2**20
-"""Padding after the voxels that is tolerated while the gzip stream is read to its check sum."""
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_OVERHEAD = 2**20
+"""By how much a packed file may be longer than what it holds."""
+MAX_VOXELS = 512**3
+"""Most voxels of an image: every step keeps several numbers of each in memory."""
+MAX_MEMBERS = 2**17
+"""Most parts of a gzip file; of 2 GiB in the blocks of bgzip there are 2**15."""
+_PIECE = 2**20
+FORM_CODES = range(6)
+"""Form codes that the standard knows."""
 SPACING_RANGE_MM = (0.2, 10.0)
 SHEAR_NOTICED = 1e-4
 SHEAR_LIMIT = 1e-2
@@ -121,10 +129,13 @@ def _guard(path: Path, action: Callable[[], Result]) -> Result:
 
 
 def _read(path: Path) -> Volume:
-    raw = path.read_bytes()
-    info = _check_header(path, _parse_header(path, _head_of(raw)))
+    info = read_info(path)
     expected = int(info.header["vox_offset"]) + _voxel_bytes(info.header)
-    payload = _payload(path, raw, expected)
+    slack = _slack(info.header)
+    if path.stat().st_size > expected + slack + GZIP_OVERHEAD:
+        raise _too_long(path)
+    raw = path.read_bytes()
+    payload = _payload(path, raw, expected, slack)
     kind = nib.Nifti2Image if isinstance(info.header, nib.Nifti2Header) else nib.Nifti1Image
     image = kind.from_bytes(payload)
     voxels = np.asanyarray(image.dataobj).reshape(info.grid.shape)
@@ -140,7 +151,7 @@ def _head_bytes(path: Path) -> bytes:
 
 def _head_of(raw: bytes) -> bytes:
     """Return the first 1 KiB of the image's bytes, uncompressed if need be."""
-    if raw[:2] == b"\x1f\x8b":
+    if raw[:2] == GZIP_MAGIC:
         return zlib.decompressobj(wbits=31).decompress(raw[: 64 * 1024], 1024)
     return raw[:1024]
 
@@ -185,8 +196,7 @@ def _check_header(path: Path, header: Any) -> ImageInfo:
     code = int(header["datatype"])
     if code not in nib.nifti1.data_type_codes or header.get_data_dtype().kind not in _READABLE_KINDS:
         raise refuse(f"voxel type {code} is not a real number", "convert it to a grey-value image")
-    if _voxel_bytes(header) > MAX_IMAGE_BYTES:
-        raise refuse(f"declares {_voxel_bytes(header) / 2**30:.1f} GiB of voxels, over the limit of 2 GiB")
+    _check_size(header, dims, refuse)
     smallest = next(low for kind, _, low in _HEADERS.values() if type(header) is kind)
     if not smallest <= float(header["vox_offset"]) <= MAX_IMAGE_BYTES:
         raise refuse(f"voxel offset {float(header['vox_offset']):g} points into the header or past the file")
@@ -210,11 +220,25 @@ def _check_header(path: Path, header: Any) -> ImageInfo:
     return ImageInfo(grid, header, tuple(warnings))
 
 
+def _check_size(header: Any, dims: list[int], refuse: Callable[[str], ImageDamaged]) -> None:
+    """Check that an image is not too large to be worked on.
+
+    Raises:
+        ImageDamaged: it is.
+    """
+    if _voxel_bytes(header) > MAX_IMAGE_BYTES:
+        raise refuse(f"declares {_voxel_bytes(header) / 2**30:.1f} GiB of voxels, over the limit of 2 GiB")
+    if np.prod(dims, dtype=object) > MAX_VOXELS:
+        raise refuse(f"declares {'x'.join(map(str, dims[:3]))} voxels, over the limit of 512x512x512")
+
+
 def _affine(header: Any, refuse: Any) -> tuple[FloatArray, str]:
     """Return the RAS affine that the form codes state, and a warning where two forms differ."""
     sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
     if sform_code <= 0 and qform_code <= 0:
         raise refuse("does not state its orientation (sform and qform codes are both 0)")
+    if not {sform_code, qform_code} <= set(FORM_CODES):
+        raise refuse(f"its form codes are {qform_code} and {sform_code}, and the standard knows 0 to 5", "correct them")
     affine = np.asarray(header.get_sform() if sform_code > 0 else header.get_qform(), float)
     name = "sform" if sform_code > 0 else "qform"
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
@@ -257,18 +281,28 @@ def _voxel_bytes(header: Any) -> int:
     return voxels * int(header.get_data_dtype().itemsize)
 
 
-def _payload(path: Path, raw: bytes, expected: int) -> bytes:
+def _slack(header: Any) -> int:
+    """Return how many bytes too many are padding: less than one plane of voxels, or the image is another one."""
+    x, y, z = (int(n) for n in header["dim"][1:4])
+    return min(x * y, y * z, x * z) * int(header.get_data_dtype().itemsize) - 1
+
+
+def _too_long(path: Path) -> ImageDamaged:
+    return ImageDamaged(f"{path} holds more data than its header declares", _CONVERT)
+
+
+def _payload(path: Path, raw: bytes, expected: int, slack: int) -> bytes:
     """Return exactly the expected bytes of header and voxels, after reading all there is.
 
     Raises:
-        ImageDamaged: fewer bytes than declared, a failed check sum, or far too many bytes.
+        ImageDamaged: fewer bytes than declared, a failed check sum, or too many bytes.
     """
-    compressed = raw[:2] == b"\x1f\x8b"
+    compressed = raw[:2] == GZIP_MAGIC
     out = BytesIO()
     for chunk in _gunzip(path, raw) if compressed else iter((raw,)):
         out.write(chunk)
-        if out.tell() > expected + MAX_TRAILING_BYTES:
-            raise ImageDamaged(f"{path} holds far more data than its header declares", _CONVERT)
+        if out.tell() > expected + slack:
+            raise _too_long(path)
     if out.tell() < expected:
         raise ImageDamaged(
             f"{path} is truncated: {out.tell()} of {expected} bytes are there", "copy or convert it again"
@@ -278,16 +312,19 @@ def _payload(path: Path, raw: bytes, expected: int) -> bytes:
 
 def _gunzip(path: Path, raw: bytes) -> Iterator[bytes]:
     """Yield the bytes of all gzip members; zlib compares each member's check sum."""
-    rest = raw
-    while rest[:2] == b"\x1f\x8b":
+    view, at, members = memoryview(raw), 0, 0
+    while bytes(view[at : at + 2]) == GZIP_MAGIC:
+        members += 1
+        if members > MAX_MEMBERS:
+            raise ImageDamaged(f"{path} is packed in more than {MAX_MEMBERS} parts", "pack it again")
         stream = zlib.decompressobj(wbits=31)
         try:
             while not stream.eof:
-                chunk = stream.decompress(rest, 2**20)
+                piece = view[at : at + _PIECE]
+                chunk = stream.decompress(piece, _PIECE)
+                at += len(piece) - len(stream.unconsumed_tail) - len(stream.unused_data)
                 yield chunk
-                rest = stream.unconsumed_tail
-                if not chunk and not rest and not stream.eof:
+                if not chunk and not piece and not stream.eof:
                     raise ImageDamaged(f"{path} is truncated: its gzip stream ends early", "copy it again")
         except zlib.error as error:
             raise ImageDamaged(f"{path} is corrupt ({error})", "copy or convert it again") from error
-        rest = stream.unused_data

@@ -124,7 +124,7 @@ def prepare(
         raise StudyRefused(f"the sources of {reference} do not overlap", "check their headers")
     window = _window(head, inputs, reference)
     if inputs.window and window.size != inputs.window:
-        warnings.append(f"the head is larger than the network's window; it was widened to {window.size} voxels")
+        warnings.append(_widened(window, inputs))
     boxed = {contrast: window.apply(image) for contrast, image in images.items()}
     if late:
         for contrast, volume in volumes.items():
@@ -146,6 +146,12 @@ def prepare(
     )
     content = tuple(volume.sha256 for volume in volumes.values())
     return Prepared(boxed, inside, recipe, content, tuple(warnings))
+
+
+def _widened(window: Window, inputs: InputSpec) -> str:
+    """Say that a head did not fit, and what follows: percentiles of a larger window are others."""
+    moved = ", and grey values are scaled by other percentiles" if inputs.quantiles_of == "window" else ""
+    return f"the head is larger than the network's window; it was widened to {window.size} voxels{moved}"
 
 
 def _quantiles(inputs: InputSpec) -> tuple[float, float]:

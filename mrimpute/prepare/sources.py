@@ -7,6 +7,7 @@ from pathlib import Path
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare.doubles import check_doubles
+from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.frame import choose_reference
 from mrimpute.prepare.register import MIN_LITRES, Alignment, Frame, align, check_pair, measure
 from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
@@ -103,6 +104,7 @@ def read_inputs(
         mask = read_brain_mask(brain_mask) if brain_mask and wanted else None
         volumes = read_volumes(wanted, reference)
         digests = {series.contrast: volumes[series.path].sha256 for listed in wanted.values() for series in listed}
+        check_extent({series.contrast: volumes[series.path] for listed in wanted.values() for series in listed})
         check_one_head(wanted, beside, volumes, register)
         sources = {
             target: choose_sources(listed, reference, volumes, register, mask) for target, listed in wanted.items()

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
+from mrimpute.files import read_small
 from mrimpute.registry.record import MODEL_FILE, Record
 from mrimpute.registry.store import HUB_WORD, LIST_HINT, Checkpoint, home_folder, own_folder
 
@@ -117,8 +118,8 @@ def _place(name: str, record: Record) -> Path:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(read_small(file).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsUnavailable(f"cannot read {file}: {error}", "repair or remove it") from error
 
 

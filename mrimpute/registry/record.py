@@ -8,7 +8,9 @@ from mrimpute.contrasts import Contrast
 
 MODEL_FILE = "model.safetensors"
 
-Spacing = Annotated[float, Field(gt=0)]
+Spacing = Annotated[float, Field(ge=0.1, le=20)]
+Length = Annotated[int, Field(ge=1, le=1024)]
+Quantile = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -39,10 +41,10 @@ class InputSpec(_Table):
 
     orientation: Annotated[str, StringConstraints(pattern="^[LRAPSI]{3}$")]
     spacing_mm: Spacing | tuple[Spacing, Spacing, Spacing]
-    window: tuple[int, int, int] | None = None
-    slices: tuple[int, int] | None = None
-    multiple: int = Field(default=32, ge=1)
-    clip_quantiles: tuple[float, float] | None = None
+    window: tuple[Length, Length, Length] | None = None
+    slices: tuple[Length, Length] | None = None
+    multiple: int = Field(default=32, ge=1, le=512)
+    clip_quantiles: tuple[Quantile, Quantile] | None = None
     quantiles_of: Literal["volume", "window"] = "volume"
     clip_floor: float | None = 0.0
     mean_to: dict[Contrast, float] = {}
@@ -88,9 +90,9 @@ class SamplingSpec(_Table):
     """
 
     ladder: Literal["linear-beta", "variance-preserving", "root-linear"]
-    timesteps: int = Field(ge=2)
+    timesteps: int = Field(ge=2, le=100_000)
     predicts: Literal["clean", "noise"]
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=100_000)
     sampler: Literal["none"] | None = None
     output_floor: float = Field(default=0.0, ge=0.0, lt=1.0)
     shared_noise: bool = False
@@ -112,7 +114,7 @@ class HubFile(_Table):
     repo: str
     revision: Annotated[str, StringConstraints(pattern="^([0-9a-f]{40}|unpinned)$")]
     file: str
-    bytes: int | None = None
+    bytes: int | None = Field(default=None, ge=1)
     sha256: Sha256 | None = None
 
 

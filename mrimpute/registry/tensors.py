@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +11,10 @@ from torch import Tensor, nn
 
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.registry.store import Checkpoint
+
+MAX_HEADER_BYTES = 8 * 2**20
+"""Longest list of tensors in a safetensors file: some ten times the largest published network's."""
+_CALLBACKS = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
 
 
 def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -20,6 +25,9 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """
     _ = checkpoint.sha256
     try:
+        with checkpoint.path.open("rb") as file:
+            if int.from_bytes(file.read(8), "little") > MAX_HEADER_BYTES:
+                raise ValueError("a list of tensors that no network has")
         return load_file(checkpoint.path)
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsUnavailable(
@@ -28,54 +36,47 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def read_pickle(source: Path) -> dict[str, Tensor]:
-    """Return a published PyTorch state dict, read with weights-only loading, which runs no code.
+    """Return the state dict of a published PyTorch or Lightning file; weights-only loading runs no code.
 
-    Raises:
-        WeightsUnavailable: the file cannot be read safely, or is no plain state dict.
-    """
-    try:
-        state = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsUnavailable(
-            f"{source} cannot be read safely as a PyTorch state dict ({type(error).__name__})",
-            "ask its authors for a plain state dict or a safetensors file",
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsUnavailable(f"{source} is not a plain state dict", "give the authors' file as it is")
-    return state
-
-
-def read_checkpoint_file(source: Path) -> dict[str, Tensor]:
-    """Return the state dict inside a PyTorch Lightning checkpoint, or of a plain file, read with
-    weights-only loading, which runs no code.
+    Lightning 1 keyed what its callbacks remember by their classes; empty classes stand in for these.
 
     Raises:
         WeightsUnavailable: the file cannot be read safely, or holds no state dict.
     """
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_stubs(source)):
+            content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsUnavailable(
-            f"{source} cannot be read safely ({type(error).__name__}): it holds more than tensors",
-            "where it was trained, save its weights alone: "
-            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pt'), and import that",
+            f"{source} cannot be read safely ({type(error).__name__}): it holds more than tensors, or is damaged",
+            "ask its authors for the state dict alone",
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsUnavailable(f"{source} holds no state dict", "give the authors' file as it is")
-    return state
+    plain = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+    if not plain or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsUnavailable(f"{source} holds no state dict of tensors", "give the authors' file as it is")
+    return dict(state)
+
+
+def _stubs(source: Path) -> list[Any]:
+    """Return empty classes for the callbacks of Lightning that a file names, each with that name."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(source)
+    except Exception:  # no file of torch's; loading tells why
+        return []
+    return [(type("Callback", (), {}), name) for name in names if name.startswith(_CALLBACKS)]
 
 
 def write_weights(target: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors."""
-    target.write_bytes(save({key: tensor.contiguous() for key, tensor in tensors.items()}))
+    """Write tensors as safetensors; of tensors that share memory each gets its own."""
+    target.write_bytes(save({key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}))
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     """Assign tensors to a network, key by key, as float32.
 
     Raises:
-        WeightsUnavailable: a missing or unknown key, a wrong shape, a value that is not finite.
+        WeightsUnavailable: a missing or unknown key, a wrong shape or kind of tensor, a value that is not finite.
     """
     expected = network.state_dict()
     for key in expected.keys() | tensors.keys():
@@ -108,4 +109,6 @@ def _problem(expected: Tensor | None, given: Tensor | None) -> str:
         return "is unknown"
     if given.shape != expected.shape:
         return f"has shape {tuple(given.shape)}, not {tuple(expected.shape)}"
-    return "" if bool(torch.isfinite(given).all()) else "holds values that are not finite"
+    if given.is_meta or given.layout is not torch.strided or given.is_quantized or not given.is_floating_point():
+        return f"is of kind {given.dtype}, {given.layout}, on {given.device.type}: no plain real numbers"
+    return "" if bool(torch.isfinite(given.float()).all()) else "holds values that are not finite as float32"

@@ -38,6 +38,8 @@ class Options:
         precision: auto, float32 or bfloat16.
         threads: CPU threads; None for all that the job may use.
         overwrite: replace an earlier synthetic image.
+        trust_study_settings: let a study's mrimpute.toml name any folder or repository of weights.
+        ignore_broken: go on without series that are damaged, though one may be a wanted source.
 
     Raises:
         UsageError: options that exclude each other.
@@ -62,6 +64,8 @@ class Options:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = None
     overwrite: bool = False
+    trust_study_settings: bool = False
+    ignore_broken: bool = False
 
     def __post_init__(self) -> None:
         check_device_word(self.device)

@@ -36,12 +36,17 @@ class Order:
 def order_of(job: Job, folder: Path, settings: Settings, options: Options) -> Order:
     """Resolve weights and sampling of one target.
 
+    Args:
+        job: the target.
+        folder: the study.
+        settings: of the study, as far as they hold (see `trusted`).
+        options: of the run.
+
     Raises:
         UsageError: the generator, or the checkpoint, cannot be sampled so.
     """
     word = options.weights_for(job.generator, settings)
-    chosen = settings.weights and not options.weights
-    note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if chosen else ""
+    note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if settings.weights else ""
     try:
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
         wished = options.sampler is not None or options.steps is not None

@@ -16,8 +16,10 @@ from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.plan import Plan, make_plan
 from mrimpute.prepare import skull
 from mrimpute.prepare.sources import Inputs, Reference, find_reference
+from mrimpute.request.broken import broken_notes, check_broken
 from mrimpute.request.options import Options
 from mrimpute.request.order import Order, order_of
+from mrimpute.request.trust import trusted
 from mrimpute.settings import Settings, read_settings
 from mrimpute.study import Series, Study, find_series
 from mrimpute.write.layout import check_complete
@@ -94,10 +96,11 @@ class Request:
         targets = {job.target for job in self.plan.jobs} if self.plan else set()
         return (
             *(warning for series in self.study.series for warning in series.warnings),
+            *(broken_notes(self.study) if self.plan else ()),
             *(
                 f"{item.path} may be an acquired {item.likely}, but is set aside: {item.reason}"
                 for item in self.study.set_aside
-                if item.likely in targets
+                if item.likely in targets and not item.broken
             ),
         )
 
@@ -115,8 +118,9 @@ def make_request(folder: Path, missing: Sequence[Contrast], options: Options) ->
     """
     request = Request(folder)
     try:
-        study = find_series(folder, options.overrides)
+        study = find_series(folder, options.overrides, options.ignore_broken)
         request = replace(request, study=study, settings=read_settings(folder))
+        check_broken(study, missing, options)
         request = replace(request, plan=make_plan(study, missing, options.generator))
         return _with_orders(request, options)
     except Exception as error:
@@ -129,15 +133,16 @@ def _with_orders(request: Request, options: Options) -> Request:
     Raises:
         MrimputeError: a wish cannot be honoured.
     """
-    study, plan, settings = request.study, request.plan, request.settings
+    study, plan = request.study, request.plan
     assert study is not None and plan is not None  # settled before
+    settings = trusted(request.settings, request.folder, options) if plan.jobs else Settings()
     form = form_of(study, options)
     if options.layout is not None:
         check_complete(study, options.layout, [job.target for job in plan.jobs])
     destinations = {job.target: _destination(study, job.target, form, options) for job in plan.jobs}
     orders = tuple(order_of(job, study.folder, settings, options) for job in plan.jobs)
     reference = find_reference(study, options.reference)
-    return replace(request, reference=reference, orders=orders, form=form, destinations=destinations)
+    return replace(request, settings=settings, reference=reference, orders=orders, form=form, destinations=destinations)
 
 
 def form_of(study: Study, options: Options) -> Form:

@@ -114,6 +114,8 @@ def _agent(place: _Place) -> str:
 
 def _weak(place: _Place) -> str:
     """Judge 'contrast' or a lone C by its place."""
+    if place.token.text == "agent" and place.kind(-1) in (*_ABOUT_AGENT, Kind.DENIED):
+        return ""  # one phrase: 'no contrast agent'
     if _denial_before(place):
         return "denied"
     if place.kind(-1) in (Kind.WITH, Kind.AFTER, Kind.AGENT, Kind.GIVEN) or place.kind(1) is Kind.GIVEN:

@@ -67,16 +67,54 @@ ASIDE_WORDS: dict[str, str] = _read(
     a part of a Dixon scan: dix dixon opp opposed outofphase inphase outphase wateronly fatonly oop mdixon
     a screen capture: screenshot screensave snapshot capture screencapture
     another part of the body: spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
-        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical myelo
+        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical myelo neck wrist ankle
+        elbow
     """
 )
 """Words that, anywhere in a name or description, mean the series is no source."""
+
+ASIDE_STEMS: dict[str, str] = _read(
+    """
+    susceptibility: hemosid haemosid hamosid emosid hemorr haemorr hamorr emorrag suscept suszept suscett
+    diffusion: diffus diffuz difuz difus dyfuz
+    perfusion: perfus permeab
+    angiography: angiog venogr arteriog
+    a segmentation: segment parcel
+    a localizer: localis localiz lokalis lokaliz
+    a calibration scan: calibr kalibr
+    spectroscopy: spectrosc spektrosk spectrom
+    functional: funktionel fonctionnel funzional funcional
+    elastography: elastogr
+    tagging: tagging tagged
+    a map: relaxom cartogr quantitat kwantitat kvantitat
+    another part of the body: lumb thorac cervic sacr abdom vertebr wirbels
+    diffusion tractography: tractogr traktogr
+    a difference image: subtrac soustrac sustrac sottraz subtrak
+    computed, not acquired: synthes syntet synthet predict generat superres
+    a deformation field: deform displacem
+    """
+)
+"""What inflected words and words of one family begin with, where the table above has no form of its own."""
+
+ASIDE_ENDINGS: dict[str, str] = _read(
+    """
+    a segmentation: seg segs segmentation
+    a mask or masked image: mask
+    a map: map maps
+    a deformation field: warp warpfield
+    a field map: field
+    """
+)
+"""What joined words end with that are no source: firstseg, biasfield, warpfield, brainmask."""
 
 ASIDE_LAST_WORDS: dict[str, str] = _read(
     """
     a segmentation: label labels roi rois lesion lesions tumor tumour ot truth gt
     a map: fa md rd ad l1 l2 l3 phase ph eddy noise diffmap
     a difference image: sub diff minus
+    a deformation field: warp xfm
+    computed, not acquired: residual residuals variance confidence
+    a part of a complex image: real imag imaginary
     """
 )
 """Words that mean so only at the end, because they also occur in names of persons, places and purposes."""
@@ -132,6 +170,17 @@ ASIDE_PAIRS: dict[tuple[str, str], str] = {
     ("2d", "pc"): "angiography",
     ("b", "0"): "diffusion",
     ("b", "1000"): "diffusion",
+    ("t1", "rho"): "a map",
+    ("vessel", "wall"): "angiography",
+    ("fat", "only"): "a part of a Dixon scan",
+    ("water", "only"): "a part of a Dixon scan",
+    ("ai", "enhanced"): "computed, not acquired",
+    ("dl", "enhanced"): "computed, not acquired",
+    ("deep", "enhanced"): "computed, not acquired",
+    ("resolution", "enhanced"): "computed, not acquired",
+    ("super", "resolution"): "computed, not acquired",
+    ("post", "minus"): "a difference image",
+    ("minus", "pre"): "a difference image",
 }
 """Two words in this order that mean so."""
 

@@ -8,7 +8,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.io.dicom.headers import Facts
 from mrimpute.io.dicom.series import DicomSeries
-from mrimpute.study.judge import Verdict
+from mrimpute.study.judge import FEW_SLICES, Verdict
 from mrimpute.study.model import NotUsed
 from mrimpute.study.names import NameReading
 from mrimpute.volume import Grid
@@ -110,7 +110,11 @@ def sort_out(candidates: Iterable[Candidate], unknown: str) -> Sorted:
         verdict = item.verdict
         if not item.user and verdict.aside:
             likely = verdict.others[0] if verdict.others and not item.facts.synthetic else None
-            found.aside.append(NotUsed(item.path, verdict.aside, True, likely, verdict.others, verdict.evidence))
+            cut = verdict.aside.endswith(FEW_SLICES) and likely is not None
+            may_be = verdict.others
+            if cut and Contrast.T1 in may_be:
+                may_be = tuple(dict.fromkeys((*may_be, Contrast.T1C)))
+            found.aside.append(NotUsed(item.path, verdict.aside, True, likely, may_be, verdict.evidence, cut))
             found.others.append(item)
         elif item.user or verdict.contrast:
             found.usable.append(item)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.files import real_path
 from mrimpute.io.dicom.headers import read_headers
 from mrimpute.io.dicom.series import Broken, DicomSeries, assemble, parallel
 from mrimpute.io.nifti import MIN_SLICES
@@ -31,7 +32,9 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
     """
     headers = read_headers(folder)
     hint = "copy the study again; or move the file away if it is no image"
-    problems = [Problem(f"{path}: {seen}", hint, (path,), (), StudyRefused) for path, seen in headers.damaged]
+    problems = [
+        Problem(f"{path}: {seen}", hint, (path,), (), StudyRefused, broken=True) for path, seen in headers.damaged
+    ]
     groups = assemble(headers.slices)
     users = _users(folder, groups, overrides)
     usable = [group.facts for group in groups if not set_aside(group.facts, len(group.slices), 1)]
@@ -47,7 +50,7 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
         series = []
     problems += settled.problems
     series = _whole(series, groups, problems, settled)
-    name = folder.resolve().name or "study"
+    name = real_path(folder).name or "study"
     reports = [NotUsed(path, "a DICOM object without an image") for path in headers.others]
     return Study(
         folder,
@@ -55,10 +58,18 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
         tuple(series),
         make_naming(name, []),
         (*also, *reports, *found.aside, *settled.left),
-        (*found.unknown, *settled.open),
+        (*found.unknown, *settled.open, *_out_of_reach(headers.links)),
         max((group.facts.number for group in groups if not group.facts.synthetic), default=0),
         tuple(problems),
     )
+
+
+def _out_of_reach(links: Sequence[Path]) -> list[NotUsed]:
+    """Return what to tell of links that lead out of the study, as git-annex and DataLad make them."""
+    if not links:
+        return []
+    count = "a link" if len(links) == 1 else f"{len(links)} links"
+    return [NotUsed(links[0], f"{count} out of the study or to nowhere, not followed", recognised=False, broken=True)]
 
 
 def _users(
@@ -133,7 +144,7 @@ def _whole(
         text = f"{len(fragment.slices)} slices of the series do not fit: {seen}"
         where = f"{item.contrast} in {item.path.parent}"
         hint = "export the series again, or move those files away"
-        problems.append(Problem(f"{where}: {text}", hint, (item.path,), (), StudyRefused))
+        problems.append(Problem(f"{where}: {text}", hint, (item.path,), (), StudyRefused, broken=True))
         settled.open.append(NotUsed(item.path, text, may_be=(item.contrast,), evidence=item.evidence))
     return whole
 
@@ -155,11 +166,11 @@ def _named(
 ) -> DicomSeries | Broken:
     """Return the series that the user means by a file of it or by its folder."""
     for candidate in (path, folder / path):
-        place = candidate.resolve()
+        place = real_path(candidate)
         inside = [
             group
             for group in groups
-            if any(place in (item.file.resolve(), *item.file.resolve().parents) for item in group.slices)
+            if any(place in (real_path(item.file), *real_path(item.file).parents) for item in group.slices)
         ]
         if len(inside) == 1:
             return inside[0]

@@ -8,6 +8,7 @@ from typing import Any
 from mrimpute import io
 from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.files import read_small, real_path
 from mrimpute.marks import is_synthetic
 from mrimpute.study.judge import evidence
 from mrimpute.study.names import nnunet_channel, read_name
@@ -61,7 +62,7 @@ def read_json_sidecar(path: Path) -> dict[str, Any]:
     """Return the JSON sidecar of an image, or {} where there is none that can be read."""
     sidecar = path.with_name(io.split_suffix(path.name)[0] + ".json")
     try:
-        content = json.loads(sidecar.read_bytes())
+        content = json.loads(read_small(sidecar))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -81,7 +82,7 @@ def nnunet_channels(folder: Path, paths: list[Path], named: bool) -> dict[int, C
     readings = {stem: read_name(stem) for stem in stems}
     if not any(nnunet_channel(stem) and not (r.contrast or r.set_aside) for stem, r in readings.items()):
         return {}
-    resolved = folder.resolve()
+    resolved = real_path(folder)
     for place in (resolved, *resolved.parents[:2]):
         file = place / "dataset.json"
         if file.is_file():
@@ -103,7 +104,7 @@ def read_dataset_json(file: Path) -> dict[int, Contrast]:
     if not file.is_file():
         raise StudyRefused(f"no such file: {file}", "give the dataset.json of the nnU-Net data set")
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_small(file))
         names = content.get("channel_names") or content["modality"]
         return {int(channel): parse_contrast(str(name)) for channel, name in names.items()}
     except UsageError as error:

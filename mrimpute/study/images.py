@@ -10,6 +10,7 @@ from typing import Any
 from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, SeveralVolumes, StudyAmbiguous, StudyRefused, UsageError
+from mrimpute.files import real_path
 from mrimpute.io.dicom.headers import holds_dicom, lies_beside_dicom
 from mrimpute.marks import is_synthetic
 from mrimpute.study.asides import COMPUTED
@@ -32,13 +33,14 @@ _MADE = "made by mrimpute, not acquired"
 _NUMBERED = re.compile(r"(\d{1,5})(?=[-_. a-zA-Z])(?!D)")
 
 
-def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) -> Study:
+def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None, ignore_broken: bool = False) -> Study:
     """Identify the series in a study folder, or refuse.
 
     Args:
         folder: the study.
         overrides: the user's word: contrast → file (of DICOM, any file of the series, or a folder
             with one series). It always wins.
+        ignore_broken: leave out what is damaged; its problems stay in the study.
 
     Raises:
         StudyRefused: no such folder, no image in it.
@@ -48,8 +50,9 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None) 
         UsageError: an override names no file.
     """
     study = identify(folder, overrides)
-    if study.problems:
-        raise study.problems[0].refusal()
+    for problem in study.problems:
+        if not (problem.broken and ignore_broken):
+            raise problem.refusal()
     return study
 
 
@@ -139,15 +142,15 @@ def _with_named(images: _Images, overrides: Mapping[Contrast, Path]) -> _Images:
     """
     folder = images.folder
     chosen = {contrast: _existing(path, folder, contrast) for contrast, path in overrides.items()}
-    users = {path.resolve(): contrast for contrast, path in chosen.items()}
+    users = {real_path(path): contrast for contrast, path in chosen.items()}
     if len(users) < len(chosen):
         raise UsageError("one file was named for two contrasts", "name each file once")
-    inside = {path.resolve() for path in images.paths}
-    outside = [path for path in chosen.values() if path.resolve() not in inside]
+    inside = {real_path(path) for path in images.paths}
+    outside = [path for path in chosen.values() if real_path(path) not in inside]
     paths = images.paths + outside
     sidecars = images.sidecars | {path: read_json_sidecar(path) for path in outside}
     synthetic = images.synthetic | {path for path in outside if is_synthetic(path, sidecars[path])}
-    unnamed = [path for path in paths if path.resolve() not in users]
+    unnamed = [path for path in paths if real_path(path) not in users]
     channels = nnunet_channels(folder, unnamed, bool(chosen)) if paths else {}
     return _Images(folder, paths, sidecars, synthetic, users, channels)
 
@@ -177,9 +180,23 @@ def _study(images: _Images, overruled: set[Contrast], beside: bool) -> Study:
     if beside and series:
         note = f"{images.folder} holds DICOM files too, which were not looked at: NIfTI comes first"
         series = (replace(series[0], warnings=(*series[0].warnings, note)), *series[1:])
-    aside = (*made, *found.aside, *settled.left)
+    aside = (*made, *found.aside, *settled.left, *_no_files(images))
     unidentified = (*found.unknown, *settled.open)
     return Study(images.folder, name, series, naming, aside, unidentified, problems=tuple(settled.problems))
+
+
+def _no_files(images: _Images) -> list[NotUsed]:
+    """Return what has an image's name and is none: a folder that holds no image either, a pipe, a device."""
+    found = []
+    for path in sorted(images.folder.iterdir()):
+        odd = io.split_suffix(path.name)[1] and path.name[0] != "." and path.exists() and not path.is_file()
+        if odd and not any(path in image.parents for image in images.paths):
+            reading = read_name(io.split_suffix(path.name)[0])
+            contrasts = (reading.contrast,) if reading.contrast and not reading.set_aside else ()
+            what = "a folder, not an image" if path.is_dir() else "no regular file"
+            likely = contrasts[0] if contrasts else None
+            found.append(NotUsed(path, what, likely=likely, may_be=contrasts, broken=bool(contrasts)))
+    return found
 
 
 def _candidates(images: _Images) -> tuple[list[NotUsed], list[Candidate]]:
@@ -192,7 +209,7 @@ def _candidates(images: _Images) -> tuple[list[NotUsed], list[Candidate]]:
     candidates = []
     common = images.common
     for path in images.paths:
-        user = images.users.get(path.resolve())
+        user = images.users.get(real_path(path))
         if path not in images.synthetic:
             candidates.append(_candidate(path, images, user, common))
         elif user:
@@ -280,7 +297,7 @@ def _read_in(study: str, stem: str, common: frozenset[str]) -> NameReading:
 def _told(path: Path, images: _Images, common: frozenset[str]) -> tuple[NameReading, list[Told]]:
     """Return what the name of a file states, by channel, word or folder."""
     stem = io.split_suffix(path.name)[0]
-    reading = _read_in(images.folder.resolve().name, stem, common)
+    reading = _read_in(real_path(images.folder).name, stem, common)
     channel = nnunet_channel(stem)
     if channel and channel[1] in images.channels and not reading.contrast and not reading.set_aside:
         contrast = images.channels[channel[1]]
@@ -297,7 +314,7 @@ def _told(path: Path, images: _Images, common: frozenset[str]) -> tuple[NameRead
 
 def _names(folder: Path, series: tuple[Series, ...], channels: Mapping[int, Contrast]) -> tuple[str, Naming]:
     """Return the study's name and how its new images are called."""
-    name = folder.resolve().name or "study"
+    name = real_path(folder).name or "study"
     readings = [item.reading for item in series if item.reading.word]
     if channels and readings:
         numbers = {contrast: f"{channel:04d}" for channel, contrast in channels.items()}

@@ -41,6 +41,8 @@ _CODED = {
 }
 """Acquisition Contrast (0008,9209) → contrast."""
 
+FEW_SLICES = "slices only"
+"""How the reason ends why a series that is cut short is no source."""
 _SHORT_ECHO = 40.0
 """Diffusion has an echo time above this, in ms: a T1 'of a DTI protocol' with a shorter one is a T1."""
 _BALANCED_TR = 20.0
@@ -184,9 +186,8 @@ def set_aside(facts: Facts, slices: int, least: int, names: Sequence[Told] = ())
     reason = _by_image_type(facts) or _by_sequence(facts)
     if reason:
         return reason
-    if slices < least:
-        return f"{slices} slices only"
-    return _by_words(facts, names)
+    by_words = _by_words(facts, names)
+    return f"{slices} {FEW_SLICES}" if slices < least and not by_words else by_words
 
 
 def _by_image_type(facts: Facts) -> str | None:

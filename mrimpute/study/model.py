@@ -63,6 +63,8 @@ class NotUsed:
         likely: the contrast that it would be, but for the reason.
         may_be: every contrast that it may be.
         evidence: what speaks for these.
+        broken: whether it would be a source, or hide one, but for damage; `may_be` is then what it may be, empty
+            for anything.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class NotUsed:
     likely: Contrast | None = None
     may_be: tuple[Contrast, ...] = ()
     evidence: tuple[Evidence, ...] = field(default=(), repr=False)
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Problem:
         paths: the series concerned.
         options: options of the command line that would settle it, the likeliest first.
         error: the kind of refusal.
+        broken: whether something is damaged, without which one could go on.
     """
 
     text: str
@@ -90,6 +94,7 @@ class Problem:
     paths: tuple[Path, ...] = ()
     options: tuple[str, ...] = ()
     error: type[StudyRefused] = StudyAmbiguous
+    broken: bool = False
 
     def refusal(self) -> StudyRefused:
         """Return it as the error that `fill` raises."""
@@ -129,6 +134,11 @@ class Study:
     def is_dicom(self) -> bool:
         """Whether its series are DICOM."""
         return any(series.dicom for series in self.series)
+
+    @property
+    def broken(self) -> tuple[NotUsed, ...]:
+        """What would be a source, or hides one, but for damage."""
+        return tuple(item for item in (*self.set_aside, *self.unidentified) if item.broken)
 
     def without(self, contrast: Contrast) -> "Study":
         """Return the study as if a contrast had not been acquired."""

@@ -129,7 +129,7 @@ def _is_gado(tokens: Sequence[Token]) -> bool:
 def _contrast(tokens: Sequence[Token]) -> tuple[Contrast | None, bool, tuple[Contrast, ...]]:
     """Return the contrast that words state, whether a contrast's own word does, and what contradicts it."""
     named = [token for token in tokens if token.kind is Kind.CONTRAST and not _initials(token, tokens)]
-    found = _named(named)
+    found = _named(named, tokens)
     dark = _has(tokens, Kind.DARK_FLUID)
     if not found and dark:
         return Contrast.FLAIR, True, ()
@@ -143,10 +143,12 @@ def _contrast(tokens: Sequence[Token]) -> tuple[Contrast | None, bool, tuple[Con
     return found[-1], True, tuple(found[:-1])
 
 
-def _named(tokens: Sequence[Token]) -> list[Contrast]:
-    """Return the contrasts that words name, once each; weak spellings only where no other word names one."""
-    strong = [token for token in tokens if token.text not in _WEAK]
-    counted = [token for token in tokens if token in strong or not strong or token.value == "pd"]
+def _named(named: Sequence[Token], tokens: Sequence[Token]) -> list[Contrast]:
+    """Return the contrasts that words name, once each; weak spellings only where no other word names one, or where
+    the image is said to lie in another's space: CT_to_T1."""
+    behind = {id(token): after.kind for token, after in pairwise(tokens)}
+    strong = [token for token in named if token.text not in _WEAK or behind.get(id(token)) is Kind.RELATION]
+    counted = [token for token in named if token in strong or not strong or token.value == "pd"]
     return list(dict.fromkeys(Contrast("t1" if token.value == "t1c" else token.value) for token in counted))
 
 

@@ -79,7 +79,7 @@ def _keep(settled: Settled, item: Candidate, contrast: Contrast, decided: Sequen
     evidence = tuple({entry.reason: entry for entry in reversed(told)}.values())[::-1]
     if item.defect or item.grid is None:
         defect = item.defect or StudyRefused(f"{item.path} forms no volume")
-        settled.problems.append(Problem(defect.text, defect.hint, (item.path,), error=type(defect)))
+        settled.problems.append(Problem(defect.text, defect.hint, (item.path,), error=type(defect), broken=True))
         settled.open.append(NotUsed(item.path, _short(defect.text), may_be=(contrast,), evidence=evidence))
         return
     settled.kept[contrast] = Series(contrast, item.path, evidence, item.grid, item.warnings, item.reading, item.dicom)

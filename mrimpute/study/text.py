@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mrimpute.study.words import AGENT_STEMS, WORDS, Kind, Meaning
+from mrimpute.study.asides import ASIDE_ENDINGS, ASIDE_STEMS
+from mrimpute.study.words import AGENT_STEMS, DENIED_STEMS, WORDS, Kind, Meaning
 
 MAX_TEXT = 300
 """Characters of a text that are looked at; file names cannot be longer."""
 LONGEST = max(len(word) for word in WORDS)
+LONGEST_FORM = 5
+"""Letters of what may be a short form of an agent's name (gdx); what is longer is another word."""
 TRUSTED_LENGTH = 5
 """A known word at least this long is believed inside an unknown one."""
 
@@ -34,6 +37,12 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z])(?:m\.d\.c|k\.m|k\.l|c\.m|i\.v)(?![a-z])\.?", Kind.AGENT, "agent"),
     (r"(?<![a-z])(?:me[\s_-]?)?mp[\s_-]?rage(?:s?)(?![a-z2])", Kind.T1_SEQUENCE, "t1"),
     (r"mp[\s_-]?2[\s_-]?rage", Kind.ASIDE, "a part of an MP2RAGE"),
+    (r"(?:dark|black)[\s_-]?blood", Kind.FILLER, ""),
+    (r"(?:head|brain|h)[\s_-]*(?:and|und|&|\+)?[\s_-]*neck", Kind.FILLER, ""),
+    (r"(?<![a-z])non[\s_-]?con(?:trast)?(?![a-z])", Kind.DENIED, "denied"),
+    (r"^(?:m?[wr]+[cp]|c)[1-6](?=[a-z][a-z0-9])", Kind.ASIDE, "a map"),
+    (r"^mni152_t[12]_[0-9.]+mm", Kind.ASIDE, "a template"),
+    (r"^phase(?=[\s_-]*t[12](?![a-z0-9]))", Kind.ASIDE, "a phase image"),
     (r"dark[\s_-]?fluid|fluid[\s_-]?attenuated", Kind.DARK_FLUID, "flair"),
     (
         r"(?<![a-z0-9])[es]?b(?:0|[1-9]\d{1,3}|[\s_-](?:0|[1-9]000|[58]00|[12]500))i?(?![a-z0-9])|(?<![a-z])ebo(?![a-z])",
@@ -85,9 +94,9 @@ def fold(text: str) -> tuple[str, list[int]]:
 
 
 def _base(character: str) -> str:
-    """Return a Latin letter without its accent; signs of other scripts as they are."""
+    """Return a Latin or Greek letter without its accent; signs of other scripts as they are."""
     parts = unicodedata.normalize("NFKD", character)
-    return parts[0] if parts and parts[0].isascii() else character
+    return parts[0] if parts and (parts[0].isascii() or "\u0370" <= parts[0] <= "\u03ff") else character
 
 
 @lru_cache(maxsize=4096)
@@ -124,8 +133,8 @@ Piece = tuple[int, int, Meaning, bool]
 @lru_cache(maxsize=8192)
 def _pieces(word: str, camel: frozenset[int]) -> tuple[Piece, ...]:
     """Cut a word into known pieces and what is left between them, by least cost."""
-    if word not in WORDS and word.startswith(AGENT_STEMS):
-        return ((0, len(word), (Kind.AGENT, "agent"), False),)
+    if word not in WORDS and (family := _family(word)):
+        return ((0, len(word), family, False),)
     best: list[tuple[float, int, Meaning]] = [(0.0, 0, (Kind.UNKNOWN, ""))]
     for end in range(1, len(word) + 1):
         cost, start = best[end - 1][0] + (1.2 if best[end - 1][2][0] is Kind.UNKNOWN and end > 1 else 2.2), end - 1
@@ -142,6 +151,17 @@ def _pieces(word: str, camel: frozenset[int]) -> tuple[Piece, ...]:
             cuts.append((start, end, meaning))
         end = start
     return tuple(_believed(word, cuts[::-1], camel))
+
+
+def _family(word: str) -> Meaning | None:
+    """Return what a word means that no table has, by how it begins or ends; None where that tells nothing."""
+    if word.startswith(AGENT_STEMS):
+        return Kind.AGENT, "agent"
+    if word.startswith(DENIED_STEMS):
+        return Kind.DENIED, "denied"
+    stem = next((reason for stem, reason in ASIDE_STEMS.items() if word.startswith(stem)), "")
+    ending = next((reason for ending, reason in ASIDE_ENDINGS.items() if word.endswith(ending)), "")
+    return (Kind.ASIDE, stem or ending) if stem or ending else None
 
 
 def _ends(word: str, end: int) -> Iterator[tuple[int, float, Meaning]]:
@@ -182,7 +202,8 @@ def _believed(word: str, cuts: list[tuple[int, int, Meaning]], camel: frozenset[
         start, end, meaning = cuts[index]
         known_left = index > 0 and not unknown[index - 1]
         about = meaning[0] in (Kind.AGENT, Kind.GIVEN, Kind.AFTER) and end - start >= 2
-        hints[index] = about and (known_left or (end == len(word) and end - start >= 3))
+        short_form = start == 0 and len(word) <= LONGEST_FORM
+        hints[index] = about and (known_left or short_form or (end == len(word) and end - start >= 3))
         unknown[index] = True
     pieces: list[Piece] = []
     for index, (start, end, meaning) in enumerate(cuts):

@@ -121,7 +121,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WEAK_AGENT,
         "agent",
         """
-        contrast c
+        contrast contr kontr c agent
         """,
     ),
     (
@@ -145,7 +145,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "denied",
         """
         nativ native nativa nativo nativni natywne natywny natywna nativt natif blanco plain unenhanced
-        kontrastlos kontrastfri noncontrast noncon nonenhanced nocontrast nocon nogd nogad nogado nokm nonce
+        basal basale kontrastlos kontrastfri noncontrast noncon nonenhanced nocontrast nocon nogd nogad nogado nokm
+        nonce
         precontrast precontraste precontrasto pregad pregado pregd prekm pregadolinium prekontrast preinj
         preinjection prec prece premdc vorkm vorgd ohnekm ohnegd sanscontraste sansgado sansgd sansinj singado
         singd sincontraste semcontraste semgado senzamdc utankontrast utenkontrast udenkontrast zondercontrast
@@ -212,7 +213,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         """
         fara be ilma tanpa χωρις بدون khong
         ohne sans senza sin sem uten utan uden zonder bez olmadan ilman без no non not kein keine keinem keinen
-        none minus geen ingen inget nessun sen nie brak
+        inte ikke nicht niet none minus geen ingen inget nessun sen nie brak
         """,
     ),
     (
@@ -232,7 +233,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         presurgery presurg posttreatment pretreatment posttx pretx postbx prebx postbiopsy posttherapy
         pretherapy postres postresection baseline followup fu postproc preproc postprocessed preprocessed
         postprocessing preprocessing postictal postpartum posttrauma posttraumatic postmortem postradiation
-        postradiotherapy poststroke posterior preprocess postprocess postdbs predbs
+        postradiotherapy poststroke posterior preprocess postprocess postdbs predbs preterm premature prenatal
+        postnatal
         """,
     ),
     (
@@ -328,6 +330,9 @@ INITIALS = frozenset({"gd", "km", "ks", "ce", "kl", "kv"})
 
 AGENT_STEMS = ("kontras", "contraste", "gadolin", "gadobu", "gadote", "контраст")
 """What inflected words for an agent begin with, where the table has no form of its own: kontraście, kontrastilla."""
+
+DENIED_STEMS = ("nativ", "natyw", "natiiv", "unenhanc", "nonenhanc", "noncontrast")
+"""What inflected words begin with that say no agent was given."""
 
 _SPLIT = (
     "t1c",

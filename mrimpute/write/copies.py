@@ -34,7 +34,7 @@ def plan_copies(study: Study, layout: Layout | None, out: Path | None) -> dict[P
         if content[:2] != b"\x1f\x8b":
             content = gzip.compress(content, mtime=0)
         target = layout.image(study, contrast, out, synthetic=False)
-        if target.exists() and target.read_bytes() != content:
+        if target.exists() and not (target.is_file() and target.read_bytes() == content):
             raise OutputRefused(f"{target} exists and is another file than {source}", "choose another --out")
         copies[target] = content
     return copies

@@ -1,7 +1,6 @@
 """A target as NIfTI file, and its brain mask."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,13 @@ import numpy as np
 
 from mrimpute import io
 from mrimpute.errors import MrimputeError, OutputRefused
-from mrimpute.files import (
-    publish,
-    write_through,
-    write_whole,
-)
+from mrimpute.files import write_through, write_whole
 from mrimpute.io import nifti
-from mrimpute.marks import DESCRIPTION_MARK, is_synthetic
+from mrimpute.marks import DESCRIPTION_MARK
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.volume import FloatArray
 from mrimpute.write import provenance
-from mrimpute.write.place import Destination, check_mask_place, parts_beside, sidecar_text
+from mrimpute.write.place import Destination, Standing, check_mask_place, parts_beside, publish_pair, sidecar_text
 from mrimpute.write.result import Check, Output, Result
 
 GRID_LIMIT_MM = 1e-4
@@ -41,7 +36,7 @@ def write_volume(result: Result, scaled: bool) -> Output:
     voxels = np.where(recipe.head, zero + made.unit * np.float32(one - zero), zero).astype(np.float32)
     image = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(made.target))
     digest = hashlib.sha256(image).hexdigest()
-    place_image(place, image, voxels, result.sidecar(digest, zero, one))
+    place_image(place, image, voxels, result.sidecar(digest, zero, one), result.standing)
     moved = float(np.abs(io.read_info(place.image).grid.corners() - recipe.grid.corners()).max())
     return result.output(
         digest, zero, one, Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM)
@@ -54,11 +49,11 @@ def write_mask(result: Result, mask: BrainMask) -> Path:
     Raises:
         OutputRefused, ResourcesExhausted: it cannot be written.
     """
-    check_mask_place(result.destination)
+    standing = check_mask_place(result.destination)
     path, recipe = result.destination.mask, result.image.recipe
     voxels = mask.on(recipe.grid).astype(np.float32)
     image = nifti.encode(voxels, recipe.grid, recipe.header, f"{DESCRIPTION_MARK} brain mask, not acquired")
-    write_whole(path, image, replace=path.exists())
+    write_whole(path, image, standing)
     return path
 
 
@@ -70,33 +65,28 @@ def _scale(result: Result) -> tuple[float, float]:
     return low, high
 
 
-def place_image(place: Destination, image: bytes, voxels: FloatArray, sidecar: dict[str, Any]) -> None:
+def place_image(
+    place: Destination, image: bytes, voxels: FloatArray, sidecar: dict[str, Any], standing: Standing
+) -> None:
     """Place an image and its sidecar: temporary files, flushed, read back, then renamed.
-
-    The sidecar comes first: killed in between, it describes an image that is not there, and
-    the next run makes it.
 
     Args:
         place: where.
         image: the bytes of the NIfTI file.
         voxels: what reading them back must give.
         sidecar: the content of the JSON file.
+        standing: what stands there and may be replaced.
 
     Raises:
-        OutputRefused: the folder refuses, or a foreign file appeared at the place.
+        OutputRefused: the folder refuses, or something else appeared at the place.
         ResourcesExhausted: the disk is full.
     """
     with parts_beside(place) as new_part:
-        text = sidecar_text(place, sidecar)
         image_part, sidecar_part = new_part(), new_part()
         write_through(image_part, image)
-        write_through(sidecar_part, text)
+        write_through(sidecar_part, sidecar_text(sidecar, standing))
         _verify(image_part, image, voxels)
-        if place.image.exists() and not is_synthetic(place.image, {}):
-            raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
-        replace = place.image.exists()
-        os.replace(sidecar_part, place.sidecar)
-        publish(image_part, place.image, replace)
+        publish_pair(place, image_part, sidecar_part, standing)
 
 
 def _verify(part: Path, image: bytes, voxels: FloatArray) -> None:

@@ -4,19 +4,30 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
+from mrimpute import signals
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, ResourcesExhausted
-from mrimpute.files import content_sha256, disk_errors, new_part, remove, remove_dead_parts, sync_folder
-from mrimpute.marks import is_synthetic, read_sidecar
+from mrimpute.files import (
+    disk_errors,
+    new_part,
+    put,
+    real_path,
+    remove,
+    remove_dead_parts,
+    standing_sha256,
+    sync_folder,
+    take_back,
+)
+from mrimpute.marks import bears_full_mark, read_sidecar
 from mrimpute.study import Study
 from mrimpute.write.layout import Layout
 from mrimpute.write.provenance import Fingerprint
@@ -77,8 +88,8 @@ def _common_folder(study: Study) -> Path:
     """Return the one folder inside the study that its series lie in, or the study's own."""
     if any(item.dicom for item in study.series):
         return study.folder
-    inside = study.folder.resolve()
-    folders = {item.path.parent for item in study.series if item.path.parent.resolve().is_relative_to(inside)}
+    inside = real_path(study.folder)
+    folders = {item.path.parent for item in study.series if real_path(item.path.parent).is_relative_to(inside)}
     return folders.pop() if len(folders) == 1 else study.folder
 
 
@@ -90,44 +101,71 @@ def _bids_folder(study: Study) -> Path:
     """
     entities = dict(part.split("-", 1) for part in study.naming.prefix.rstrip("_").split("_"))
     subject = f"sub-{entities['sub']}"
-    folder = _common_folder(study).resolve()
+    folder = real_path(_common_folder(study))
     roots = (
         a for a in (folder, *folder.parents) if (a / "dataset_description.json").is_file() or (a / subject).is_dir()
     )
-    root = next(roots, study.folder.resolve())
+    root = next(roots, real_path(study.folder))
     if not study.folder.is_absolute():
         root = Path(os.path.relpath(root))
     session = [f"ses-{entities['ses']}"] if "ses" in entities else []
     return root.joinpath("derivatives", "mrimpute", subject, *session, "anat")
 
 
-def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) -> bool:
+@dataclass(frozen=True)
+class Standing:
+    """What stood at a place when it was decided what to do there; nothing else is ever replaced.
+
+    Attributes:
+        image, sidecar: digests; None where nothing stood.
+        finished: whether it is the very image that is wanted, whole.
+    """
+
+    image: str | None = None
+    sidecar: str | None = None
+    finished: bool = False
+
+
+def standing_at(place: Destination) -> Standing:
+    """Return what stands at a place, if it is ours.
+
+    Raises:
+        OutputRefused: something is there that mrimpute did not make.
+    """
+    record = read_sidecar(place.sidecar)
+    with disk_errors(place.image.parent):
+        found = Standing(standing_sha256(place.image), standing_sha256(place.sidecar))
+    if found.sidecar and not record:
+        raise OutputRefused(f"{place.sidecar} exists and was not made by mrimpute", "move it, or choose another --out")
+    image = record.get("image", {})
+    proven = found.image in (image.get("sha256"), image.get("replaces"))
+    if found.image and not proven and not (place.image.is_file() and bears_full_mark(place.image)):
+        raise OutputRefused(
+            f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away"
+        )
+    return found
+
+
+def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) -> Standing:
     """Decide what an existing file at the place means.
 
     Returns:
-        True: the very image is there, whole; nothing is to be done. False: write.
+        What stands there and may be replaced, or the very image, finished.
 
     Raises:
         OutputRefused: a file is there that mrimpute did not make, or made by another recipe
             and may not overwrite.
     """
+    found = standing_at(place)
+    if found.image is None or overwrite:
+        return found
     record = read_sidecar(place.sidecar)
-    if place.sidecar.exists() and not record:
-        raise OutputRefused(f"{place.sidecar} exists and was not made by mrimpute", "move it, or choose another --out")
-    if not place.image.exists():
-        return False
-    if not is_ours(place):
-        raise OutputRefused(
-            f"{place.image} exists and was not made by mrimpute; it is never overwritten", "move it away"
-        )
-    if overwrite:
-        return False
-    digest, image = content_sha256(place.image), record.get("image", {})
+    image = record.get("image", {})
     equal = record.get("fingerprint") == asdict(fingerprint)
-    if equal and image.get("sha256") == digest:
-        return True
-    if equal and image.get("replaces") == digest:  # a run with --overwrite was killed between its two renames
-        return False
+    if equal and image.get("sha256") == found.image:
+        return replace(found, finished=True)
+    if equal and image.get("replaces") == found.image:  # a run with --overwrite was killed between its two renames
+        return found
     raise OutputRefused(
         f"{place.image} was made before by another recipe, or was changed since", "add --overwrite to replace it"
     )
@@ -155,28 +193,28 @@ def check_room(place: Destination, voxels: int) -> None:
 
 
 @contextmanager
-def holding(study: Study) -> Iterator[None]:
-    """Hold the study against other runs of mrimpute on this account.
+def holding(study: Study, places: Iterable[Path] = ()) -> Iterator[None]:
+    """Hold the study, and the places of its results, against other runs of mrimpute on this account.
 
     Raises:
-        OutputRefused: another run holds it, or no lock can be made.
+        OutputRefused: another run holds one of them, or no lock can be made.
     """
     state = Path(os.environ.get("MRIMPUTE_STATE") or platformdirs.user_state_dir("mrimpute")) / "locks"
-    key = hashlib.sha256(os.fsencode(study.folder.resolve())).hexdigest()[:24]
-    lock = FileLock(state / f"{key}.lock")
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise OutputRefused(f"another run of mrimpute holds {study.folder}", "wait for it to end") from error
-    except OSError as error:
-        raise OutputRefused(
-            f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_STATE to a writable folder"
-        ) from error
-    try:
+    with ExitStack() as locks:
+        for held in (study.folder, *places):
+            key = hashlib.sha256(os.fsencode(os.path.realpath(held))).hexdigest()[:24]
+            lock = FileLock(state / f"{key}.lock")
+            try:
+                state.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise OutputRefused(f"another run of mrimpute holds {held}", "wait for it to end") from error
+            except OSError as error:
+                raise OutputRefused(
+                    f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_STATE to a writable folder"
+                ) from error
+            locks.callback(lock.release)
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -205,21 +243,51 @@ def parts_beside(place: Destination) -> Iterator[Callable[[], Path]]:
                 remove(part)
 
 
-def sidecar_text(place: Destination, sidecar: dict[str, Any]) -> bytes:
+def sidecar_text(sidecar: dict[str, Any], standing: Standing) -> bytes:
     """Return the bytes of a sidecar, with the digest of the image that it replaces."""
-    replaced = content_sha256(place.image) if place.image.exists() else None
-    content = {**sidecar, "image": {**sidecar["image"], "replaces": replaced}}
+    content = {**sidecar, "image": {**sidecar["image"], "replaces": standing.image}}
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def is_ours(place: Destination) -> bool:
-    """Tell whether what stands at a place was made by mrimpute: of a folder, every byte of it."""
-    if not place.image.is_dir():
-        return is_synthetic(place.image, {})
-    image = read_sidecar(place.sidecar).get("image", {})
-    if not image or any(not item.is_file() for item in place.image.iterdir()):
-        return False
-    return content_sha256(place.image) in (image.get("sha256"), image.get("replaces"))
+def publish_pair(place: Destination, image_part: Path, sidecar_part: Path, standing: Standing) -> None:
+    """Give an image and its sidecar their places, or leave there what stood there.
+
+    The sidecar comes first: killed in between, it describes an image that is not there, and
+    the next run makes it.
+
+    Args:
+        place: where.
+        image_part, sidecar_part: what was written; afterwards these names hold what was replaced.
+        standing: what may be replaced.
+
+    Raises:
+        OutputRefused: something else appeared at the place.
+        OSError: the disk refuses.
+    """
+    with signals.held():
+        put(sidecar_part, place.sidecar, standing.sidecar)
+        try:
+            put(image_part, place.image, standing.image)
+        except BaseException:
+            with suppress(OSError):
+                take_back(sidecar_part, place.sidecar, standing.sidecar)
+            raise
+
+
+def check_free(places: Collection[Destination]) -> None:
+    """Check, before anything is read, that not every place is taken by something that is not ours; the rest is made.
+
+    Raises:
+        OutputRefused: every one is.
+    """
+    taken = []
+    for place in places:
+        try:
+            standing_at(place)
+        except OutputRefused as error:
+            taken.append(error)
+    if taken and len(taken) == len(places):
+        raise taken[0]
 
 
 def check_place(place: Destination, voxels: int, with_mask: bool) -> None:
@@ -234,14 +302,16 @@ def check_place(place: Destination, voxels: int, with_mask: bool) -> None:
     check_room(place, voxels)
 
 
-def check_mask_place(place: Destination) -> None:
-    """Check that no file but a mask of ours stands where the brain mask belongs.
+def check_mask_place(place: Destination) -> str | None:
+    """Return the digest of the mask of ours that stands where the brain mask belongs; None where nothing does.
 
     Raises:
-        OutputRefused: one does.
+        OutputRefused: something else stands there.
     """
-    if place.mask.exists() and not is_synthetic(place.mask, {}):
+    found = standing_sha256(place.mask)
+    if found and not (place.mask.is_file() and bears_full_mark(place.mask)):
         raise OutputRefused(f"{place.mask} exists and was not made by mrimpute", "move it away")
+    return found
 
 
 def mask_left_out(place: Destination, wanted: bool) -> tuple[str, ...]:

@@ -82,8 +82,11 @@ def sidecar(
     scale: tuple[float, float],
     warnings: tuple[str, ...],
     mask: BrainMask | None,
+    threads: int,
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
+
+    The number of CPU threads is told, and is no part of the recipe: it changes the last digits only.
 
     File names stand in it without their folders, which may name a patient.
     """
@@ -138,6 +141,7 @@ def sidecar(
         },
         "intensity": {"scale": fingerprint.intensity, "zero": zero, "one": one},
         "image": {"file": image, "sha256": image_sha256},
+        "threads": threads,
         "warnings": list(warnings),
         "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}
         | {"python": platform.python_version()},

@@ -1,11 +1,12 @@
 """What is told of one target: the image as made, what made it, and the file that came of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import threads_used
 from mrimpute.files import content_sha256
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.prepare import Image
@@ -13,7 +14,7 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint
 from mrimpute.write import provenance
-from mrimpute.write.place import Destination
+from mrimpute.write.place import Destination, Standing
 from mrimpute.write.provenance import Fingerprint
 
 BLACK_LIMIT = 0.5
@@ -47,6 +48,7 @@ class Output:
         reference: contrast of the series whose grid it has (None where skipped).
         zero, one: grey values that the network's 0 and 1 became (None where skipped).
         checks: what was measured on the written image.
+        threads: of the CPU that made it (None where skipped): more or fewer change its last digits.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class Output:
     zero: float | None = None
     one: float | None = None
     checks: tuple[Check, ...] = ()
+    threads: int | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -78,6 +81,7 @@ class Result:
         highest_number: highest series number of the study.
         mask: the brain mask that was used.
         fingerprint, checkpoint: what decided the voxels.
+        standing: what stands at the destination and may be replaced.
     """
 
     image: Image
@@ -88,6 +92,7 @@ class Result:
     mask: BrainMask | None
     fingerprint: Fingerprint
     checkpoint: Checkpoint
+    standing: Standing = field(default_factory=Standing)
 
     def sidecar(self, digest: str, zero: float, one: float) -> dict[str, object]:
         """Return the content of the JSON file beside it; `digest` is that of the image."""
@@ -103,6 +108,7 @@ class Result:
             (zero, one),
             self.image.warnings,
             self.mask,
+            threads_used(),
         )
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
@@ -121,6 +127,7 @@ class Result:
             zero,
             one,
             (*checks, black),
+            threads_used(),
         )
 
 

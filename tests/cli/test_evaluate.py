@@ -103,7 +103,9 @@ def test_what_cannot_be_evaluated_ends_with_one_line(cli, full, tmp_path, words,
 
 def test_leaving_one_out_honours_the_studys_own_settings(cli, full, tiny_weights):
     (full / "mrimpute.toml").write_text(f'weights = "{tiny_weights[FLAIR]}"')
-    done = cli("evaluate", "--leave-one-out", full, "--missing", "flair", "--json")
+    words = ["evaluate", "--leave-one-out", full, "--missing", "flair", "--json"]
+    assert cli(*words).returncode == 3
+    done = cli(*words, "--trust-study-settings")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["checkpoint"] == "tiny-flair"
     assert "mrimpute.toml chooses --weights" in done.stderr

@@ -319,7 +319,7 @@ def test_settings_that_cannot_be_used_are_refused(cli, make_study, text):
 def test_the_users_word_on_weights_wins_over_the_studys(cli, make_study, tiny_weights):
     folder = make_study()
     (folder / "mrimpute.toml").write_text('weights = "nonsense"')
-    assert cli("fill", folder).returncode == 4
+    assert cli("fill", folder).returncode == 3
     done = cli("fill", folder, "--weights", tiny_weights[FLAIR], "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert "mrimpute.toml" not in done.stderr

@@ -17,6 +17,7 @@ from mrimpute.prepare.sources import _placed
 from mrimpute.study import find_series
 from mrimpute.volume import Grid, Volume
 from tests.conftest import WORDS, head_voxels, tree, write_nifti
+from tests.dicom_builders import SPACING
 from tests.prepare.test_register import turned
 from tests.prepare.test_skull import WORKS, stripper
 from tests.write.dicom.test_series import validate
@@ -171,7 +172,7 @@ def test_nifti_sources_and_a_dicom_reference_give_a_series(build, study, flair, 
     column, row = (np.array(read[0].ImageOrientationPatient[k : k + 3], float) for k in (0, 3))
     first, last = (np.array(item.ImagePositionPatient, float) for item in (read[0], read[-1]))
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = column * 0.9, row * 0.9
+    affine[:3, 0], affine[:3, 1] = column * SPACING[0], row * SPACING[1]
     affine[:3, 2], affine[:3, 3] = (last - first) / (len(read) - 1), first
     affine = np.diag([-1.0, -1, 1, 1]) @ affine
     folder = tmp_path / "study"

@@ -214,7 +214,7 @@ def test_sources_on_different_grids_are_interpolated_with_a_warning():
     assert prepared.recipe.reference is Contrast.T1
     (warning,) = [text for text in prepared.warnings if text.startswith("t2")]
     assert "t2 lies on another grid; it was interpolated" in warning
-    assert "measured every 2.4 mm" in warning
+    assert "measured every 4.7 mm" in warning
 
 
 def test_sources_that_do_not_lie_on_each_other_are_refused():

@@ -284,20 +284,34 @@ class Evil:
 
 def _bad_files(weights):
     state = load_file(weights / "model.safetensors")
+    bias = torch.ones(8)
     return {
         "code": (pickle.dumps(Evil()), "cannot be read safely"),
         "code in torch's format": (pickled({"a": Evil()}), "cannot be read safely"),
         "junk": (b"junk", "cannot be read safely"),
         "empty": (b"", "cannot be read safely"),
-        "not tensors": (pickled({"a": 1}), "not a plain state dict"),
-        "a list": (pickled([1]), "not a plain state dict"),
+        "not tensors": (pickled({"a": 1}), "holds no state dict"),
+        "a list": (pickled([1]), "holds no state dict"),
         "missing key": (pickled(dict(list(state.items())[1:])), "is missing"),
         "unknown key": (pickled(state | {"extra": torch.zeros(1)}), "is unknown"),
         "wrong shape": (pickled(state | {"out.2.bias": torch.zeros(9)}), "has shape"),
         "not finite": (pickled(state | {"out.2.bias": torch.full((8,), torch.inf)}), "not finite"),
+        "too large": (pickled(state | {"out.2.bias": torch.full((8,), 1e300, dtype=torch.float64)}), "not finite"),
+        "quantized": (
+            pickled(state | {"out.2.bias": torch.quantize_per_tensor(bias, 0.1, 0, torch.qint8)}),
+            "no plain",
+        ),
+        "sparse": (pickled(state | {"out.2.bias": bias.to_sparse()}), "no plain"),
+        "nowhere": (pickled(state | {"out.2.bias": bias.to("meta")}), "no plain"),
+        "whole numbers": (pickled(state | {"out.2.bias": bias.long()}), "no plain"),
+        "truths": (pickled(state | {"out.2.bias": bias.bool()}), "no plain"),
+        "complex": (pickled(state | {"out.2.bias": bias.cfloat()}), "no plain"),
+        "numbers as keys": (pickled({1: bias}), "holds no state dict"),
+        "pairs as keys": (pickled({("out", 2): bias}), "holds no state dict"),
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*quantize")
 def test_a_file_that_is_not_this_networks_is_refused_and_runs_no_code(place, cli, tmp_path):
     def importing(name, file):
         return cli("weights", "import", name, file, env=place.environment())
@@ -313,6 +327,20 @@ def test_a_file_that_is_not_this_networks_is_refused_and_runs_no_code(place, cli
     refused(importing("nonsense", tmp_path / "bad.pt"), "no checkpoint is called")
     refused(importing("cwdm-t1-small", tmp_path / "bad.pt"), "built in")
     refused(importing("tiny", tmp_path / "absent.pt"), "no such file")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_lightning_wraps_or_two_keys_share_is_imported(place, tmp_path):
+    """Before, 'state_dict' around the tensors was taken for one generator only, and shared memory was a bug."""
+    state = load_file(place.weights / "model.safetensors")
+    one = torch.ones(16)
+    shared = {key: one[:8] if key == "out.2.bias" else tensor for key, tensor in state.items()}
+    shared["out.0.bias"] = one[: state["out.0.bias"].numel()] if "out.0.bias" in state else None
+    shared = {key: tensor for key, tensor in shared.items() if tensor is not None}
+    (tmp_path / "tiny.ckpt").write_bytes(pickled({"state_dict": shared, "epoch": 3}))
+    done = place.run("weights", "import", "tiny", tmp_path / "tiny.ckpt")
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(load_file(place.model)["out.2.bias"], torch.ones(8))
 
 
 def test_the_authors_format_at_full_size_gives_the_golden_output(place):

@@ -96,3 +96,13 @@ def test_the_line_is_short():
     assert len(inspect.getsource(module).splitlines()) <= 160
     inside = [module.fill, *(one for one in vars(module.Engine).values() if inspect.isfunction(one))]
     assert max(len(inspect.getsource(one).splitlines()) for one in inside) <= 25
+
+
+def test_a_foreign_file_at_the_place_is_told_before_an_image_is_read(cli, make_study, reads):
+    """Before, after reading, comparing and loading a network."""
+    folder = make_study()
+    (folder / "case-t2f.json").write_text("{}")
+    done = cli("fill", folder, "--weights", "builtin", "--device", "cpu")
+    assert done.returncode == 6
+    assert "was not made by mrimpute" in done.stderr
+    assert reads == []

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,25 @@ import pytest
 
 from mrimpute import files
 from mrimpute.errors import OutputRefused, ResourcesExhausted
+from mrimpute.files import parts, rename
 from mrimpute.io import nifti
 from mrimpute.marks import SIDECAR_SCHEMA
 from mrimpute.study import find_series
 from mrimpute.volume import Grid
-from mrimpute.write import nifti as nifti_writer
+from mrimpute.write import place as place_module
 from mrimpute.write.nifti import place_image
-from mrimpute.write.place import Destination, already_made, check_room, holding
+from mrimpute.write.place import (
+    Destination,
+    Standing,
+    already_made,
+    check_free,
+    check_place,
+    check_room,
+    holding,
+    standing_at,
+)
 from mrimpute.write.provenance import Fingerprint
-from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
+from tests.conftest import OBLIQUE, ROOT, head_voxels, tree, write_nifti
 
 VOXELS = head_voxels("flair", (20, 22, 18)).astype(np.float32)
 IMAGE = nifti.encode(VOXELS, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC flair made by mrimpute; not acquired")
@@ -47,15 +58,15 @@ def place(tmp_path):
 
 
 def put(place):
-    place_image(place, IMAGE, VOXELS, record())
+    place_image(place, IMAGE, VOXELS, record(), standing_at(place))
 
 
 def test_a_result_is_written_whole_and_found_again(place):
     put(place)
     assert place.image.read_bytes() == IMAGE
     assert sorted(path.name for path in place.image.parent.iterdir()) == ["x.json", "x.nii.gz"]
-    assert already_made(place, FINGERPRINT, overwrite=False)
-    assert not already_made(place, FINGERPRINT, overwrite=True)
+    assert already_made(place, FINGERPRINT, overwrite=False).finished
+    assert not already_made(place, FINGERPRINT, overwrite=True).finished
     assert place.image.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
@@ -83,7 +94,7 @@ def test_another_recipe_is_replaced_only_when_asked(place, change):
     other = replace(FINGERPRINT, **change)
     with pytest.raises(OutputRefused, match="--overwrite"):
         already_made(place, other, overwrite=False)
-    assert not already_made(place, other, overwrite=True)
+    assert not already_made(place, other, overwrite=True).finished
 
 
 def test_an_acquired_image_is_never_overwritten(place):
@@ -93,7 +104,114 @@ def test_an_acquired_image_is_never_overwritten(place):
         already_made(place, FINGERPRINT, overwrite=True)
     with pytest.raises(OutputRefused, match="not made by mrimpute"):
         put(place)
+    with pytest.raises(OutputRefused, match="appeared meanwhile"):
+        place_image(place, IMAGE, VOXELS, record(), Standing())
     assert tree(place.image.parent) == before
+
+
+def test_a_file_of_another_program_that_calls_itself_synthetic_is_never_overwritten(place):
+    grid = Grid(VOXELS.shape, OBLIQUE)
+    place.image.parent.mkdir()
+    place.image.write_bytes(nifti.encode(VOXELS, grid, None, "SYNTHETIC FLAIR SyMRI 11.2"))
+    with pytest.raises(OutputRefused, match="never overwritten"):
+        already_made(place, FINGERPRINT, overwrite=True)
+    with pytest.raises(OutputRefused, match="never overwritten"):
+        check_free([place])  # before anything is read
+    check_free([place, place.__class__(place.image.with_name("free.nii.gz"), place.image.with_name("free.json"))])
+    place.image.unlink()
+    place.mask.write_bytes(nifti.encode(VOXELS, grid, None, "SYNTHETIC mask of another program"))
+    with pytest.raises(OutputRefused, match="not made by mrimpute"):
+        check_place(place, 10, with_mask=True)
+
+
+def test_only_what_was_decided_on_is_replaced(place):
+    put(place)
+    decided = standing_at(place)
+    other = nifti.encode(VOXELS * 2, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC flair made by mrimpute 0")
+    place.image.write_bytes(other)
+    before = tree(place.image.parent)
+    with pytest.raises(OutputRefused, match="was changed meanwhile"):
+        place_image(place, IMAGE, VOXELS, record(replace(FINGERPRINT, seed=1)), decided)
+    assert tree(place.image.parent) == before
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["renameat2", "links"])
+@pytest.mark.parametrize("links", [True, False], ids=["", "no links"])
+def test_every_way_of_renaming_refuses_and_replaces(tmp_path, monkeypatch, kernel, links):
+    """As on a local disk, on NFS, on exFAT."""
+
+    def refused(*_words):
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not kernel:
+        monkeypatch.setattr(rename, "_renameat2", lambda: None)
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    for make in (write_file, write_folder):
+        new, final = make(tmp_path / "new", b"new"), make(tmp_path / "final", b"old")
+        old = files.content_sha256(final)
+        with pytest.raises(OutputRefused, match="appeared meanwhile"):
+            rename.publish(new, final)
+        with pytest.raises(OutputRefused, match="changed meanwhile"):
+            rename.put(new, final, "0" * 64)
+        assert files.content_sha256(final) == old
+        rename.put(new, final, old)
+        assert files.content_sha256(final) != old
+        rename.take_back(new, final, old)
+        assert files.content_sha256(final) == old
+        rename.put(new, tmp_path / "fresh", None)
+        assert (tmp_path / "fresh").exists()
+        rename.take_back(new, tmp_path / "fresh", None)
+        assert not (tmp_path / "fresh").exists()
+        for path in (new, final):
+            files.remove(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_file(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def write_folder(path, content):
+    path.mkdir()
+    write_file(path / "0001.dcm", content)
+    return path
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["renameat2", "links"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("failing", range(1, 6))
+def test_the_old_result_stands_whichever_rename_fails(place, monkeypatch, kernel, kind, failing):
+    """R6: the old series was lost in 4 of 4."""
+    make = write_file if kind == "file" else write_folder
+    place.image.parent.mkdir()
+    make(place.image, b"old")
+    place.sidecar.write_bytes(b"old sidecar")
+    before = tree(place.image.parent)
+    standing = Standing(files.content_sha256(place.image), files.content_sha256(place.sidecar))
+    real, real_rename, calls = rename._renameat2(), os.rename, []
+
+    def counted(call):
+        def faulty(*words):
+            calls.append(words)
+            if len(calls) == failing:
+                raise OSError(errno.EIO, "failed")
+            return call(*words)
+
+        return faulty
+
+    monkeypatch.setattr(rename, "_renameat2", lambda: counted(real) if kernel else None)
+    monkeypatch.setattr(os, "rename", counted(real_rename))
+    try:
+        with place_module.parts_beside(place) as new_part:
+            image, sidecar = make(new_part(), b"new"), write_file(new_part(), b"new sidecar")
+            place_module.publish_pair(place, image, sidecar, standing)
+    except OutputRefused:
+        assert tree(place.image.parent) == before
+    else:
+        assert len(calls) < failing
+        assert sorted(path.name for path in place.image.parent.iterdir()) == ["x.json", "x.nii.gz"]
 
 
 def test_a_foreign_sidecar_is_never_overwritten(place):
@@ -103,20 +221,33 @@ def test_a_foreign_sidecar_is_never_overwritten(place):
         already_made(place, FINGERPRINT, overwrite=True)
 
 
-def test_leftovers_of_a_run_killed_between_two_renames_are_made_again(place, monkeypatch):
+KILLED_BETWEEN = """
+import os, sys
+from pathlib import Path
+from mrimpute.write import place as place_module
+from mrimpute.write.place import Destination
+from tests.write.test_place import put
+real = place_module.put
+place_module.put = lambda part, final, expected: real(part, final, expected) if final.suffix == ".json" else os._exit(9)
+put(Destination(Path(sys.argv[1]) / "x.nii.gz", Path(sys.argv[1]) / "x.json"))
+"""
+
+
+def test_leftovers_of_a_run_killed_between_two_renames_are_made_again(place):
     put(place)
     place.image.unlink()
-    assert not already_made(place, FINGERPRINT, overwrite=False)
+    assert not already_made(place, FINGERPRINT, overwrite=False).finished
 
-    older = nifti.encode(VOXELS * 2, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC older")
+    older = nifti.encode(VOXELS * 2, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC flair made by mrimpute 0")
     place.image.write_bytes(older)
-    with monkeypatch.context() as patch:
-        patch.setattr(nifti_writer, "publish", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            put(place)
+    process = subprocess.run([sys.executable, "-c", KILLED_BETWEEN, str(place.image.parent)], cwd=ROOT)
+    assert process.returncode == 9
     assert place.image.read_bytes() == older
-    assert not already_made(place, FINGERPRINT, overwrite=False)  # the sidecar names what was being replaced
-    place.image.write_bytes(nifti.encode(VOXELS * 3, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC edited"))
+    found = already_made(place, FINGERPRINT, overwrite=False)  # the sidecar names what was being replaced
+    assert found.image
+    assert not found.finished
+    edited = nifti.encode(VOXELS * 3, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC flair made by mrimpute 0, edited")
+    place.image.write_bytes(edited)
     with pytest.raises(OutputRefused, match="was changed since"):
         already_made(place, FINGERPRINT, overwrite=False)
 
@@ -144,7 +275,8 @@ def test_whichever_call_fails_nothing_half_written_is_left(place, monkeypatch, n
 
         def faulty(*args, failing=failing, **kwargs):
             nonlocal calls
-            if args and "x" not in str(kwargs.get("mode", "x")) and name == "open":
+            mode = kwargs.get("mode", args[1] if len(args) > 1 else "r")
+            if name == "open" and "x" not in mode:  # of reading
                 return real(*args, **kwargs)
             calls += 1
             if calls == failing:
@@ -186,7 +318,7 @@ def test_a_full_disk_is_refused_before_and_while_writing(tmp_path):
         noise = np.random.default_rng(0).normal(500, 100, (40, 40, 40)).astype(np.float32)
         image = nifti.encode(noise, Grid(noise.shape, OBLIQUE), None, "SYNTHETIC t2")
         with pytest.raises(ResourcesExhausted, match="disk is full"):
-            place_image(place, image, noise, record())
+            place_image(place, image, noise, record(), Standing())
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -214,7 +346,7 @@ def put_for_ever(folder, ready):
     place = Destination(folder / "x.nii.gz", folder / "x.json")
     ready.set()
     while True:
-        place_image(place, IMAGE, VOXELS, record())
+        place_image(place, IMAGE, VOXELS, record(), standing_at(place))
 
 
 def test_kill_9_at_any_moment_leaves_nothing_half_written(tmp_path):
@@ -247,6 +379,41 @@ def test_a_part_of_a_living_run_is_left_alone(place):
     os.utime(other_host, (0, 0))
     put(place)
     assert not other_host.exists()
+
+
+def test_parts_of_another_container_of_the_same_host_name_are_left_alone(place, monkeypatch):
+    """Its processes cannot be seen from here, so they are not dead."""
+    place.image.parent.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "readlink", lambda _path: Path("pid:[7]"))
+        patch.setattr(os, "getpid", lambda: 999_999_999)
+        parts._machine.cache_clear()
+        other = files.new_part(place.image.parent)
+    parts._machine.cache_clear()
+    other.write_bytes(b"")
+    put(place)
+    assert other.exists()
+
+
+def test_what_a_killed_run_left_beside_copies_is_removed(tmp_path):
+    dead = files.new_part(tmp_path)
+    dead = dead.with_name(dead.name.replace(f"-{os.getpid()}-", "-999999999-"))
+    dead.write_bytes(b"")
+    files.write_whole(tmp_path / "copy.nii.gz", b"copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.nii.gz"]
+
+
+def test_a_place_is_held_whatever_study_goes_there(make_study, monkeypatch, tmp_path):
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    first, second = find_series(make_study("a/same")), find_series(make_study("b/same"))
+    with (
+        holding(first, [tmp_path / "out" / "x.nii.gz"]),
+        pytest.raises(OutputRefused, match="another run"),
+        holding(second, [tmp_path / "link" / "x.nii.gz"]),
+    ):
+        pass
 
 
 def test_a_study_is_held_by_one_run_at_a_time(make_study, monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from mrimpute.generators.aldm.network import AldmConfig, FirstStage, NoisePredic
 from mrimpute.generators.records import network_table
 from mrimpute.generators.regression import COEFFICIENTS, take_coefficients, term_count
 from mrimpute.registry import Checkpoint
-from mrimpute.registry.tensors import load_strictly, read_checkpoint_file, read_weights, write_weights
+from mrimpute.registry.tensors import load_strictly, read_pickle, read_weights, write_weights
 
 __all__ = ["Networks", "convert", "load_networks", "network_config", "record_table", "stage_of"]
 
@@ -68,7 +68,7 @@ def convert(checkpoint: Checkpoint, source: Path, target: Path) -> None:
         WeightsUnavailable: the file cannot be read safely, is of the layout of November 2024, or is
             not what the name says.
     """
-    state = read_checkpoint_file(source)
+    state = read_pickle(source)
     if any(key.startswith("spade.in_spade.") for key in state) or not any(".norm2." in key for key in state):
         raise WeightsUnavailable(
             f"{source} has the layout of November 2024 (state_dict_vqgan_nov2024), or is no ALDM checkpoint; "

@@ -52,13 +52,16 @@ class AldmMethod:
     def choose_sampling(self, checkpoint: Checkpoint, sampler: str | None, steps: int | None) -> Sampling:
         """Return 'ddim' with some deterministic steps, 'paper' with the authors' 200, or 'none' without diffusion.
 
+        What has no diffusion stage takes 'none' without being asked.
+
         Raises:
             WeightsUnavailable: see `check`.
             UsageError: another sampler, steps that it cannot take, or diffusion with a checkpoint without it.
         """
         self.check(checkpoint)
         spec = checkpoint.record.sampling
-        word = sampler or spec.sampler or "ddim"
+        stage = stage_of(checkpoint)
+        word = sampler or spec.sampler or (NO_DIFFUSION if stage == "spade" else "ddim")
         if word not in self.samplers:
             raise UsageError(f"aldm is not sampled with {word} ({checkpoint.name})", "use ddim, paper or none")
         if word in FIXED_STEPS:
@@ -71,7 +74,6 @@ class AldmMethod:
         else:
             chosen = Sampling(word, spec.steps if steps is None else steps)
             check_steps(chosen.steps)
-        stage = stage_of(checkpoint)
         if stage == "autoencoder":
             raise UsageError(
                 f"checkpoint {checkpoint.name} is an autoencoder alone",

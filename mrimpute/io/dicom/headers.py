@@ -4,6 +4,7 @@ No text of a tag leaves this package: identification turns it into words of our 
 """
 
 import hashlib
+import io
 import os
 import re
 import threading
@@ -24,6 +25,13 @@ MAX_FILES = 50_000
 MAX_LOOKED = 20_000
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 """Names that promise DICOM: such a file that cannot be read is damage, not clutter."""
+MAX_FILE_BYTES = 2 * 2**30
+MAX_READS = 1_000_000
+"""Most reads of a header, some three per element; one of 5000 frames takes half as many."""
+FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
+"""What a file, or what follows its preamble, begins with, in either byte order."""
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Float, double float and integer pixels."""
 PREAMBLE = 128
 BARE_STARTS = (b"\x02\x00", b"\x08\x00")
 """First group of a file without preamble: file meta information, or the data set itself."""
@@ -123,11 +131,13 @@ class Found:
         slices: of every readable DICOM image.
         damaged: files that promise DICOM and cannot be read, with what was seen.
         others: DICOM objects without pixels (reports, directories).
+        links: to DICOM files outside the folder, or to nowhere; they are not followed.
     """
 
     slices: tuple[Slice, ...]
     damaged: tuple[tuple[Path, str], ...]
     others: tuple[Path, ...]
+    links: tuple[Path, ...] = ()
 
 
 class _Quiet:
@@ -177,10 +187,10 @@ def read_headers(folder: Path) -> Found:
     slices: list[Slice] = []
     damaged: list[tuple[Path, str]] = []
     others: list[Path] = []
+    links: list[Path] = []
     with quiet_pydicom():
-        for path in _files(folder):
-            promised = path.suffix.lower() in DICOM_SUFFIXES
-            if not promised and not _looks_like_dicom(path):
+        for path in _files(folder, links):
+            if not _promises(path) and not _looks_like_dicom(path):
                 continue
             try:
                 found = _read(path)
@@ -192,13 +202,14 @@ def read_headers(folder: Path) -> Found:
                 slices += found
                 if not found:
                     others.append(path)
-    return Found(tuple(slices), tuple(damaged), tuple(others))
+    return Found(tuple(slices), tuple(damaged), tuple(others), tuple(links))
 
 
 def holds_dicom(folder: Path) -> bool:
     """Tell whether some file below a folder, of the first MAX_LOOKED, is DICOM or promises to be."""
-    looked = islice(_files(folder), MAX_LOOKED)
-    return any(path.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(path) for path in looked)
+    links: list[Path] = []
+    looked = islice(_files(folder, links), MAX_LOOKED)
+    return any(_promises(path) or _looks_like_dicom(path) for path in looked) or bool(links)
 
 
 def lies_beside_dicom(images: Collection[Path]) -> bool:
@@ -210,8 +221,13 @@ def lies_beside_dicom(images: Collection[Path]) -> bool:
     return False
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    root = folder.resolve()
+def _promises(path: Path) -> bool:
+    return path.suffix.lower() in DICOM_SUFFIXES
+
+
+def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
+    """Yield the files below a folder; links to DICOM that lead out of it, or nowhere, are added to a list."""
+    root = os.path.realpath(folder)
     seen = 0
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -222,9 +238,10 @@ def _files(folder: Path) -> Iterator[Path]:
                 raise StudyRefused(f"{folder} holds more than {MAX_FILES} files", "give one study's folder")
             if name.startswith(".") or name.upper() == "DICOMDIR":
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                continue
-            if path.is_file():
+            if path.is_symlink() and not (path.is_file() and Path(os.path.realpath(path)).is_relative_to(root)):
+                if _promises(path) or (path.is_file() and _looks_like_dicom(path)):
+                    links.append(path)
+            elif path.is_file():
                 yield path
 
 
@@ -239,11 +256,12 @@ def _looks_like_dicom(path: Path) -> bool:
 
 def _read(path: Path) -> list[Slice]:
     """Return the slices of one file; none of an object without pixels."""
-    from pydicom import dcmread
-
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise Defect("empty file")
-    data = dcmread(path, stop_before_pixels=True, force=True)
+    if size > MAX_FILE_BYTES:
+        raise Defect(f"a file of {size / 2**30:.0f} GiB, over the limit of 2 GiB")
+    data = _header(path)
     if "SOPClassUID" not in data:
         raise Defect("no DICOM object")
     family = MR_CLASSES.get(str(data.SOPClassUID), "")
@@ -256,25 +274,68 @@ def _read(path: Path) -> list[Slice]:
     shared = _first(data, "SharedFunctionalGroupsSequence")
     frames = list(data.get("PerFrameFunctionalGroupsSequence") or [])
     if not frames:
-        if int(data.get("NumberOfFrames") or 1) > 1:
-            return [_slice(path, data, None, [data], "")]
-        return [_slice(path, data, None, [data], family)]
+        count = int(data.get("NumberOfFrames") or 1)
+        defect = Defect(f"{count} frames, and only one is described") if count > 1 and family else None
+        return [_slice(path, data, None, [data], family, defect)]
     stated = int(data.get("NumberOfFrames") or 0)
     if stated != len(frames):
         raise Defect(f"{len(frames)} frames described where {stated} are stored")
     return [_slice(path, data, index, [frame, shared, data], family) for index, frame in enumerate(frames)]
 
 
-def _slice(path: Path, data: Any, frame: int | None, groups: list[Any], family: str) -> Slice:
+class _Braked(io.BufferedReader):
+    """A file that ends a reader which goes on and on: zeros, for instance, are empty elements without end."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise Defect("no DICOM object")
+        return super().read(size)
+
+
+def _header(path: Path) -> Any:
+    """Return the data set of a file up to its pixels.
+
+    Raises:
+        Defect: it does not begin as DICOM does, or has more elements than any image.
+    """
+    from pydicom.filereader import read_partial
+
+    def at_pixels(tag: int, _representation: str | None, _length: int) -> bool:
+        return tag in PIXEL_TAGS
+
+    with _Braked(io.FileIO(path)) as file:
+        start = file.read(PREAMBLE + 6)
+        first = start[PREAMBLE + 4 :] if start[PREAMBLE : PREAMBLE + 4] == b"DICM" else start[:2]
+        if first not in FIRST_GROUPS:
+            raise Defect("no DICOM object")
+        file.seek(0)
+        return read_partial(file, stop_when=at_pixels, force=True)
+
+
+def _slice(
+    path: Path, data: Any, frame: int | None, groups: list[Any], family: str, defect: Defect | None = None
+) -> Slice:
+    """Return one slice; what makes it unusable, a given defect or one of its own, stands for its geometry."""
+
     def find(keyword: str, *sequences: str) -> Any:
         return _find(groups, keyword, sequences)
 
+    rescale, thickness = (1.0, 0.0), 0.0
     try:
-        geometry: FloatArray | Defect = _geometry(find)
-    except Defect as defect:
-        geometry = defect
-    slope = _number(find("RescaleSlope", "PixelValueTransformationSequence"))
-    intercept = _number(find("RescaleIntercept", "PixelValueTransformationSequence"))
+        geometry: FloatArray | Defect = defect or _geometry(find)
+        slope = _stated(find("RescaleSlope", "PixelValueTransformationSequence"), "a rescale slope", 1.0)
+        intercept = _stated(find("RescaleIntercept", "PixelValueTransformationSequence"), "a rescale intercept", 0.0)
+        if slope == 0:
+            raise Defect("a rescale slope of 0", "correct the header, or export the series again")
+        rescale = slope, intercept
+        thickness = _stated(find("SliceThickness", "PixelMeasuresSequence"), "a slice thickness", 0.0)
+        if thickness < 0:
+            raise Defect("a slice thickness below 0", "correct the header, or export the series again")
+    except Defect as found:
+        geometry = found
     return Slice(
         file=path,
         frame=frame,
@@ -287,8 +348,8 @@ def _slice(path: Path, data: Any, frame: int | None, groups: list[Any], family: 
         rows=int(data.Rows),
         columns=int(data.Columns),
         geometry=geometry,
-        rescale=(1.0 if slope is None else slope, intercept or 0.0),
-        thickness=_number(find("SliceThickness", "PixelMeasuresSequence")) or 0.0,
+        rescale=rescale,
+        thickness=thickness,
     )
 
 
@@ -411,6 +472,21 @@ def _listed(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
+
+
+def _stated(value: Any, name: str, default: float) -> float:
+    """Return a number that decides pixels or geometry; the default where it is absent or empty.
+
+    Raises:
+        Defect: it is there and no finite number: a guess would change values without a word.
+    """
+    listed = [text for text in map(_text, _listed(value)) if text]
+    if not listed:
+        return default
+    number = _number(listed[0]) if len(listed) == 1 else None
+    if number is None:
+        raise Defect(f"{name} that is no number", "correct the header, or export the series again")
+    return number
 
 
 def _number(value: Any) -> float | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mrimpute.errors import ImageDamaged
+from mrimpute.errors import ImageDamaged, MrimputeError
 from mrimpute.io.dicom.headers import Slice, quiet_pydicom, read_headers
 from mrimpute.io.dicom.series import Broken, DicomSeries, assemble
 from mrimpute.volume import FloatArray, Grid, Volume
@@ -47,7 +47,21 @@ def reads_back(folder: Path, grid: Grid, stored: FloatArray) -> bool:
 
 
 def _decoded(item: Slice, digest: Any) -> FloatArray:
-    """Return the stored values of a file, (rows, columns) or (frames, rows, columns)."""
+    """Return the stored values of a file, (rows, columns) or (frames, rows, columns).
+
+    Raises:
+        ImageDamaged: whatever is wrong with the file.
+    """
+    try:
+        return _stored_values(item, digest)
+    except (MrimputeError, MemoryError):
+        raise
+    except Exception as error:  # pydicom and decoders raise many unrelated kinds on damaged files
+        text = f"{item.file} cannot be decoded ({type(error).__name__})"
+        raise ImageDamaged(text, "copy or export it again") from error
+
+
+def _stored_values(item: Slice, digest: Any) -> FloatArray:
     from pydicom import dcmread
     from pydicom.uid import UID
 
@@ -57,17 +71,12 @@ def _decoded(item: Slice, digest: Any) -> FloatArray:
     syntax = UID(str(data.file_meta.get("TransferSyntaxUID", ""))) if hasattr(data, "file_meta") else UID("")
     if not syntax:
         data.file_meta.TransferSyntaxUID = syntax = UID("1.2.840.10008.1.2")
-    if "PixelData" not in data:
-        raise ImageDamaged(f"{path} holds no pixels", "copy or export it again")
-    frames = int(data.get("NumberOfFrames") or 1)
-    expected = item.rows * item.columns * frames * int(data.get("BitsAllocated") or 0) // 8
-    if not expected:
-        raise ImageDamaged(f"{path} does not say how its pixels are stored", "export it again")
-    if not syntax.is_compressed and len(data.PixelData) < expected:
+    if not syntax.is_transfer_syntax:
         raise ImageDamaged(
-            f"{path} is truncated: {len(data.PixelData)} of {expected} bytes of pixels are there",
-            "copy or export it again",
+            f"{path} is stored in a way of one vendor (transfer syntax {syntax})", "export it in a standard one"
         )
+    frames = int(data.get("NumberOfFrames") or 1)
+    _check_stored(item, data, frames, syntax.is_compressed)
     try:
         stored: FloatArray = data.pixel_array
     except (ImportError, NotImplementedError, RuntimeError) as error:
@@ -75,13 +84,31 @@ def _decoded(item: Slice, digest: Any) -> FloatArray:
             f"{path} is compressed as {syntax.name}, and no decoder for it is installed or it is damaged",
             f"install decoders with {CODECS}, or export it uncompressed",
         ) from error
-    except Exception as error:  # decoders raise many unrelated kinds on damaged streams
-        raise ImageDamaged(f"{path} cannot be decoded ({type(error).__name__})", "copy or export it again") from error
     if item.frame is not None and frames == 1:
         stored = stored[None]
     shape = (item.rows, item.columns) if item.frame is None else (frames, item.rows, item.columns)
     if stored.shape != shape:
         raise ImageDamaged(f"{path} holds {stored.shape} pixels where its header says {shape}", "export it again")
+    return stored
+
+
+def _check_stored(item: Slice, data: Any, frames: int, compressed: bool) -> None:
+    """Check what a header says of how its pixels are stored.
+
+    Raises:
+        ImageDamaged: there are too few, or the numbers that decide them cannot be.
+    """
+    path = item.file
+    if data.get("PixelData") is None:
+        raise ImageDamaged(f"{path} holds no pixels", "copy or export it again")
+    allocated, used = int(data.get("BitsAllocated") or 0), int(data.get("BitsStored") or 0)
+    expected = item.rows * item.columns * frames * allocated // 8
+    if not expected or not 1 <= used <= allocated or data.get("PixelRepresentation") not in (0, 1):
+        raise ImageDamaged(f"{path} does not say how its pixels are stored", "export it again")
+    if not compressed and len(data.PixelData) < expected:
+        raise ImageDamaged(
+            f"{path} is truncated: {len(data.PixelData)} of {expected} bytes of pixels are there",
+            "copy or export it again",
+        )
     if str(data.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
         raise ImageDamaged(f"{path} is stored inverted (MONOCHROME1)", "export it as MONOCHROME2")
-    return stored

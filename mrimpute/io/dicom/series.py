@@ -12,13 +12,14 @@ import numpy as np
 
 from mrimpute.files import sha256_of
 from mrimpute.io.dicom.headers import Defect, Facts, Slice
+from mrimpute.io.nifti import MAX_VOXELS
 from mrimpute.volume import LPS, FloatArray, Grid
 
 SAME_DIRECTION = 1e-3
 IN_PLANE_MM = (0.2, 10.0)
 """Least and largest pixel that is accepted."""
-MAX_DISTANCE_MM = 20.0
-"""Largest distance of slices that is accepted."""
+MIN_DISTANCE_MM, MAX_DISTANCE_MM = 0.2, 20.0
+"""Least and largest distance of slices that is accepted."""
 SPACING_SHARE = 0.02
 SPACING_MM = 0.1
 DRIFT_MM = 0.2
@@ -173,6 +174,8 @@ def _grid(ordered: list[Slice], positions: FloatArray) -> Grid:
     spacings = np.array([item.geometry[9:] for item in ordered if not isinstance(item.geometry, Defect)])
     if np.abs(spacings - spacings[0]).max() > 1e-4:
         raise Defect("slices with different pixel spacings")
+    if first.rows * first.columns * len(ordered) > MAX_VOXELS:
+        raise Defect(f"{first.columns}x{first.rows}x{len(ordered)} voxels, over the limit of 512x512x512")
     if not first.facts.grey:
         raise Defect("colour pixels", "give grey-value images")
     count = len(ordered)
@@ -193,6 +196,8 @@ def _check_distances(positions: FloatArray, normal: FloatArray) -> None:
     along = positions @ normal
     gaps = np.diff(along)
     usual = float(np.median(gaps))
+    if 0.01 <= usual < MIN_DISTANCE_MM:
+        raise Defect(f"slices {usual:.3f} mm apart, below {MIN_DISTANCE_MM:g} mm", "correct the header")
     if usual > MAX_DISTANCE_MM:
         raise Defect(f"slices {usual:.1f} mm apart, over the limit of {MAX_DISTANCE_MM:g} mm", "give a denser series")
     if gaps.min() < 0.01:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -18,7 +17,7 @@ from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.write import provenance
 from mrimpute.write.dicom.derivation import Derivation, series_number, stored_range
 from mrimpute.write.dicom.derive import derive, encode
-from mrimpute.write.place import Destination, is_ours, parts_beside, sidecar_text
+from mrimpute.write.place import Destination, Standing, parts_beside, publish_pair, sidecar_text
 from mrimpute.write.result import Output, Result
 
 
@@ -48,12 +47,17 @@ def write_series(result: Result, reference: DicomSeries) -> Output:
         files,
         lambda folder: reads_back(folder, reference.grid, expected),
         result.sidecar(digest, 0.0, one),
+        result.standing,
     )
     return result.output(digest, 0.0, one)
 
 
 def place_series(
-    place: Destination, files: list[bytes], read_back: Callable[[Path], bool], sidecar: dict[str, Any]
+    place: Destination,
+    files: list[bytes],
+    read_back: Callable[[Path], bool],
+    sidecar: dict[str, Any],
+    standing: Standing,
 ) -> None:
     """Place a DICOM series and its sidecar: a hidden folder, flushed, read back, then renamed.
 
@@ -62,26 +66,21 @@ def place_series(
         files: the bytes of its files, in order of the slices.
         read_back: tells whether a folder reads back as what was meant.
         sidecar: the content of the JSON file.
+        standing: what stands there and may be replaced.
 
     Raises:
-        OutputRefused: the folder refuses, or a foreign one appeared at the place.
+        OutputRefused: the folder refuses, or another one appeared at the place.
         ResourcesExhausted: the disk is full.
     """
     with parts_beside(place) as new_part:
-        text = sidecar_text(place, sidecar)
         series_part, sidecar_part = new_part(), new_part()
         series_part.mkdir()
         for number, content in enumerate(files, 1):
             write_through(series_part / f"{number:04d}.dcm", content)
-        write_through(sidecar_part, text)
+        write_through(sidecar_part, sidecar_text(sidecar, standing))
         sync_folder(series_part)
         if not read_back(series_part):
             raise OutputRefused(
                 f"what was written in {place.image.parent} does not read back the same", "check that disk"
             )
-        if place.image.exists():
-            if not is_ours(place):
-                raise OutputRefused(f"{place.image} appeared meanwhile and was not made by mrimpute", "move it away")
-            os.rename(place.image, new_part())
-        os.replace(sidecar_part, place.sidecar)
-        os.rename(series_part, place.image)
+        publish_pair(place, series_part, sidecar_part, standing)

@@ -1,4 +1,6 @@
 import json
+import sys
+import types
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -189,10 +191,24 @@ def test_other_files_are_refused_by_name(small, tmp_path, change, text):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_file_that_cannot_be_read_safely_is_refused_with_the_way_out(small, tmp_path):
+def test_a_file_that_cannot_be_read_safely_is_refused_and_no_unsafe_way_is_advised(small, tmp_path):
     torch.save(lightning(small.first_stage.state_dict(), callbacks={Callback: 1}), tmp_path / "old.ckpt")
-    with pytest.raises(WeightsUnavailable, match=r"cannot be read safely .* save its weights alone"):
+    with pytest.raises(WeightsUnavailable, match="cannot be read safely") as caught:
         convert(checkpoint(small.config, tmp_path / "m", False), tmp_path / "old.ckpt", tmp_path / "m")
+    assert "weights_only" not in str(caught.value)
+
+
+def test_a_file_of_lightning_1_is_read_with_empty_classes_for_its_callbacks(small, tmp_path, monkeypatch):
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    module = types.ModuleType(name)
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": name})
+    state = small.first_stage.state_dict()
+    with monkeypatch.context() as patch:
+        for part in ("pytorch_lightning", "pytorch_lightning.callbacks", name):
+            patch.setitem(sys.modules, part, module)
+        torch.save(lightning(state, callbacks={module.ModelCheckpoint: {"best": 1.0}}), tmp_path / "old.ckpt")
+    convert(checkpoint(small.config, tmp_path / "m", False), tmp_path / "old.ckpt", tmp_path / "m")
+    assert set(load_file(tmp_path / "m")) == set(state)
 
 
 def test_a_first_stage_is_not_taken_for_a_whole_checkpoint(small, tmp_path):

@@ -83,13 +83,13 @@ def _cut(path):
 
 
 REFUSED = {
-    "missing middle slice": (lambda build: (build() / "im004.dcm").unlink(), r"apart, but 3\.00 mm .*1 missing"),
+    "missing middle slice": (lambda build: (build() / "im004.dcm").unlink(), r"apart, but 18\.00 mm .*1 missing"),
     "duplicate position": (
         lambda build: build(change=on(5, moved(lambda _: -GAP))),
         "1 slices at a position that another one has",
     ),
     "one gap doubled": (lambda build: build(change=moved(lambda i: GAP * (i > 4))), "1 missing"),
-    "one gap 1.4 times": (lambda build: build(change=moved(lambda i: 0.6 * (i > 4))), r"but 2\.10 mm"),
+    "one gap 1.4 times": (lambda build: build(change=moved(lambda i: 3.6 * (i > 4))), r"but 12\.60 mm"),
     "jitter of 0.2 mm": (lambda build: build(change=moved(lambda i: 0.2 * (-1) ** i)), "apart, but"),
     "gantry tilt": (lambda build: build(change=leaning), r"leans by 3\.2 mm \(gantry tilt\)"),
     "no position": (lambda build: build(change=remove("ImagePositionPatient")), "without a position"),
@@ -146,14 +146,24 @@ def test_what_must_be_refused_is_refused_in_one_sentence(build, tmp_path, name):
 def test_a_decimal_comma_is_refused(build):
     folder = build()
     for path in folder.iterdir():
-        path.write_bytes(path.read_bytes().replace(b"0.9\\0.9", b"0,9\\0,9"))
+        path.write_bytes(path.read_bytes().replace(b"2.1\\2.1", b"2,1\\2,1"))
     with pytest.raises(StudyRefused, match="a pixel spacing that is no number"):
         find_series(folder.parent)
 
 
+def _restored(path, old, new):
+    """Change bytes, as a scanner of another vendor would have written them."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+
 DAMAGED = {
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-500]), "is truncated"),
-    "rows lie": (lambda path: _rewritten(path, Rows=40000, Columns=40000), r"truncated: 3840 of 3200000000 bytes"),
+    "rows lie": (lambda path: _rewritten(path, Rows=3000, Columns=3000), r"truncated: 3840 of 18000000 bytes"),
+    "rows lie much": (lambda path: _rewritten(path, Rows=40000, Columns=40000), "40000x40000x9 voxels, over the limit"),
+    "private syntax": (lambda path: _restored(path, b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"), "one vendor"),
+    "negative bits": (lambda path: _rewritten(path, BitsStored=40), "does not say how its pixels are stored"),
     "no pixels": (lambda path: _rewritten(path, PixelData=None), "holds no pixels"),
     "no bits": (lambda path: _rewritten(path, BitsAllocated=None), "does not say how its pixels are stored"),
     "inverted": (lambda path: _rewritten(path, PhotometricInterpretation="MONOCHROME1"), "stored inverted"),
@@ -174,7 +184,7 @@ def _rewritten(path, **values):
 def test_a_damaged_slice_is_never_read_as_something_else(build, name):
     folder = build()
     spoil, told = DAMAGED[name]
-    for path in folder.iterdir() if name in ("rows lie", "inverted") else [folder / "im004.dcm"]:
+    for path in folder.iterdir() if name in ("rows lie", "rows lie much", "inverted") else [folder / "im004.dcm"]:
         spoil(path)
     with pytest.raises(MrimputeError, match=told) as caught:
         find_series(folder.parent).get(T1).read()

@@ -14,7 +14,7 @@ from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.fill import Options, fill
 from mrimpute.study import find_series
 from tests.conftest import tree
-from tests.dicom_builders import ROTATION, enhance
+from tests.dicom_builders import GAP, ROTATION, enhance
 
 FLAIR = Contrast.FLAIR
 AXIAL = np.eye(3)
@@ -37,7 +37,7 @@ def turned(rotation):
     def change(data, index):
         data.ImageOrientationPatient = [float(v) for v in (*rotation[:, 0], *rotation[:, 1])]
         data.ImagePositionPatient = [
-            round(float(v), 8) for v in np.array([-20.0, 5.0, 7.0]) + 1.5 * index * rotation[:, 2]
+            round(float(v), 8) for v in np.array([-20.0, 5.0, 7.0]) + GAP * index * rotation[:, 2]
         ]
         data.FlipAngle, data.MagneticFieldStrength, data.ProtocolName = 90, 3, "private"
         data.AcquisitionDate, data.AcquisitionTime, data.AcquisitionNumber = "20260101", "101010", 4

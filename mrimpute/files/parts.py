@@ -1,0 +1,70 @@
+"""Temporary names beside a result, which tell whose they are, and the removal of those whose run is dead."""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+PART_PREFIX = ".mrimpute-"
+PART_SUFFIX = ".part"
+_PART_NAME = re.compile(r"\.mrimpute-(?P<machine>\w+)-(?P<pid>\d+)-[0-9a-f]+\.part")
+FOREIGN_PART_AGE_S = 24 * 3600
+"""A part whose process cannot be looked for from here is taken for dead at this age."""
+
+
+def new_part(folder: Path) -> Path:
+    """Return a temporary name in a folder that tells which process it belongs to."""
+    return folder / f"{PART_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{PART_SUFFIX}"
+
+
+def remove(part: Path) -> None:
+    """Remove a temporary file or folder, if it is there."""
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
+
+
+def remove_dead_parts(folder: Path) -> None:
+    """Remove the parts that killed runs left in a folder."""
+    own_machine = _machine()
+    for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
+        match = _PART_NAME.fullmatch(part.name)
+        with suppress(FileNotFoundError):
+            if match is None:
+                continue
+            if match["machine"] == own_machine:
+                dead = not _alive(int(match["pid"]))
+            else:
+                dead = time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
+            if dead:
+                remove(part)
+
+
+@cache
+def _machine() -> str:
+    """Return what tells where a process number means a process: host name, boot and name space of processes.
+
+    Two containers may share host name and folder and still not see each other's processes.
+    """
+    places = ""
+    with suppress(OSError):
+        places += Path("/proc/sys/kernel/random/boot_id").read_text()
+        places += str(Path("/proc/self/ns/pid").readlink())
+    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40]
+    return f"{host}_{re.sub(r'[^A-Za-z0-9]', '', places)[-48:]}"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

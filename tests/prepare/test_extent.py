@@ -1,0 +1,63 @@
+"""An image that shows too little of a head is no source."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.prepare.extent import MIN_SPAN_MM, spans_mm
+from mrimpute.volume import Grid, Volume
+from tests.conftest import OBLIQUE, head_voxels, tree
+
+
+def volume(voxels, spacing):
+    grid = Grid(voxels.shape, np.diag([*spacing, 1.0]))
+    return Volume(np.asarray(voxels, np.float32), grid, nib.Nifti1Header(), None, "")
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_slab_is_refused_by_fill_in_one_line_and_shown_by_scan(cli, make_study, axis):
+    squeeze = np.eye(4)
+    squeeze[axis, axis] = 0.5
+    folder = make_study(affine=OBLIQUE @ squeeze)
+    before = tree(folder)
+    scanned = cli("scan", folder)
+    assert scanned.returncode == 0, scanned.stderr
+    done = cli("fill", folder, "--missing", "flair", "--weights", "builtin", "--device", "cpu")
+    assert done.returncode == 3
+    (line,) = done.stderr.strip().splitlines()
+    assert "t1" in line
+    assert "a head spans at least 60 mm in every direction" in line
+    assert "--t1 PATH" in line
+    assert tree(folder) == before
+
+
+def test_leave_one_out_refuses_it_too(cli, make_study):
+    folder = make_study(contrasts=BRATS_FOUR, affine=np.eye(4))
+    done = cli("evaluate", "--leave-one-out", folder, "--weights", "builtin", "--device", "cpu")
+    assert done.returncode == 3
+    assert "60 mm" in done.stderr
+
+
+def test_the_span_is_that_of_the_tissue_not_of_the_grid():
+    voxels = np.zeros((100, 100, 60), np.int16)
+    voxels[20:70, 10:90, 5:45] = 500
+    assert spans_mm(volume(voxels, (1.0, 1.0, 2.0))) == (50.0, 80.0, 80.0)
+
+
+def test_single_bright_voxels_far_away_do_not_count():
+    voxels = np.zeros((100, 100, 60), np.int16)
+    voxels[20:70, 10:90, 5:45] = 500
+    voxels[99, 99, 59] = voxels[0, 0, 0] = 900
+    assert spans_mm(volume(voxels, (1.0, 1.0, 2.0)))[0] < MIN_SPAN_MM
+
+
+def test_noise_around_a_head_is_not_tissue():
+    voxels = head_voxels(Contrast.T1, (60, 60, 40))
+    noisy = voxels + np.random.default_rng(0).integers(1, 40, voxels.shape)
+    for span, edge in zip(spans_mm(volume(noisy, (4.0, 4.0, 6.0))), (240, 240, 240), strict=True):
+        assert 0.6 * edge < span < 0.95 * edge
+
+
+def test_an_empty_image_spans_nothing():
+    assert spans_mm(volume(np.zeros((40, 40, 40)), (2.0, 2.0, 2.0))) == (0.0, 0.0, 0.0)
