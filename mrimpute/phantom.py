@@ -91,9 +91,9 @@ def write_example(folder: Path, contrasts: Sequence[Contrast], seed: int = 0) ->
         if path.exists():
             raise OutputRefused(f"{path} exists already", "choose a new folder")
     grid = Grid(SHAPE, AFFINE)
-    images = head(contrasts, seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        images = head(contrasts, seed)
         for path, contrast in zip(paths, contrasts, strict=True):
             path.write_bytes(nifti.encode(images[contrast], grid, None, "computed phantom (mrimpute example)"))
         (folder / SETTINGS_FILE).write_text(

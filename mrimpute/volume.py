@@ -71,9 +71,9 @@ class Grid:
         return bool(np.abs(self.corners() - other.corners()).max() <= SAME_GRID_MM)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Volume:
-    """An image volume as read.
+    """An image volume as read; equal to itself alone.
 
     Attributes:
         voxels: (X, Y, Z) float32 or float64, scaled values, finite.

@@ -8,10 +8,12 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from mrimpute import signals
 from mrimpute.contrasts import BRATS_FOUR, Contrast
@@ -29,6 +31,33 @@ OBLIQUE = nib.affines.from_matvec(
 """An affine that is oblique and anisotropic on purpose; 40 x 48 x 36 voxels span a small head."""
 WIDE = OBLIQUE @ np.diag([2.3, 2.3, 2.3, 1.0])
 """The same for 20 x 24 x 18 voxels."""
+
+
+SPREAD = (
+    "tests/cli/test_fill.py",
+    "tests/cli/test_space.py",
+    "tests/prepare/test_register.py",
+    "tests/registry/test_hub.py",
+    "tests/test_batch.py",
+    "tests/test_readme.py",
+)
+"""Files of long tests that share nothing that is costly to make."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a file to one worker, which makes their fixtures once; spread files come last, test by test,
+    so that all workers end together."""
+    if config.getoption("dist") != "load":
+        return None  # the user's own choice
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file in SPREAD else file
+
+    return ByFile(config, log)
 
 
 def _shared() -> Path:
@@ -126,10 +155,22 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Pat
 
 
 @pytest.fixture(scope="session")
-def phantom_head() -> dict[Contrast, np.ndarray]:
-    """Return a computed head of real size, (80, 96, 72) voxels of 2 mm, 0 outside the brain."""
-    images = head((Contrast.T1, Contrast.T1C, Contrast.T2), 0)
-    return {contrast: image[40:200:2, 26:218:2, 4:148:2] for contrast, image in images.items()}
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, np.ndarray]:
+    """Return a computed head of real size, four contrasts of (240, 240, 155) voxels; of all workers one computes it."""
+    folder = tmp_path_factory.getbasetemp()
+    kept = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "phantom.npz"
+    with FileLock(kept.with_suffix(".lock")):
+        if not kept.exists():
+            np.savez(kept, **{str(contrast): image for contrast, image in head(BRATS_FOUR, 0).items()})
+    with np.load(kept) as images:
+        return {contrast: images[str(contrast)] for contrast in BRATS_FOUR}
+
+
+@pytest.fixture(scope="session")
+def phantom_head(phantom: dict[Contrast, np.ndarray]) -> dict[Contrast, np.ndarray]:
+    """Return it on (80, 96, 72) voxels of 2 mm, 0 outside the brain, without flair."""
+    wanted = (Contrast.T1, Contrast.T1C, Contrast.T2)
+    return {contrast: phantom[contrast][40:200:2, 26:218:2, 4:148:2].copy() for contrast in wanted}
 
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

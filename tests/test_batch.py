@@ -139,7 +139,7 @@ def test_no_study_at_all_is_a_usage_error(cli):
     assert "no study is given" in done.stderr
 
 
-def test_doctor_tells_what_support_asks_first(process):
+def test_doctor_tells_what_support_asks_first(process, cli):
     done = process("doctor", "--json", env={"HF_TOKEN": "hf_secret"})
     facts = json.loads(done.stdout)
     assert facts["hub_offline"] is True
@@ -149,7 +149,7 @@ def test_doctor_tells_what_support_asks_first(process):
     assert "cwdm-flair-small" in facts["checkpoints_here"]
     assert facts["hub_token"] is True
     assert "hf_secret" not in done.stdout
-    assert "cpus_allowed" in process("doctor").stdout
+    assert "cpus_allowed" in cli("doctor").stdout
 
 
 def test_two_studies_for_one_place_are_refused_before_the_cohort_is_cut(cli, make_study, tiny_weights, tmp_path):

@@ -6,7 +6,8 @@ blur the other, which measurably misleads (0.7 mm became 1.7 mm on a real pair).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.geometry import resample, respaced
+from mrimpute.prepare.once import once
 from mrimpute.volume import LPS, FloatArray, Grid, Volume
 
 if TYPE_CHECKING:
@@ -221,14 +223,21 @@ def mirrored_share(reference: Volume, other: Volume, information: float) -> floa
         reference, other: the pair.
         information: mutual information of the pair as it is, once brought together.
     """
+    return _mirrored_information(reference, other) / max(information, 1e-6)
+
+
+@once
+def _mirrored_information(reference: Volume, other: Volume) -> float:
+    """Return the mutual information of a pair with left and right of the second swapped, once brought together."""
     pair = _Pair.of(reference, other, CHECK_MM).mirrored(other.grid.orientation)
     try:
         ends = [pair.optimised(pair.start(NO_MOTION, shift), smooth=1.0) for shift in pair.shifts()]
     except StudyRefused:  # mirrored, the two do not overlap
         return 0.0
-    return max(-pair.metric(end) for end in ends) / max(information, 1e-6)
+    return max(-pair.metric(end) for end in ends)
 
 
+@once
 def measure(reference: Volume, other: Volume) -> Alignment | None:
     """Measure how far a source is from lying on the reference; None where there is too little tissue.
 
@@ -245,6 +254,7 @@ def measure(reference: Volume, other: Volume) -> Alignment | None:
     return pair.alignment(min((pair.optimised(start, smooth=1.0) for start in begins), key=pair.metric))
 
 
+@once
 def registered(reference: Volume, other: Volume) -> tuple[Volume, Alignment, int]:
     """Return a source moved rigidly onto the reference, the motion, and how many starts led to it.
 
@@ -275,6 +285,7 @@ class _Pair:
         points: (N, 3) positions spread over that, LPS mm.
         between: from the middle of the first's tissue to that of the second's, LPS mm.
         litres: how much tissue there is.
+        metrics: motion → what `metric` found of it.
     """
 
     fixed: "sitk.Image"
@@ -283,18 +294,14 @@ class _Pair:
     points: FloatArray
     between: FloatArray
     litres: float
+    metrics: dict[tuple[float, ...], float] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, reference: Volume, other: Volume, edge_mm: float) -> "_Pair":
         """Return the pair at one resolution."""
-        import SimpleITK as sitk
-
         fixed, moving = _cubes(reference, edge_mm), _cubes(other, edge_mm)
-        tissue = _tissue(fixed)
-        points, theirs = _points(tissue), _points(_tissue(moving))
-        between = theirs.mean(axis=0) - points.mean(axis=0) if len(points) and len(theirs) else np.zeros(3)
-        litres = float(np.count_nonzero(sitk.GetArrayViewFromImage(tissue))) * edge_mm**3 / 1e6
-        return cls(fixed, moving, sitk.BinaryDilate(tissue, [3] * 3), points, between, litres)
+        litres = fixed.count * edge_mm**3 / 1e6
+        return cls(fixed.image, moving.image, fixed.mask, fixed.points, fixed.towards(moving), litres)
 
     def mirrored(self, orientation: str) -> "_Pair":
         """Return the pair with left and right of the second image swapped about the middle of its field of view.
@@ -307,9 +314,7 @@ class _Pair:
         axis = next(index for index, code in enumerate(orientation) if code in "LR")
         swapped = sitk.GetImageFromArray(np.flip(sitk.GetArrayViewFromImage(self.moving), 2 - axis).copy())
         swapped.CopyInformation(self.moving)
-        points, theirs = self.points, _points(_tissue(swapped))
-        between = theirs.mean(axis=0) - points.mean(axis=0) if len(points) and len(theirs) else np.zeros(3)
-        return replace(self, moving=swapped, between=between)
+        return replace(self, moving=swapped, between=_between(self.points, _Cubes(swapped).points))
 
     def shifts(self) -> list[FloatArray]:
         """Return the shifts that a search should begin from: none, and where the tissues are far
@@ -340,9 +345,12 @@ class _Pair:
 
     def metric(self, transform: "sitk.Euler3DTransform") -> float:
         """Return the negative mutual information under a motion."""
-        method = self._method()
-        method.SetInitialTransform(transform)
-        return float(self._run(lambda: method.MetricEvaluate(self.fixed, self.moving)))
+        motion = tuple(transform.GetParameters())
+        if motion not in self.metrics:
+            method = self._method()
+            method.SetInitialTransform(transform)
+            self.metrics[motion] = float(self._run(lambda: method.MetricEvaluate(self.fixed, self.moving)))
+        return self.metrics[motion]
 
     def optimised(self, start: "sitk.Euler3DTransform", smooth: float) -> "sitk.Euler3DTransform":
         """Return the motion of most mutual information near a start; images smoothed by `smooth` mm."""
@@ -392,25 +400,57 @@ class _Pair:
         )
 
 
-def _tissue(image: "sitk.Image") -> "sitk.Image":
-    """Return where a smoothed image is bright, by Otsu's threshold."""
-    import SimpleITK as sitk
+@dataclass(frozen=True)
+class _Cubes:
+    """An image as cubic voxels along its own axes, and what a registration asks of it."""
 
-    tissue: sitk.Image = sitk.OtsuThreshold(sitk.SmoothingRecursiveGaussian(image, 2.0), 0, 1)
-    return tissue
+    image: "sitk.Image"
+
+    @cached_property
+    def tissue(self) -> "sitk.Image":
+        """Where the smoothed image is bright, by Otsu's threshold."""
+        import SimpleITK as sitk
+
+        tissue: sitk.Image = sitk.OtsuThreshold(sitk.SmoothingRecursiveGaussian(self.image, 2.0), 0, 1)
+        return tissue
+
+    @cached_property
+    def mask(self) -> "sitk.Image":
+        """The tissue, and a little around."""
+        import SimpleITK as sitk
+
+        mask: sitk.Image = sitk.BinaryDilate(self.tissue, [3] * 3)
+        return mask
+
+    @cached_property
+    def points(self) -> FloatArray:
+        """About 3,000 positions spread over the tissue, (N, 3) LPS mm."""
+        import SimpleITK as sitk
+
+        inside = np.argwhere(sitk.GetArrayViewFromImage(self.tissue))[:, ::-1]
+        every = inside[:: max(1, len(inside) // 3000)].astype(float).tolist()
+        return np.array([self.tissue.TransformContinuousIndexToPhysicalPoint(index) for index in every]).reshape(-1, 3)
+
+    @cached_property
+    def count(self) -> int:
+        """How many cubes are tissue."""
+        import SimpleITK as sitk
+
+        return int(np.count_nonzero(sitk.GetArrayViewFromImage(self.tissue)))
+
+    def towards(self, other: "_Cubes") -> FloatArray:
+        """Return the way from the middle of the tissue to that of another image's, LPS mm."""
+        return _between(self.points, other.points)
 
 
-def _points(tissue: "sitk.Image") -> FloatArray:
-    """Return about 3,000 positions spread over the tissue, (N, 3) LPS mm."""
-    import SimpleITK as sitk
-
-    inside = np.argwhere(sitk.GetArrayViewFromImage(tissue))[:, ::-1]
-    every = inside[:: max(1, len(inside) // 3000)].astype(float).tolist()
-    return np.array([tissue.TransformContinuousIndexToPhysicalPoint(index) for index in every]).reshape(-1, 3)
+def _between(points: FloatArray, theirs: FloatArray) -> FloatArray:
+    """Return the way from the middle of some positions to that of others; none where there are none."""
+    return theirs.mean(axis=0) - points.mean(axis=0) if len(points) and len(theirs) else np.zeros(3)
 
 
-def _cubes(volume: Volume, edge_mm: float) -> "sitk.Image":
-    """Return a volume as SimpleITK image of cubic voxels along its own axes."""
+@once
+def _cubes(volume: Volume, edge_mm: float) -> _Cubes:
+    """Return a volume as cubic voxels."""
     import SimpleITK as sitk
 
     grid = respaced(volume.grid, (edge_mm, edge_mm, edge_mm))
@@ -420,4 +460,4 @@ def _cubes(volume: Volume, edge_mm: float) -> "sitk.Image":
     image.SetSpacing(grid.spacing)
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / np.asarray(grid.spacing)).ravel().tolist())
-    return image
+    return _Cubes(image)

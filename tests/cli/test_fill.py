@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -331,33 +332,45 @@ def test_version_and_help(cli):
         assert "Example: mrimpute" in cli(command, "--help").stdout
 
 
+WORDS = {"t1": "t1n", "t1c": "t1c", "t2": "t2w", "flair": "t2f"}
+
+
+def best_copy(images, unit, brain):
+    """Return the PSNR of the best copy of an image, each given the truth's own histogram."""
+    scores = []
+    for image in images:
+        copy = np.sort(unit[brain])[np.argsort(np.argsort(image.get_fdata()[brain], kind="stable"))]
+        scores.append(-10 * np.log10(np.mean((copy - unit[brain]) ** 2)))
+    return max(scores)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("missing", BRATS_FOUR)
 def test_a_real_patient_is_filled_better_than_by_copying(cli, shared, tmp_path, missing):
     """OPENMS-07 without each contrast in turn; brain PSNR against the acquired image must pass the
-    histogram-matched copy. (The built-in weights have seen this patient.)"""
-    import nibabel as nib
-
-    words = {"t1": "t1n", "t1c": "t1c", "t2": "t2w", "flair": "t2f"}
+    histogram-matched copy. (The built-in weights have seen this patient.) T1 and T1c are so alike that the whole
+    patient is needed; for the others a cube of 8 cm is enough to pass the best copy of any source."""
     source = shared / "data" / "ms-mni" / "OPENMS-07"
     study = tmp_path / "OPENMS-07"
     study.mkdir()
-    for contrast in BRATS_FOUR:
-        if contrast is not missing:
-            (study / f"OPENMS-07-{words[contrast]}.nii.gz").symlink_to(source / f"OPENMS-07-{words[contrast]}.nii.gz")
+    images = {contrast: nib.load(source / f"OPENMS-07-{WORDS[contrast]}.nii.gz") for contrast in BRATS_FOUR}
+    if missing in (Contrast.T2, FLAIR):
+        images = {contrast: image.slicer[50:130, 65:145, 45:125] for contrast, image in images.items()}
+    truth = images.pop(missing)
+    for contrast, image in images.items():
+        image.to_filename(study / f"OPENMS-07-{WORDS[contrast]}.nii.gz")
     done = cli("fill", study, "--missing", missing, "--weights", "builtin", "--intensity", "unit")
     assert done.returncode == 0, done.stderr
     made = nib.load(done.stdout.strip())
-    truth = nib.load(source / f"OPENMS-07-{words[missing]}.nii.gz")
     np.testing.assert_array_equal(made.affine, truth.affine)
     assert made.shape == truth.shape
-    every = [nib.load(source / f"OPENMS-07-{word}.nii.gz").get_fdata() for word in words.values()]
-    brain = np.any([image != 0 for image in every], axis=0)
     values = truth.get_fdata()
+    brain = np.any([values != 0, *(image.get_fdata() != 0 for image in images.values())], axis=0)
     low, high = max(0, np.quantile(values, 0.001)), np.quantile(values, 0.999)
-    error = made.get_fdata() - (np.clip(values, low, high) - low) / (high - low)
-    psnr = -10 * np.log10(np.mean(error[brain] ** 2))
-    assert psnr > {"t1": 15.29, "t1c": 17.42, "t2": 12.83, "flair": 13.17}[missing]
+    unit = (np.clip(values, low, high) - low) / (high - low)
+    psnr = -10 * np.log10(np.mean((made.get_fdata() - unit)[brain] ** 2))
+    floor = {"t1": 15.29, "t1c": 17.42}.get(missing) or best_copy(images.values(), unit, brain)
+    assert psnr > floor
 
 
 def test_on_a_terminal_a_bar_is_drawn_and_stdout_still_holds_results_only(make_study, tiny_weights, tmp_path):

@@ -18,16 +18,19 @@ from mrimpute.study import find_series
 from mrimpute.volume import Grid, Volume
 from tests.conftest import WORDS, head_voxels, tree, write_nifti
 from tests.dicom_builders import SPACING
-from tests.prepare.test_register import AFFINE, turned
+from tests.prepare.test_register import turned
 from tests.prepare.test_skull import WORKS, stripper
 from tests.write.dicom.test_series import validate
 
 T1, T1C, T2, FLAIR = Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR
+AFFINE = np.diag([1.6, 1.6, 1.6, 1])
+AFFINE[:3, 3] = -64, -77, -58
+"""The phantom's voxels of 2 mm as ones of 1.6 mm: a small brain, for time, in air enough for a head with skull."""
 
 
 @pytest.fixture
 def study(tmp_path, phantom_head):
-    """Write three sequences of a head of real size; by name: how they are changed first."""
+    """Write three sequences of a whole head; by name: how they are changed first."""
 
     def make(**changes):
         folder = tmp_path / "study"

@@ -19,6 +19,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.generators.cwdm.checkpoint import load_networks
 from mrimpute.registry import Checkpoint, load_registry
 from tests.conftest import GOLDENS, tree
+from tests.processes import Forked
 from tests.registry.hub_server import COMMIT, OTHER_COMMIT, Hub, serving
 
 REPO = "someone/weights"
@@ -61,13 +62,15 @@ class Destination:
             **more,
         }
 
-    def command(self, *words: object) -> list[str]:
-        return [sys.executable, "-m", "mrimpute", *map(str, words)]
+    def start(self, *words: object, **more: str) -> Forked:
+        return Forked(words, self.environment(**more))
 
     def run(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*words), env=self.environment(**more), capture_output=True, text=True, timeout=120
-        )
+        return self.start(*words, **more).done()
+
+    def run_from_nothing(self, *words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mrimpute", *map(str, words)]
+        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=120)
 
     @property
     def model(self) -> Path:
@@ -90,7 +93,7 @@ def refused(done, message, code=4):
 
 
 def test_a_pull_is_verified_converted_and_locked(place):
-    done = place.run("weights", "pull", "tiny")
+    done = place.run_from_nothing("weights", "pull", "tiny")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(place.model)
     assert "licence that of your data" in done.stderr
@@ -236,21 +239,11 @@ def test_a_private_repository_needs_the_token(place):
 
 
 def test_eight_processes_pull_one_file_at_once(place):
-    line = place.command("weights", "pull", "tiny")
-    running = [
-        subprocess.Popen(
-            line,
-            env=place.environment(HF_HUB_DOWNLOAD_TIMEOUT="30", HF_HUB_ETAG_TIMEOUT="30"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for process in running:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert out.strip() == str(place.model)
+    patient = {"HF_HUB_DOWNLOAD_TIMEOUT": "30", "HF_HUB_ETAG_TIMEOUT": "30"}
+    for process in [place.start("weights", "pull", "tiny", **patient) for _ in range(8)]:
+        done = process.done()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(place.model)
     assert sorted(path.name for path in place.model.parent.iterdir()) == ["model.safetensors"]
     assert sum(request.startswith("GET") and "resolve" in request for request in place.hub.requests) == 1
 

@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -338,30 +339,27 @@ def test_a_read_only_file_system_is_refused_before_anything_heavy(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from tests.write.test_place import IMAGE, VOXELS, record
-from mrimpute.write.nifti import place_image
-from mrimpute.write.place import Destination, standing_at
-place = Destination(Path(sys.argv[1]) / "x.nii.gz", Path(sys.argv[1]) / "x.json")
-print("ready", flush=True)
-while True:
-    place_image(place, IMAGE, VOXELS, record(), standing_at(place))
-"""
+FORK = multiprocessing.get_context("fork")  # for each to import everything anew would take seconds
+
+
+def put_for_ever(folder, ready):
+    place = Destination(folder / "x.nii.gz", folder / "x.json")
+    ready.set()
+    while True:
+        place_image(place, IMAGE, VOXELS, record(), standing_at(place))
 
 
 def test_kill_9_at_any_moment_leaves_nothing_half_written(tmp_path):
-    root = ROOT
     draw = np.random.default_rng(0)
     for run in range(12):
-        folder = tmp_path / str(run)
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], cwd=root, stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"ready\n"
+        folder, ready = tmp_path / str(run), FORK.Event()
+        process = FORK.Process(target=put_for_ever, args=(folder, ready))
+        process.start()
+        assert ready.wait(60)
         time.sleep(float(draw.uniform(0, 0.05)))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         place = Destination(folder / "x.nii.gz", folder / "x.json")
         if place.image.exists():
             assert place.image.read_bytes() == IMAGE

@@ -72,7 +72,7 @@ def test_without_diffusion_it_makes_the_authors_spade_image(small, stored):
 
 
 def test_targets_do_not_depend_on_each_other(small, stored):
-    generator = load(stored, Sampling("ddim", 5), CPU, torch.float32)
+    generator = load(stored, Sampling("ddim", 2), CPU, torch.float32)
     together = generator(prepared(small), (T1C, T2, FLAIR), 0, quiet)
     for one in together:
         (alone,) = generator(prepared(small), (one.target,), 0, quiet)
@@ -91,7 +91,7 @@ def test_every_part_is_told(small, stored):
 
 def test_the_papers_sampler_draws_noise(small, stored):
     assert load(stored, Sampling("paper", 200), CPU, torch.float32).eta == 1.0
-    base = load(stored, Sampling("ddim", 5), CPU, torch.float32)
+    base = load(stored, Sampling("ddim", 2), CPU, torch.float32)
     random = replace(base, eta=1.0)
     images = [one(prepared(small), (T2,), 0, quiet)[0].voxels for one in (base, random, random)]
     assert abs(images[0] - images[1]).max() > 1e-3

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from mrimpute.registry import read_checkpoint_folder
 from mrimpute.training.augment import Augmentation, changed
 from mrimpute.training.cases import TrainingCase, load_cases
 from mrimpute.training.world import World
+from tests.processes import Forked
 
 SOURCES = (Contrast.T1, Contrast.T1C, Contrast.T2)
 CPU = torch.device("cpu")
@@ -266,16 +268,15 @@ def test_a_batch_that_processes_cannot_share_is_a_usage_error(cases, tmp_path):
 
 def test_kill_9_and_the_same_line_again_gives_the_same_weights(cli, make_study, tmp_path):
     study = make_study(contrasts=BRATS_FOUR, shape=SMALL)
-    line = ["train", "cwdm", str(study), *OPTIONS, "--steps", "20", "--save-every", "1", "--out"]
+    line = ["train", "cwdm", str(study), *OPTIONS, "--steps", "10", "--save-every", "1", "--out"]
     assert cli(*line, tmp_path / "straight").returncode == 0
-    command = [sys.executable, "-m", "mrimpute", *line, str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    running = Forked([*line, tmp_path / "killed"], dict(os.environ))
     state = tmp_path / "killed" / "resume.safetensors"
     deadline = time.monotonic() + 60
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    running.process.kill()
+    assert running.done().returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model.safetensors").exists()
     assert cli(*line, tmp_path / "killed").returncode == 0
     names = ("straight", "killed")

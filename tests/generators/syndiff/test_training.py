@@ -1,8 +1,7 @@
 import dataclasses
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -22,6 +21,7 @@ from mrimpute.prepare import Prepared
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.training.augment import Augmentation
 from mrimpute.training.cases import TrainingCase
+from tests.processes import Forked
 
 CPU = torch.device("cpu")
 T1, T2 = Contrast.T1, Contrast.T2
@@ -212,16 +212,15 @@ LINE = [*SIZES, "--discriminator-channels", "2", "--one-shot-channels", "4", "--
 def test_kill_9_and_the_same_line_again_gives_the_same_weights(cli, make_study, tmp_path):
     study = make_study(contrasts=(T1, T2), shape=(20, 24, 12))
     line = ["train", "syndiff", str(study), "--source", "t1", "--target", "t2", *LINE]
-    line += ["--steps", "6", "--save-every", "1", "--out"]
+    line += ["--steps", "4", "--save-every", "1", "--out"]
     assert cli(*line, tmp_path / "straight").returncode == 0
-    command = [sys.executable, "-m", "mrimpute", *line, str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    running = Forked([*line, tmp_path / "killed"], dict(os.environ))
     state = tmp_path / "killed" / "resume.safetensors"
     deadline = time.monotonic() + 60
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    running.process.kill()
+    assert running.done().returncode == -signal.SIGKILL
     done = cli(*line, tmp_path / "killed")
     assert done.stdout.split() == [str(tmp_path / "killed" / name) for name in ("t1-to-t2", "t2-to-t1")]
     for name in ("t1-to-t2", "t2-to-t1"):
