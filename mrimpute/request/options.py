@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mrimpute.calibration import Site
 from mrimpute.contrasts import Contrast
 from mrimpute.device import check_device_word
 from mrimpute.errors import UsageError
@@ -38,6 +39,8 @@ class Options:
         precision: auto, float32 or bfloat16.
         threads: CPU threads; None for all that the job may use.
         overwrite: replace an earlier synthetic image.
+        calibration: learnt from complete studies of the scanner; None for what the study's mrimpute.toml names,
+            else none.
 
     Raises:
         UsageError: options that exclude each other.
@@ -62,6 +65,7 @@ class Options:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = None
     overwrite: bool = False
+    calibration: Site | None = None
 
     def __post_init__(self) -> None:
         check_device_word(self.device)

@@ -47,6 +47,8 @@ class Output:
         reference: contrast of the series whose grid it has (None where skipped).
         zero, one: grey values that the network's 0 and 1 became (None where skipped).
         checks: what was measured on the written image.
+        regression: what the network was blended with, in the sidecar's words; None for the regression in its own
+            file or none, and where skipped.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class Output:
     zero: float | None = None
     one: float | None = None
     checks: tuple[Check, ...] = ()
+    regression: dict[str, object] | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -96,13 +99,14 @@ class Result:
             digest,
             self.fingerprint,
             self.checkpoint,
-            self.sources.volumes,
+            self.sources.everything,
             self.sources.alignments,
             self.sources.onto,
             self.image.recipe,
             (zero, one),
             self.image.warnings,
             self.mask,
+            self.image.regression,
         )
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
@@ -121,6 +125,7 @@ class Result:
             zero,
             one,
             (*checks, black),
+            self.image.regression,
         )
 
 
