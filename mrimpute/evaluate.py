@@ -17,6 +17,7 @@ from mrimpute.plan import make_plan, route
 from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.sources import choose_sources
+from mrimpute.registry import Checkpoint
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
 from mrimpute.request.trust import trusted
@@ -42,6 +43,8 @@ class Evaluation:
         texture: sharpness and fit of neighbouring slices, beside the acquired image's.
         checkpoint: name of the network; '' where files were compared.
         seconds: that checking and generating took; 0 where files were compared.
+        seen: whether network or calibration learnt from the study: 'no', 'network', 'calibration', 'network and
+            calibration', or 'unknown' where the network's record does not tell.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
     """
@@ -58,6 +61,7 @@ class Evaluation:
     seconds: float
     images: tuple[FloatArray, FloatArray]
     grid: Grid
+    seen: str = "unknown"
 
 
 def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Evaluation:
@@ -96,7 +100,9 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
     )
 
 
-def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine) -> Iterator[Evaluation]:
+def leave_one_out(
+    folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine, seen: bool = True
+) -> Iterator[Evaluation]:
     """Leave each sequence of a study out in turn, make it from the others, and compare.
 
     Args:
@@ -104,6 +110,7 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
         targets: empty for all of t1, t1c, t2, flair that are present and can be made.
         options: of the run; names of series, weights, sampling, device.
         engine: makes the images under these options.
+        seen: whether a study may be measured that network or calibration learnt from.
 
     Yields:
         One evaluation per target.
@@ -120,21 +127,51 @@ def leave_one_out(folder: Path, targets: Sequence[Contrast], options: Options, e
         if target not in study.present:
             raise StudyRefused(f"{folder} has no acquired {target} to compare with", "leave it out of --missing")
     plans = [make_plan(study.without(target), [target], options.generator) for target in wanted]
-    orders = [order_of(job, folder, settings, options) for plan in plans for job in plan.jobs]
+    orders = [order_of(job, plan.study.present, folder, settings, options) for plan in plans for job in plan.jobs]
     volumes = {series.path: series.read() for series in study.series}
     check_extent({series.contrast: volumes[series.path] for series in study.series})
     masks = [item.path for item in study.set_aside if item.reason.startswith("a segmentation")]
-    for order in orders:
-        yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine)
+    learnt = [_learnt_from(order, volumes) for order in orders]
+    if not seen:
+        _check_unseen(folder, learnt)
+    for order, word in zip(orders, learnt, strict=True):
+        yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine, word)
 
 
-def _left_out(study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine) -> Evaluation:
+def _check_unseen(folder: Path, learnt: Sequence[str]) -> None:
+    """Check that nothing is known to have learnt from a study.
+
+    Raises:
+        StudyRefused: network or calibration did.
+    """
+    word = next((word for word in learnt if word not in ("no", "unknown")), None)
+    if word:
+        raise StudyRefused(
+            f"{folder}: the {word} learnt from this study, so that figures of it tell nothing",
+            "measure another study, or add --seen, which is then told with the figures",
+        )
+
+
+def _learnt_from(order: Order, volumes: dict[Path, Volume]) -> str:
+    """Return what of an order learnt from a study with these volumes; see `Evaluation.seen`."""
+    digests = {volume.voxel_digest for volume in volumes.values()}
+    network = order.checkpoint.record.trained_on_voxels if isinstance(order.checkpoint, Checkpoint) else None
+    found = ["network"] if digests.intersection(network or ()) else []
+    found += ["calibration"] if order.calibration and order.calibration.knows(digests) else []
+    return " and ".join(found) or ("unknown" if network is None else "no")
+
+
+def _left_out(
+    study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine, seen: str
+) -> Evaluation:
     """Make one target from the others of its study, and compare."""
     target = order.job.target
     truth = volumes[study.get(target).path]
     began = time.perf_counter()
     listed = [study.get(contrast) for contrast in order.job.sources]
-    made, checkpoint = engine.image(order, choose_sources(listed, None, volumes, register=False, mask=None))
+    beside = [study.get(contrast) for contrast in order.beside]
+    sources = choose_sources(listed, None, volumes, register=False, mask=None, regressed=beside)
+    made, checkpoint = engine.image(order, sources)
     seconds = time.perf_counter() - began
     if not made.recipe.grid.same_as(truth.grid):
         reference = study.get(made.recipe.reference).path
@@ -155,6 +192,7 @@ def _left_out(study: Study, order: Order, volumes: dict[Path, Volume], mask: Pat
         seconds=seconds,
         images=images,
         grid=truth.grid,
+        seen=seen,
     )
 
 

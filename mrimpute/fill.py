@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrimpute import device, signals
+from mrimpute.calibration.use import regressor_of
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
 from mrimpute.errors import Unexpected, as_mrimpute_error
@@ -80,7 +81,12 @@ class Engine:
                     check_place(place, request.largest, options.save_mask)
                 with device.memory_errors():
                     inputs = read_inputs(
-                        request.sources, request.beside, request.reference, options.register, options.brain_mask
+                        request.sources,
+                        request.beside,
+                        request.reference,
+                        options.register,
+                        options.brain_mask,
+                        request.regressed,
                     )
                 check_inputs(request, inputs, options)
         except Exception as error:
@@ -138,7 +144,8 @@ class Engine:
     def _image(
         self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
     ) -> Image:
-        ready = prepare_sources(sources, checkpoint.record, mask)
+        regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
+        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
         generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
         target = order.job.target
 

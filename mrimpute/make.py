@@ -1,36 +1,68 @@
 """Prepared sources + a generator → an image on the study's grid. No disk, no options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from mrimpute.calibration import FRAME, Regressor
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
+from mrimpute.prepare.frame import place_beside
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Record
+from mrimpute.volume import Volume
 
 StepsDone = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 
-def prepare_sources(sources: Sources, record: Record, mask: BrainMask | None) -> Prepared:
+def prepare_sources(
+    sources: Sources, record: Record, mask: BrainMask | None, regressor: Regressor | None = None
+) -> Prepared:
     """Bring the sources of one target into the frame that a checkpoint was trained in.
 
     Args:
         sources: as they lie on their reference.
         record: of the checkpoint: which of them it takes, and its frame.
         mask: where the brain is; what it leaves out is 0. None for the images as they are.
+        regressor: what the network is blended with; None for the regression in its own file.
 
     Raises:
         StudyRefused: the sources do not lie on each other, or one has no grey values.
     """
     volumes = {contrast: sources.volumes[contrast] for contrast in record.sources if contrast in sources.volumes}
+    used = regressor.sources if regressor else ()
+    beside = {contrast: sources.beside[contrast] for contrast in used if contrast in sources.beside}
     if mask:
         volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
-    return prepare(volumes, record.inputs, (sources.reference.contrast, sources.onto))
+        beside = {contrast: mask.applied(volume) for contrast, volume in beside.items()}
+    ready = prepare(volumes, record.inputs, (sources.reference.contrast, sources.onto))
+    return with_estimate(ready, beside, regressor) if regressor else ready
+
+
+def with_estimate(ready: Prepared, beside: Mapping[Contrast, Volume], regressor: Regressor) -> Prepared:
+    """Add what a regression makes of all present sources, for the network to be blended with.
+
+    Args:
+        ready: the network's sources in its frame, whose grey values are the calibration's.
+        beside: what the regression takes beside them.
+        regressor: its coefficients.
+
+    Raises:
+        StudyRefused: a series has no grey values.
+    """
+    from mrimpute.calibration.apply import estimated
+
+    further, ranges = place_beside(beside, ready.recipe, FRAME)
+    made = estimated(ready.images | further, ready.head, regressor.sources, regressor.weights)
+    recipe = replace(ready.recipe, ranges=ready.recipe.ranges | ranges)
+    warnings = (*ready.warnings, *regressor.warnings)
+    estimates = {regressor.target: made}
+    return replace(ready, recipe=recipe, warnings=warnings, estimates=estimates, regression=regressor.description)
 
 
 def synthesise(
@@ -57,4 +89,4 @@ def synthesise(
     unit = restore(made.voxels, ready.recipe)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))
-    return Image(target, unit, ready.recipe, ready.warnings)
+    return Image(target, unit, ready.recipe, ready.warnings, ready.regression)

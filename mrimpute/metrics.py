@@ -116,8 +116,11 @@ def _score(squared: FloatArray, truth: FloatArray, similarity: FloatArray, regio
 
 
 def _local_mean(voxels: FloatArray) -> FloatArray:
-    """Return the mean over the window around each voxel."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(voxels)
-    return np.asarray(sitk.GetArrayFromImage(sitk.Mean(image, [SSIM_WINDOW // 2] * 3)), np.float64)
+    """Return the mean over the window around each voxel, axis by axis from running sums; the border is repeated."""
+    mean = voxels
+    for axis in range(mean.ndim):
+        margin = [(0, 0)] * mean.ndim
+        margin[axis] = (SSIM_WINDOW // 2 + 1, SSIM_WINDOW // 2)
+        sums = np.moveaxis(np.cumsum(np.pad(mean, margin, mode="edge"), axis=axis), axis, 0)
+        mean = np.moveaxis((sums[SSIM_WINDOW:] - sums[:-SSIM_WINDOW]) / SSIM_WINDOW, 0, axis)
+    return mean

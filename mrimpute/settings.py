@@ -1,6 +1,7 @@
 """mrimpute.toml in a study folder: what a study decides for itself where the user says nothing.
 
-One key: `weights`, a word or a list of words as for `--weights`. Options and environment win.
+Two keys: `weights`, a word or a list of words as for `--weights`; `calibration`, the name of a calibration in the
+user's store. Options and environment win.
 """
 
 import tomllib
@@ -19,9 +20,11 @@ class Settings:
 
     Attributes:
         weights: words on weights; empty where the study says nothing.
+        calibration: name of a calibration in the user's store; '' where the study says nothing.
     """
 
     weights: tuple[str, ...] = ()
+    calibration: str = ""
 
 
 def read_settings(folder: Path) -> Settings:
@@ -39,6 +42,9 @@ def read_settings(folder: Path) -> Settings:
         raise StudyRefused(f"cannot read {file}: {error}", "repair or remove it") from error
     words = table.pop("weights", [])
     words = [words] if isinstance(words, str) else words
-    if table or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise StudyRefused(f"{file} may hold 'weights' only, a word or a list of words", "correct or remove it")
-    return Settings(tuple(words))
+    calibration = table.pop("calibration", "")
+    if table or not isinstance(words, list) or not all(isinstance(word, str) for word in (*words, calibration)):
+        raise StudyRefused(
+            f"{file} may hold 'weights', a word or a list of words, and 'calibration', a name", "correct or remove it"
+        )
+    return Settings(tuple(words), calibration)

@@ -1,5 +1,6 @@
 """The one volume type: voxels, where they lie, and which file they came from."""
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,3 +90,16 @@ class Volume:
     path: Path
     sha256: str
     header: Any = field(default=None, repr=False)
+
+    @cached_property
+    def voxel_digest(self) -> str:
+        """Digest of the voxels: 16 hex digits that tell an image again in another file.
+
+        It follows the values as float32 and their number along right-left, back-front and down-up; file format,
+        compression, the order in which axes are stored, and where the grid lies do not count.
+        """
+        codes = nib.orientations.axcodes2ornt(tuple(self.grid.orientation))
+        upright = nib.orientations.apply_orientation(np.asarray(self.voxels, "<f4"), codes)
+        digest = hashlib.sha256(str(upright.shape).encode())
+        digest.update(np.ascontiguousarray(upright).tobytes())
+        return digest.hexdigest()[:16]

@@ -40,6 +40,7 @@ COMMANDS = (
     "example",
     "doctor",
     "evaluate",
+    "calibrate",
     "weights list",
     "weights pull",
     "weights import",
@@ -67,7 +68,15 @@ def test_every_command_in_a_shell_block_exists(page):
 def test_every_option_named_exists(cli):
     helps = "".join(
         cli(*words, "--help", env={"COLUMNS": "300"}).stdout
-        for words in (["fill"], ["scan"], ["evaluate"], ["train", "cwdm"], ["train", "syndiff"], ["train", "aldm"])
+        for words in (
+            ["fill"],
+            ["scan"],
+            ["evaluate"],
+            ["calibrate"],
+            ["train", "cwdm"],
+            ["train", "syndiff"],
+            ["train", "aldm"],
+        )
     )
     of_others = {"--nproc-per-node"}  # torchrun's
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README + CARDS + TRAINING)) - of_others:

@@ -30,6 +30,26 @@ TrustStudySettings = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per study and line.", rich_help_panel="Output")]
 
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        metavar="SITE",
+        help="What `mrimpute calibrate` learnt of this scanner: a name in the store, or a folder.",
+        rich_help_panel="Scanner",
+    ),
+]
+CalibrateFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--calibrate-from",
+        metavar="STUDY",
+        help="Learn it now from this complete study; repeatable. batch: from the complete ones among the STUDIES,"
+        " kept under --out.",
+        rich_help_panel="Scanner",
+    ),
+]
+
 
 def exit_code(codes: list[int]) -> int:
     """Return the exit code of a run over studies: their common one (0 of none), 8 where they differ."""

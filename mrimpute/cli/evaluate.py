@@ -32,6 +32,11 @@ def evaluate(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, envvar="MRIMPUTE_STEPS", help="As in `mrimpute fill`.")] = None,
     seed: Annotated[int, typer.Option(envvar="MRIMPUTE_SEED", help="As in `mrimpute fill`.")] = 0,
+    calibration: common.Calibration = None,
+    calibrate_from: common.CalibrateFrom = None,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Measure studies too that network or calibration learnt from; it is told.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Acquired, synthetic, difference.")] = None,
     device: common.Device = "auto",
     threads: common.Threads = None,
@@ -43,6 +48,7 @@ def evaluate(
     import json
 
     from mrimpute import evaluate as library
+    from mrimpute.calibration.run import Wish
     from mrimpute.cli import render
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import MrimputeError, UsageError
@@ -52,8 +58,11 @@ def evaluate(
 
     evaluations: list[library.Evaluation] = []
     codes: list[int] = []
+    if (calibration or calibrate_from) and not leave_one_out:
+        raise UsageError("--calibration goes with --leave-one-out", "two files are compared as they are")
     if leave_one_out:
         targets = [parse_contrast(word) for word in missing or []]
+        wish = Wish(calibration, tuple(calibrate_from or ()), threads=threads)
         options = Options(
             weights=tuple(weights or ()),
             sampler=sampler,
@@ -62,11 +71,12 @@ def evaluate(
             device=device,
             threads=threads,
             trust_study_settings=trust_study_settings,
+            calibration=wish.site(paths, targets, common.notify),
         )
         engine = Engine(options, notify=common.notify)
         for folder in paths:
             try:
-                evaluations += library.leave_one_out(folder, targets, options, engine)
+                evaluations += library.leave_one_out(folder, targets, options, engine, seen)
                 codes.append(0)
             except MrimputeError as error:
                 common.notify(str(error))

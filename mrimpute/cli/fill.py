@@ -3,6 +3,7 @@
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -86,6 +87,16 @@ def fill(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(envvar="MRIMPUTE_SEED", rich_help_panel=_HOW, help="Of the noise.")] = 0,
+    calibration: common.Calibration = None,
+    calibrate_from: common.CalibrateFrom = None,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            rich_help_panel="Scanner",
+            help="With --calibrate-from batch: learn again, instead of using what an earlier run learnt.",
+        ),
+    ] = False,
     device: common.Device = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
@@ -194,6 +205,7 @@ def fill(
     import json
 
     from mrimpute import batch
+    from mrimpute.calibration.run import Wish
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine
@@ -210,6 +222,7 @@ def fill(
     onto = _reference(reference)
     if len(folders) > 1 and (overrides or brain_mask or isinstance(onto, Path)):
         raise UsageError("a series or a brain mask can be named for one study only", "fill that study by itself")
+    wish = Wish(calibration, tuple(calibrate_from or ()), out, recalibrate, threads, dry_run)
     options = Options(
         overrides=overrides,
         generator=generator,
@@ -234,15 +247,16 @@ def fill(
         ignore_broken=ignore_broken,
     )
     targets = [parse_contrast(word) for word in missing or []]
+    notify = (lambda _line: None) if quiet else common.notify
+    batch.check_places(Engine(options, notify=notify), folders, targets)
+    part = folders if shard is None else batch.shard(folders, shard)
+    options = replace(options, calibration=wish.site(folders, targets, notify))
     codes, cited = [], set()
     bar = _Bar(quiet)
-    engine = Engine(options, bar, (lambda _line: None) if quiet else common.notify)
-    batch.check_places(engine, folders, targets)
-    if shard is not None:
-        folders = batch.shard(folders, shard)
+    engine = Engine(options, bar, notify)
     started = time.monotonic()
     try:
-        for outcome in batch.fill_all(engine, folders, targets, dry_run):
+        for outcome in batch.fill_all(engine, part, targets, dry_run):
             bar.close()
             seconds, started = time.monotonic() - started, time.monotonic()
             codes.append(_tell(outcome, options, seconds, dry_run, as_json, quiet, debug))

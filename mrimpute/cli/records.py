@@ -76,11 +76,35 @@ class RecipeRecord(_Record):
     precision: str
     device: str
     intensity: str
+    calibration: str
     version: str
 
 
+class ExpectedRecord(_Record):
+    """What a calibration's regression did in its own studies, each left out in turn, without the network."""
+
+    of: str
+    studies: int
+    psnr_db: float
+    ssim: float | None
+    half_width_of_90_percent: float | None
+    seen: bool
+
+
+class RegressionRecord(_Record):
+    """What a network was blended with, where it is not the regression in its own file."""
+
+    derived_from: Literal["calibration", "package"] = Field(alias="from")
+    calibration: str
+    sources: list[str]
+    studies: int
+    own_study_left_out: bool
+    expected: ExpectedRecord | None
+
+
 class OutputRecord(_Record):
-    """One synthetic image."""
+    """One synthetic image; `regression` is null where its network was blended with its own, with none, or where the
+    image was skipped."""
 
     path: str
     kind: Literal["volume"]
@@ -91,6 +115,7 @@ class OutputRecord(_Record):
     sha256: str
     threads: int | None
     intensity: IntensityRecord
+    regression: RegressionRecord | None
     recipe: RecipeRecord
 
 

@@ -22,6 +22,7 @@ from mrimpute.cli.records import (
     JobRecord,
     OutputRecord,
     RecipeRecord,
+    RegressionRecord,
     SetAsideRecord,
     SettingsRecord,
     WarningRecord,
@@ -74,7 +75,7 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         exit=int(error.exit_code) if error else 0,
         study=str(outcome.folder),
         settings=_settings_record(outcome, options),
-        **_study_part(outcome, {contrast for job in jobs for contrast in job.sources}),
+        **_study_part(outcome, _used(outcome)),
         plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
@@ -89,6 +90,13 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         error=ErrorRecord.model_validate(error_record(error)) if error else None,
         cite=sorted({output.checkpoint.record.about.cite for output in outputs}),
     )
+
+
+def _used(outcome: Outcome) -> set[Contrast]:
+    """Return the contrasts that networks take, and those that regressions beside them took."""
+    jobs = outcome.plan.jobs if outcome.plan else ()
+    taken = {Contrast(contrast) for output in outcome.outputs for contrast in output.fingerprint.sources}
+    return taken | {contrast for job in jobs for contrast in job.sources}
 
 
 def _study_part(outcome: Outcome, used: Collection[Contrast]) -> dict[str, Any]:
@@ -163,6 +171,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "checkpoint": evaluation.checkpoint,
         "made": str(evaluation.made) if not evaluation.checkpoint else None,
         "acquired": str(evaluation.acquired),
+        "seen": evaluation.seen,
         "seconds": round(evaluation.seconds, 3),
         "scale": evaluation.scale,
         "brain": evaluation.brain,
@@ -178,14 +187,15 @@ def evaluation_text(evaluations: Sequence[Evaluation]) -> str:
         for region, score in item.scores.items():
             figures = (f"{score.psnr:.2f}", f"{score.ssim:.4f}", f"{score.nmse:.4f}")
             rows.append((item.study, item.target, region, *figures, item.checkpoint))
-    lines = _table(rows)
+    lines = table_lines(rows)
     lively = [
         f"{item.study} {item.target}: synthetic to acquired, between axial slices {item.texture.between_slices:.2f}, "
         f"sharpness {item.texture.sharpness:.2f}"
         for item in evaluations
     ]
     scales = dict.fromkeys(f"synthetic scaled by: {item.scale}; brain: {item.brain}" for item in evaluations)
-    return "\n".join([*lines, *lively, *scales])
+    seen = dict.fromkeys(f"seen: {item.seen} ({item.study} {item.target})" for item in evaluations if item.checkpoint)
+    return "\n".join([*lines, *lively, *scales, *seen])
 
 
 def error_record(error: MrimputeError) -> dict[str, str]:
@@ -233,11 +243,11 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
                 about.quality,
             )
         )
-    lines = _table(rows)
+    lines = table_lines(rows)
     return "\n".join([*lines, "* first choice of --weights auto"])
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def table_lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return rows as lines with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -296,6 +306,7 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
                 "from": _scale_from(output, options),
             }
         ),
+        regression=RegressionRecord.model_validate(output.regression) if output.regression else None,
         recipe=_recipe_record(output),
     )
 

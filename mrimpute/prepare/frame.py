@@ -1,7 +1,7 @@
 """Sources into a network's frame, and a result back onto the reference source's exact grid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,9 @@ class Prepared:
         recipe: how they came here.
         content: digests of the sources, which with the run's seed decide the noise.
         warnings: what the user should know about these inputs.
+        estimates: target → (X, Y, Z) float32 in [0, 1], of the same size: what a regression makes of all present
+            sources. A generator that is blended with a regression takes it instead of its own.
+        regression: what that regression is, in the sidecar's words; None where there is none.
     """
 
     images: dict[Contrast, FloatArray]
@@ -62,6 +65,8 @@ class Prepared:
     recipe: Recipe
     content: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    estimates: dict[Contrast, FloatArray] = field(default_factory=dict)
+    regression: dict[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,14 @@ class Image:
         unit: (X, Y, Z) float32 in [0, 1], 0 outside the head.
         recipe: how its sources were prepared.
         warnings: what the user should know about them.
+        regression: see `Prepared`.
     """
 
     target: Contrast
     unit: FloatArray
     recipe: Recipe
     warnings: tuple[str, ...] = ()
+    regression: dict[str, object] | None = None
 
 
 def prepare(
@@ -152,6 +159,35 @@ def _widened(window: Window, inputs: InputSpec) -> str:
     """Say that a head did not fit, and what follows: percentiles of a larger window are others."""
     moved = ", and grey values are scaled by other percentiles" if inputs.quantiles_of == "window" else ""
     return f"the head is larger than the network's window; it was widened to {window.size} voxels{moved}"
+
+
+def place_beside(
+    volumes: Mapping[Contrast, Volume], recipe: Recipe, inputs: InputSpec
+) -> tuple[dict[Contrast, FloatArray], dict[Contrast, GreyRange]]:
+    """Bring further series of a study into the box that its sources were brought into.
+
+    Args:
+        volumes: the series, as they lie on the sources.
+        recipe: of the sources.
+        inputs: the frame; its grey values are those of the whole volume.
+
+    Returns:
+        The images, (X, Y, Z) float32 in [0, 1] each, and the grey values that became 0 and 1.
+
+    Raises:
+        StudyRefused: one has no grey values.
+    """
+    images, ranges = {}, {}
+    for contrast, volume in volumes.items():
+        ranges[contrast] = _range(contrast, volume, inputs)
+        grey = ranges[contrast].normalise(volume.voxels)
+        grey = np.where(head_of(volume) | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
+        if volume.grid.same_as(recipe.grid) and recipe.resampled is None:
+            whole = recipe.reorient.apply(grey)
+        else:
+            whole = resample(grey, volume.grid, recipe.resampled or recipe.reorient.grid)
+        images[contrast] = recipe.window.apply(whole)
+    return images, ranges
 
 
 def _quantiles(inputs: InputSpec) -> tuple[float, float]:

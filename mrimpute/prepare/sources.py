@@ -1,13 +1,13 @@
 """The sources of one target, read and brought to lie on one reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare.doubles import check_doubles
-from mrimpute.prepare.extent import check_extent
+from mrimpute.prepare.extent import MIN_SPAN_MM, check_extent, spans_mm
 from mrimpute.prepare.frame import choose_reference
 from mrimpute.prepare.register import MIN_LITRES, Alignment, Frame, align, check_pair, measure
 from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
@@ -28,7 +28,8 @@ class Sources:
         reference: the series whose grid the result gets.
         onto: its volume.
         volumes: the sources by contrast, as they lie on the reference.
-        alignments: how each source but the reference was found to lie.
+        beside: other series of the study that a regression takes too, as they lie on the reference.
+        alignments: how each of all these but the reference was found to lie.
         mask: the user's brain mask, in the reference's space.
         highest_number: highest series number beside the reference.
         with_skull: the sources that are not skull-stripped.
@@ -43,6 +44,12 @@ class Sources:
     highest_number: int = 0
     with_skull: tuple[Contrast, ...] = ()
     notes: tuple[str, ...] = ()
+    beside: dict[Contrast, Volume] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> dict[Contrast, Volume]:
+        """The sources, and what a regression takes beside them."""
+        return self.volumes | self.beside
 
     @property
     def moved(self) -> dict[Contrast, Alignment]:
@@ -86,6 +93,7 @@ def read_inputs(
     reference: Reference | None,
     register: bool,
     brain_mask: Path | None,
+    regressed: Mapping[Contrast, Sequence[Series]] | None = None,
 ) -> Inputs:
     """Read the sources of all targets, and check that they lie on each other.
 
@@ -95,19 +103,29 @@ def read_inputs(
         reference: the user's choice; None for the thinnest slices.
         register: whether sources may be moved.
         brain_mask: the user's file.
+        regressed: target → series that its regression takes beside the sources; one that cannot be read is
+            passed over, and so is a slab.
 
     Returns:
         The inputs, or why they are refused.
     """
     digests: dict[Contrast, str] = {}
+    further = regressed or {}
     try:
         mask = read_brain_mask(brain_mask) if brain_mask and wanted else None
         volumes = read_volumes(wanted, reference)
         digests = {series.contrast: volumes[series.path].sha256 for listed in wanted.values() for series in listed}
         check_extent({series.contrast: volumes[series.path] for listed in wanted.values() for series in listed})
-        check_one_head(wanted, beside, volumes, register)
+        others = {series.path: series for listed in further.values() for series in listed}
+        for series in (series for path, series in others.items() if path not in volumes):
+            if (volume := _readable(series)) is not None and min(spans_mm(volume)) >= MIN_SPAN_MM:
+                volumes[series.path] = volume
+                digests[series.contrast] = volume.sha256
+        compared = {series.contrast for path, series in others.items() if path in volumes}
+        check_one_head(wanted, beside, volumes, register, compared)
         sources = {
-            target: choose_sources(listed, reference, volumes, register, mask) for target, listed in wanted.items()
+            target: choose_sources(listed, reference, volumes, register, mask, further.get(target, ()))
+            for target, listed in wanted.items()
         }
     except MrimputeError as error:
         return Inputs(digests, error=error)
@@ -119,6 +137,7 @@ def check_one_head(
     beside: Sequence[Series],
     volumes: Mapping[Path, Volume],
     register: bool,
+    compared_later: Collection[Contrast] = (),
 ) -> None:
     """Check that the series of a study show one head, and each its own image, whatever is made from which.
 
@@ -128,18 +147,21 @@ def check_one_head(
     Args:
         wanted: target → series of its sources.
         beside: other series of the study; one that cannot be read is passed over.
-        volumes: of the sources, by their path.
+        volumes: of the sources, and of others that were read, by their path.
         register: whether sources may be moved.
+        compared_later: contrasts that `choose_sources` compares with the sources of some target.
 
     Raises:
         StudyRefused: two are one image, mirrored, out of register, or too far apart for one patient.
     """
     sources = {series.contrast: series for listed in wanted.values() for series in listed}
     found = {contrast: volumes[series.path] for contrast, series in sources.items()}
-    others = {series.contrast: volume for series in beside if (volume := _readable(series)) is not None}
+    read = {series.contrast: volumes.get(series.path) or _readable(series) for series in beside}
+    others = {contrast: volume for contrast, volume in read.items() if volume is not None}
     check_doubles(found | others)
     together = any({series.contrast for series in listed} == set(sources) for listed in wanted.values())
     compared = others if together else found | others
+    compared = {contrast: volume for contrast, volume in compared.items() if contrast not in compared_later}
     if not found or not compared:
         return
     listed = {**sources, **{series.contrast: series for series in beside}}
@@ -220,6 +242,7 @@ def choose_sources(
     volumes: Mapping[Path, Volume],
     register: bool,
     mask: BrainMask | None,
+    regressed: Sequence[Series] = (),
 ) -> Sources:
     """Choose the reference of one target and check that its sources lie on it.
 
@@ -229,9 +252,11 @@ def choose_sources(
         volumes: of all these series, by their path.
         register: whether sources may be moved.
         mask: the user's brain mask.
+        regressed: series that a regression takes beside the sources; one that is not among the volumes, or lies
+            off the reference and may not be moved, is passed over.
 
     Raises:
-        StudyRefused: sources are out of register, or the mask does not fit.
+        StudyRefused: sources are out of register, or the mask does not fit; a series is mirrored or of another patient.
     """
     read = {series.contrast: volumes[series.path] for series in sources}
     best = agreed_reference(read) if register else choose_reference(read)
@@ -259,10 +284,52 @@ def choose_sources(
         )
     if reference and reference.trusted:
         notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
+    beside, lying, passed_over = _all_beside(regressed, volumes, chosen, register)
     placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
     full = tuple(with_skull(read.items()))
-    return Sources(chosen, onto, settled, alignments, placed, highest, full, tuple(notes))
+    return Sources(chosen, onto, settled, alignments | lying, placed, highest, full, (*notes, *passed_over), beside)
+
+
+def _all_beside(
+    regressed: Sequence[Series], volumes: Mapping[Path, Volume], chosen: Series, register: bool
+) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment], list[str]]:
+    """Bring what a regression takes onto the reference: the volumes, how each lay, and what to tell of the others.
+
+    Raises:
+        StudyRefused: one is mirrored, or of another patient.
+    """
+    beside: dict[Contrast, Volume] = {}
+    alignments: dict[Contrast, Alignment] = {}
+    notes: list[str] = []
+    for series in regressed:
+        if series.path in volumes:
+            frame = frame_of(series, chosen)
+            volume, found, note = _beside(series, volumes[series.path], volumes[chosen.path], frame, register)
+            beside |= volume
+            alignments |= found
+            notes += note
+    return beside, alignments, notes
+
+
+def _beside(
+    series: Series, volume: Volume, onto: Volume, frame: Frame, register: bool
+) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment], list[str]]:
+    """Bring one series that a regression takes onto the reference: its volume, how it lay, and what to tell of it.
+
+    Raises:
+        StudyRefused: it is mirrored, or of another patient.
+    """
+    contrast = series.contrast
+    passed_over = f"{contrast} was not used beside the sources: "
+    if frame == "foreign" and not register:
+        return {}, {}, [f"{passed_over}its frame of reference is another, and --register was not given"]
+    try:
+        settled, alignments = align(onto, {contrast: volume}, register, {contrast: frame})
+    except StudyRefused as refusal:
+        check_pair(onto, contrast, volume, True, frame)
+        return {}, {}, [passed_over + refusal.text]
+    return settled, alignments, []
 
 
 def agreed_reference(volumes: Mapping[Contrast, Volume]) -> Contrast:

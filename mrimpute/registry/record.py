@@ -11,6 +11,7 @@ MODEL_FILE = "model.safetensors"
 Spacing = Annotated[float, Field(ge=0.1, le=20)]
 Length = Annotated[int, Field(ge=1, le=1024)]
 Quantile = Annotated[float, Field(ge=0, le=1)]
+VoxelDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -130,6 +131,8 @@ class Record(_Table):
         first_choice: what `--weights auto` takes for its route.
         file, sha256: the safetensors file and its digest (of a folder: may be absent).
         where: for origin 'file', where its authors publish it.
+        trained_on_voxels: digests of the images that it was trained on (`Volume.voxel_digest`); None where
+            nobody knows.
         network: sizes, read by the generator's own room.
     """
 
@@ -142,6 +145,7 @@ class Record(_Table):
     sha256: Sha256 | None = None
     hub: HubFile | None = None
     where: str = ""
+    trained_on_voxels: tuple[VoxelDigest, ...] | None = None
     network: dict[str, Any]
     inputs: InputSpec
     sampling: SamplingSpec

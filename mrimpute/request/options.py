@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mrimpute.calibration import Site
 from mrimpute.contrasts import Contrast
 from mrimpute.device import check_device_word
 from mrimpute.errors import UsageError
@@ -40,6 +41,8 @@ class Options:
         overwrite: replace an earlier synthetic image.
         trust_study_settings: let a study's mrimpute.toml name any folder or repository of weights.
         ignore_broken: go on without series that are damaged, though one may be a wanted source.
+        calibration: learnt from complete studies of the scanner; None for what the study's mrimpute.toml names,
+            else none.
 
     Raises:
         UsageError: options that exclude each other.
@@ -66,6 +69,7 @@ class Options:
     overwrite: bool = False
     trust_study_settings: bool = False
     ignore_broken: bool = False
+    calibration: Site | None = None
 
     def __post_init__(self) -> None:
         check_device_word(self.device)

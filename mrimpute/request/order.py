@@ -1,8 +1,12 @@
 """How one target will be made: weights and sampling, settled before a voxel is read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrimpute.calibration import Site, site_in_store
+from mrimpute.calibration.use import check_use, regressed_beside
+from mrimpute.contrasts import Contrast
 from mrimpute.device import choose_device
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Sampling, method_of
@@ -24,6 +28,8 @@ class Order:
         checkpoint: what it means, or the error to raise once the inputs were read.
         sampling: sampler and steps; None while the checkpoint is not known, or not here and nothing was wished.
         note: what the user should be told when it is carried out.
+        calibration: what was learnt from complete studies of the scanner; None for the network's own regression.
+        beside: present contrasts that the regression takes beside the job's sources.
     """
 
     job: Job
@@ -31,29 +37,37 @@ class Order:
     checkpoint: Checkpoint | WeightsUnavailable
     sampling: Sampling | None = None
     note: str = ""
+    calibration: Site | None = None
+    beside: tuple[Contrast, ...] = ()
 
 
-def order_of(job: Job, folder: Path, settings: Settings, options: Options) -> Order:
-    """Resolve weights and sampling of one target.
+def order_of(job: Job, present: Collection[Contrast], folder: Path, settings: Settings, options: Options) -> Order:
+    """Resolve weights, sampling and calibration of one target.
 
     Args:
-        job: the target.
+        job: from the plan.
+        present: every contrast that may be used.
         folder: the study.
         settings: of the study, as far as they hold (see `trusted`).
         options: of the run.
 
     Raises:
-        UsageError: the generator, or the checkpoint, cannot be sampled so.
+        UsageError: the checkpoint cannot be sampled or calibrated so.
     """
     word = options.weights_for(job.generator, settings)
+    site = options.calibration or (site_in_store(settings.calibration) if settings.calibration else None)
     note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if settings.weights else ""
     try:
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
         wished = options.sampler is not None or options.steps is not None
         known = wished or checkpoint.is_here  # else what is told first is how to get the file
-        return Order(job, word, checkpoint, sampling_of(checkpoint, options) if known else None, note)
+        sampling = sampling_of(checkpoint, options) if known else None
     except WeightsUnavailable as error:
-        return Order(job, word, error, None, note)
+        return Order(job, word, error, None, note, site)
+    if site:
+        check_use(site, checkpoint)
+    beside = regressed_beside(checkpoint, job.sources, job.target, present, calibrated=site is not None)
+    return Order(job, word, checkpoint, sampling, note, site, beside)
 
 
 def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
@@ -67,7 +81,12 @@ def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
 
 
 def fingerprint_of(
-    order: Order, checkpoint: Checkpoint, sampling: Sampling, sources: Sources, brain_mask: str, options: Options
+    order: Order,
+    checkpoint: Checkpoint,
+    sampling: Sampling,
+    sources: Sources,
+    brain_mask: str,
+    options: Options,
 ) -> Fingerprint:
     """Return everything that decides the voxels of one target.
 
@@ -78,10 +97,11 @@ def fingerprint_of(
         options: of the run.
     """
     used = [contrast for contrast in checkpoint.record.sources if contrast in sources.volumes]
+    read = {contrast: sources.volumes[contrast] for contrast in used} | sources.beside
     return Fingerprint(
         target=order.job.target,
         checkpoint_sha256=checkpoint.sha256,
-        sources={contrast: sources.volumes[contrast].sha256 for contrast in used},
+        sources={contrast: volume.sha256 for contrast, volume in read.items()},
         onto=sources.onto.sha256,
         moved=list(sources.moved),
         brain_mask=brain_mask,
@@ -91,4 +111,5 @@ def fingerprint_of(
         precision="bfloat16" if options.precision == "bfloat16" else "float32",
         device=choose_device(options.device).type,
         intensity=options.intensity,
+        calibration=order.calibration.sha256 if order.calibration else "",
     )

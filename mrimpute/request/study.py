@@ -60,6 +60,13 @@ class Request:
         return {one.job.target: [self.study.get(contrast) for contrast in one.job.sources] for one in self.orders}
 
     @property
+    def regressed(self) -> dict[Contrast, list[Series]]:
+        """Target → series that its regression takes beside the sources."""
+        if self.study is None:
+            return {}
+        return {one.job.target: [self.study.get(contrast) for contrast in one.beside] for one in self.orders}
+
+    @property
     def beside(self) -> list[Series]:
         """The study's series of the head that no target is made from."""
         used = {contrast for one in self.orders for contrast in one.job.sources}
@@ -140,7 +147,7 @@ def _with_orders(request: Request, options: Options) -> Request:
     if options.layout is not None:
         check_complete(study, options.layout, [job.target for job in plan.jobs])
     destinations = {job.target: _destination(study, job.target, form, options) for job in plan.jobs}
-    orders = tuple(order_of(job, study.folder, settings, options) for job in plan.jobs)
+    orders = tuple(order_of(job, study.present, study.folder, settings, options) for job in plan.jobs)
     reference = find_reference(study, options.reference)
     return replace(request, settings=settings, reference=reference, orders=orders, form=form, destinations=destinations)
 

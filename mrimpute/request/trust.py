@@ -22,13 +22,13 @@ def trusted(settings: Settings, folder: Path, options: Options) -> Settings:
     Args:
         settings: from the study's file.
         folder: the study.
-        options: of the run: the user's own words win, and no settings are left.
+        options: of the run: the user's own words win, and none of the file are left beside them.
 
     Raises:
         StudyRefused: the file names weights that the user neither named nor has, and is not trusted.
     """
     if options.weights:
-        return Settings()
+        return replace(settings, weights=())
     return replace(settings, weights=tuple(_trusted_word(word, folder, options) for word in settings.weights))
 
 

@@ -1,7 +1,7 @@
 """Folders of studies → prepared cases in memory, and random boxes of them."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +19,17 @@ from mrimpute.volume import FloatArray
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """One study in the network's frame: (C, X, Y, Z) float32 in [0, 1], in the asked order."""
+    """One study in the network's frame.
+
+    Attributes:
+        name: of the study.
+        images: (C, X, Y, Z) float32 in [0, 1], in the asked order.
+        voxels: digests of its images as they were read, see `Volume.voxel_digest`; empty where they are not known.
+    """
 
     name: str
     images: FloatArray
+    voxels: tuple[str, ...] = ()
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
@@ -33,6 +40,13 @@ class TrainingCase:
 def digest_of(cases: Iterable[TrainingCase]) -> str:
     """Return one digest of the images of all studies, in their order."""
     return hashlib.sha256("".join(digest for case in cases for digest in case.digests).encode()).hexdigest()
+
+
+def voxels_of(cases: Collection[TrainingCase]) -> dict[str, list[str]]:
+    """Return the key of a record that tells which images were trained on; nothing where one is not known."""
+    if not all(case.voxels for case in cases):
+        return {}
+    return {"trained_on_voxels": sorted({digest for case in cases for digest in case.voxels})}
 
 
 def check_held_out(cases: Iterable[TrainingCase], validation: Sequence[TrainingCase]) -> None:
@@ -64,7 +78,8 @@ def load_cases(folders: Sequence[Path], wanted: Sequence[Contrast], inputs: Inpu
         volumes = {contrast: study.get(contrast).read() for contrast in wanted}
         align(volumes[choose_reference(volumes)], volumes, register=False)
         prepared = prepare(volumes, inputs)
-        cases.append(TrainingCase(study.name, np.stack([prepared.images[c] for c in wanted])))
+        images = np.stack([prepared.images[c] for c in wanted])
+        cases.append(TrainingCase(study.name, images, tuple(volumes[c].voxel_digest for c in wanted)))
     return cases
 
 

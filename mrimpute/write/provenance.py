@@ -21,6 +21,9 @@ WARNING = (
     "It may lack findings or show false ones. Not for diagnosis."
 )
 
+RECIPE_VERSION = "0.2"
+"""Of what mrimpute does with equal inputs, weights and options; it rises with every change that alters voxels."""
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -36,7 +39,8 @@ class Fingerprint:
         sampler, steps, seed: how the network was sampled.
         precision, device: number type and device type.
         intensity: 'study' or 'unit'.
-        version: of mrimpute, up to the minor.
+        calibration: digest of the calibration; '' for none.
+        version: see RECIPE_VERSION.
     """
 
     target: str
@@ -51,7 +55,8 @@ class Fingerprint:
     precision: str
     device: str
     intensity: str
-    version: str = ".".join(__version__.split(".")[:2])
+    calibration: str = ""
+    version: str = RECIPE_VERSION
 
 
 def description(target: Contrast) -> str:
@@ -83,6 +88,7 @@ def sidecar(
     warnings: tuple[str, ...],
     mask: BrainMask | None,
     threads: int,
+    regression: Mapping[str, object] | None,
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
 
@@ -111,6 +117,7 @@ def sidecar(
             "sha256": fingerprint.checkpoint_sha256,
             **record.about.model_dump(),
         },
+        "regression": regression,
         "grid": {
             "of": recipe.reference,
             "file": onto.path.name,

@@ -49,6 +49,8 @@ class Output:
         zero, one: grey values that the network's 0 and 1 became (None where skipped).
         checks: what was measured on the written image.
         threads: of the CPU that made it (None where skipped): more or fewer change its last digits.
+        regression: what the network was blended with, in the sidecar's words; None for the regression in its own
+            file or none, and where skipped.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class Output:
     one: float | None = None
     checks: tuple[Check, ...] = ()
     threads: int | None = None
+    regression: dict[str, object] | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -101,7 +104,7 @@ class Result:
             digest,
             self.fingerprint,
             self.checkpoint,
-            self.sources.volumes,
+            self.sources.everything,
             self.sources.alignments,
             self.sources.onto,
             self.image.recipe,
@@ -109,6 +112,7 @@ class Result:
             self.image.warnings,
             self.mask,
             threads_used(),
+            self.image.regression,
         )
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
@@ -128,6 +132,7 @@ class Result:
             one,
             (*checks, black),
             threads_used(),
+            self.image.regression,
         )
 
 

@@ -103,9 +103,12 @@ def test_syndiff_takes_its_own_steps(cli, make_study, nets, words):
 def test_evaluate_tells_texture(cli, make_study, nets):
     study = make_study(contrasts=(T1, T2))
     words = ["--missing", "t2", "--weights", nets / "t2" / "t1-to-t2", "--device", "cpu"]
+    assert cli("evaluate", "--leave-one-out", study, *words).returncode == 3  # it was trained on
+    words.append("--seen")
     done = cli("evaluate", "--leave-one-out", study, *words, "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
+    assert record["seen"] == "network"
     assert set(record["texture"]) == {"between_slices", "sharpness"}
     assert record["texture"]["between_slices"] > 0
     assert "between axial slices" in cli("evaluate", "--leave-one-out", study, *words).stdout

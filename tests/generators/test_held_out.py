@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrimpute.errors import OutputRefused, UsageError
-from mrimpute.training.cases import TrainingCase, check_held_out, digest_of
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of, voxels_of
 from mrimpute.training.state import TrainingState
 
 
@@ -39,3 +39,9 @@ def test_a_run_that_does_not_state_its_images_goes_on(tmp_path):
 
     (tmp_path / "resume.safetensors").write_bytes(save({}, {"step": "3", "plan": "plan"}))
     assert TrainingState("plan", {}, {}, data="any").resume(tmp_path) == 3
+
+
+def test_a_record_tells_the_images_that_were_trained_on_where_all_are_known():
+    known = [replace(case("a", 1), voxels=("2" * 16, "1" * 16)), replace(case("b", 2), voxels=("1" * 16,))]
+    assert voxels_of(known) == {"trained_on_voxels": ["1" * 16, "2" * 16]}
+    assert voxels_of([*known, case("c", 3)]) == {}

@@ -95,13 +95,17 @@ class AldmGenerator:
         return self.encoded[digest]
 
     def blended(self, made: Tensor, prepared: Prepared, target: Contrast) -> Tensor:
-        """Blend a volume (X, Y, Z) in [0, 1] with the regression of its target on the one source, if there is one."""
+        """Blend a volume (X, Y, Z) in [0, 1] with the regression of its target that was given, else with the one on
+        the one source, if there is one."""
         if self.networks.coefficients is None:
             return made
-        ((source, image),) = prepared.images.items()
-        coefficients = self.networks.coefficients[self.classes.index(source), self.classes.index(target)]
         head = torch.from_numpy(prepared.head)
-        estimate = regression.estimate(torch.from_numpy(image)[None], coefficients, head)
+        if (given := prepared.estimates.get(target)) is not None:
+            estimate = torch.from_numpy(given)
+        else:
+            ((source, image),) = prepared.images.items()
+            coefficients = self.networks.coefficients[self.classes.index(source), self.classes.index(target)]
+            estimate = regression.estimate(torch.from_numpy(image)[None], coefficients, head)
         share = UPTAKE_SHARE if target is Contrast.T1C else regression.NETWORK_SHARE
         return regression.blended(made, estimate, head, share)
 

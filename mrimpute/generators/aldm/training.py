@@ -36,7 +36,7 @@ from mrimpute.generators.aldm.perceptual import load_perceptual
 from mrimpute.generators.aldm.plan import PRESETS, LossWeights, TrainingPlan, check_frame, check_start, record_of
 from mrimpute.generators.aldm.stages import Learning, train_autoencoder, train_diffusion, train_spade
 from mrimpute.registry import Checkpoint
-from mrimpute.training.cases import TrainingCase, check_held_out, digest_of
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of, voxels_of
 from mrimpute.training.loop import Figures, Report, half_cosine, run_training
 from mrimpute.training.state import TrainingState, rising_decay, using, weights_of, write_checkpoint
 
@@ -102,7 +102,7 @@ def train(
         standardise_latents(networks.first_stage, boxes)
     coefficients = _regressions(cases) if plan.regression else None
     tensors = Networks(networks.first_stage, networks.unet, coefficients).tensors()
-    write_checkpoint(folder, tensors, record_of(plan, cases), {regression.COEFFICIENTS})
+    write_checkpoint(folder, tensors, record_of(plan, cases) | voxels_of(cases), {regression.COEFFICIENTS})
 
 
 def _begin(plan: TrainingPlan, before: Checkpoint | None, device: torch.device) -> Networks:

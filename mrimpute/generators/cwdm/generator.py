@@ -60,7 +60,7 @@ class CwdmGenerator:
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             sources = self._sources(prepared)  # (3, X, Y, Z)
             condition = self.network.condition(sources)  # (1, 24, X/2, Y/2, Z/2)
-            estimate = self.network.estimate(sources, torch.from_numpy(prepared.head).to(self.device))
+            estimate = self._estimate(prepared, sources)
             shape = (1, BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
@@ -77,6 +77,14 @@ class CwdmGenerator:
 
     def _sources(self, prepared: Prepared) -> Tensor:
         return torch.stack([torch.from_numpy(prepared.images[contrast]) for contrast in self.sources]).to(self.device)
+
+    def _estimate(self, prepared: Prepared, sources: Tensor) -> Estimate | None:
+        """Return the regression's target and where it holds: the one that was given, else the network's own."""
+        head = torch.from_numpy(prepared.head).to(self.device)
+        given = prepared.estimates.get(self.target)
+        if given is None or self.network.coefficients is None:
+            return self.network.estimate(sources, head)
+        return torch.from_numpy(given).to(self.device), head
 
     def _noise(self, seed: int, prepared: Prepared, shape: tuple[int, ...]) -> Iterator[Tensor]:
         for tensor in noise_stream(seed, (*prepared.content, self.target), shape):

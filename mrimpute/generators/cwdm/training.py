@@ -29,7 +29,7 @@ from mrimpute.generators.cwdm.method import METHOD
 from mrimpute.generators.cwdm.network import NetworkConfig
 from mrimpute.registry import InputSpec
 from mrimpute.training.augment import changed, mirrored
-from mrimpute.training.cases import TrainingCase, check_held_out, digest_of, random_box
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of, random_box, voxels_of
 from mrimpute.training.loop import Figures, Report, half_cosine, run_training
 from mrimpute.training.plan import CommonPlan
 from mrimpute.training.state import TrainingState, rising_decay, using, weights_of, write_checkpoint
@@ -131,7 +131,7 @@ def train(
         return
     if plan.ema:
         denoiser.load_state_dict(averages[NETWORK])
-    write_checkpoint(folder, denoiser.tensors(), record_of(plan, cases), {regression.COEFFICIENTS})
+    write_checkpoint(folder, denoiser.tensors(), record_of(plan, cases) | voxels_of(cases), {regression.COEFFICIENTS})
 
 
 @dataclass(frozen=True)

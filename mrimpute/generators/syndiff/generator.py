@@ -84,15 +84,21 @@ class SyndiffGenerator:
             unit = (self.sample(source.to(self.device) * 2 - 1, draws) + 1) / 2
             made[:, :, indices] = unit[:, 0].clamp(0.0, 1.0).float().cpu().numpy().transpose(2, 1, 0)
             progress(first + len(indices), len(filled))
-        return [Synthetic(self.target, self.blended(made, image, prepared.head))]
+        return [Synthetic(self.target, self.blended(made, image, prepared.head, prepared.estimates.get(self.target)))]
 
-    def blended(self, made: FloatArray, image: FloatArray, head: BoolArray) -> FloatArray:
-        """Blend a finished volume with the regression on its source, if there is one; (X, Y, Z) in [0, 1]."""
+    def blended(
+        self, made: FloatArray, image: FloatArray, head: BoolArray, given: FloatArray | None = None
+    ) -> FloatArray:
+        """Blend a finished volume with a given regression, else that on its source, if there is one; all (X, Y, Z),
+        grey values in [0, 1]."""
         if self.coefficients is None:
             return made
         inside = torch.from_numpy(np.ascontiguousarray(head))
-        source = torch.from_numpy(np.ascontiguousarray(image))
-        estimate = regression.estimate(source[None], self.coefficients, inside)
+        if given is not None:
+            estimate = torch.from_numpy(given)
+        else:
+            source = torch.from_numpy(np.ascontiguousarray(image))
+            estimate = regression.estimate(source[None], self.coefficients, inside)
         return regression.blended(torch.from_numpy(made), estimate, inside).numpy()
 
     def sample(self, source: Tensor, draws: list[SliceDraws]) -> Tensor:

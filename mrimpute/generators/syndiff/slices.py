@@ -70,7 +70,7 @@ def _padded(case: TrainingCase, height: int) -> TrainingCase:
     """Return a case whose second axis has `height` voxels, the image in the middle."""
     lack = height - case.images.shape[2]
     sides = ((0, 0), (0, 0), (lack // 2, lack - lack // 2), (0, 0))
-    return TrainingCase(case.name, np.pad(case.images, sides))
+    return TrainingCase(case.name, np.pad(case.images, sides), case.voxels)
 
 
 def draw_slices(

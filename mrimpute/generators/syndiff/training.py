@@ -30,7 +30,7 @@ from mrimpute.generators.syndiff.plan import TrainingPlan, record_of
 from mrimpute.generators.syndiff.slices import TrainingSet, draw_noise, draw_slices, load_set
 from mrimpute.generators.syndiff.training_networks import DiffusiveDiscriminator, OneShotGenerator, PatchDiscriminator
 from mrimpute.metrics import score
-from mrimpute.training.cases import TrainingCase, check_held_out, digest_of
+from mrimpute.training.cases import TrainingCase, check_held_out, digest_of, voxels_of
 from mrimpute.training.loop import Figures, Report, run_training
 from mrimpute.training.state import TrainingState, weights_of, write_checkpoint
 from mrimpute.volume import FloatArray
@@ -89,7 +89,8 @@ def train(
     for number, source, target in ((2, plan.first, plan.second), (1, plan.second, plan.first)):
         made.append(folder / f"{source}-to-{target}")
         tensors = trainer.networks(number).tensors()
-        write_checkpoint(made[-1], tensors, record_of(plan, source, target, studies), {regression.COEFFICIENTS})
+        record = record_of(plan, source, target, studies) | voxels_of(every)
+        write_checkpoint(made[-1], tensors, record, {regression.COEFFICIENTS})
     return made[0], made[1]
 
 

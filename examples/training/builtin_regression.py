@@ -1,0 +1,27 @@
+"""Learn the package's own regressions on every set of sources from the studies that the built-in networks saw.
+
+Usage: python examples/training/builtin_regression.py DATA_DIR OUT_DIR
+
+It writes what lies in mrimpute/weights/regression: no study is left out because its scanner is another.
+"""
+
+import sys
+from pathlib import Path
+
+from mrimpute.calibration import write_site
+from mrimpute.calibration.learn import learn
+
+PATIENTS = ("ms-mni/OPENMS-07", "ms-mni/OPENMS-19", "glioma-brats-space/TCGA-DU-7294")
+
+
+def main() -> None:
+    data, out = Path(sys.argv[1]), Path(sys.argv[2])
+    learnt = learn([data / patient for patient in PATIENTS], "builtin", screen=False)
+    assert not learnt.left_out, learnt.left_out
+    write_site(learnt.site, out, replace=True)
+    for one in learnt.site.studies:
+        print(" ".join(one.voxels.values()))
+
+
+if __name__ == "__main__":
+    main()

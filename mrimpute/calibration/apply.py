@@ -1,0 +1,100 @@
+"""Prepared images → their Gram matrix, and what coefficients make of them; in torch, with the generators' own terms."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mrimpute.calibration.gram import TERMS, Gram, term_indices
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.generators import regression
+from mrimpute.volume import BoolArray, FloatArray
+
+CHUNK = 2**17
+"""Voxels whose terms are held at once: 47 MB of them in float64."""
+
+ERROR_BINS = 1000
+"""Steps of an error's size in [0, 1] that are counted."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far coefficients are from the acquired image in a study's head.
+
+    Attributes:
+        squared: mean squared error.
+        within: (ERROR_BINS,) share of voxels whose error is at most 1, 2, … ERROR_BINS steps.
+    """
+
+    squared: float
+    within: FloatArray
+
+
+def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray) -> Gram:
+    """Return the Gram matrix of one study.
+
+    Args:
+        images: (X, Y, Z) float32 in [0, 1] each, of contrasts among the four.
+        head: (X, Y, Z); not empty.
+    """
+    total = torch.zeros(TERMS, TERMS, dtype=torch.float64)
+    for values in _chunks(images, head):
+        terms = regression.terms(values.double())
+        total += terms @ terms.T
+    voxels = int(np.count_nonzero(head))
+    present = tuple(contrast for contrast in BRATS_FOUR if contrast in images)
+    return Gram((total / voxels).numpy(), voxels, present)
+
+
+def estimated(
+    images: Mapping[Contrast, FloatArray], head: BoolArray, sources: Sequence[Contrast], coefficients: FloatArray
+) -> FloatArray:
+    """Return what coefficients make of a study, (X, Y, Z) float32 in [0, 1], 0 outside the head.
+
+    Args:
+        images: (X, Y, Z) float32 in [0, 1] each; all sources are among them.
+        head: (X, Y, Z).
+        sources, coefficients: as `calibration.gram.coefficients` returned them.
+    """
+    weights = torch.from_numpy(coefficients).float()
+    inside = torch.from_numpy(np.ascontiguousarray(head))
+    return regression.estimate(_stacked([images[contrast] for contrast in sources]), weights, inside).numpy()
+
+
+def errors_of(
+    images: Mapping[Contrast, FloatArray],
+    head: BoolArray,
+    weights: Mapping[tuple[Contrast, tuple[Contrast, ...]], FloatArray],
+) -> dict[tuple[Contrast, tuple[Contrast, ...]], Errors]:
+    """Return the errors of several regressions in one study, their results clipped to [0, 1].
+
+    Args:
+        images, head: as for `gram_of`.
+        weights: (target, sources) → coefficients.
+    """
+    squared = dict.fromkeys(weights, 0.0)
+    counts = {pair: torch.zeros(ERROR_BINS, dtype=torch.float64) for pair in weights}
+    rows = {pair: list(term_indices(pair[1])) for pair in weights}
+    for values in _chunks(images, head):
+        terms = regression.terms(values)
+        for pair, weight in weights.items():
+            made = (torch.from_numpy(weight).float() @ terms[rows[pair]]).clamp_(0.0, 1.0)
+            error = (made - values[BRATS_FOUR.index(pair[0])]).abs_()
+            squared[pair] += float(error.double().square().sum())
+            counts[pair] += torch.histc(error, ERROR_BINS, 0.0, 1.0)
+    voxels = int(np.count_nonzero(head))
+    return {pair: Errors(squared[pair] / voxels, (counts[pair].cumsum(0) / voxels).numpy()) for pair in weights}
+
+
+def _stacked(images: Sequence[FloatArray]) -> Tensor:
+    return torch.from_numpy(np.stack(images)).float()
+
+
+def _chunks(images: Mapping[Contrast, FloatArray], head: BoolArray) -> Iterator[Tensor]:
+    """Yield the eight features of the head's voxels (8, N), some at a time; 0 of contrasts that are absent."""
+    absent = np.zeros(head.shape, np.float32)
+    flat = regression.features(_stacked([images.get(contrast, absent) for contrast in BRATS_FOUR])).flatten(1)
+    for places in torch.from_numpy(np.flatnonzero(head)).split(CHUNK):
+        yield flat[:, places]

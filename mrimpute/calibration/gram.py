@@ -1,0 +1,92 @@
+"""Gram matrices: all that the regression of any of four contrasts on any others needs to know of a study.
+
+Terms, in this order: 1; t1, t1c, t2, flair; their means over 3x3x3 voxels; all products of two of these eight.
+A study's matrix is the mean over its head of the outer product of these 45 terms. Coefficients for any sources and
+target, and the error that they would have in any study, follow from such matrices; no voxel is kept.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.volume import FloatArray
+
+FEATURES = 2 * len(BRATS_FOUR)
+TERMS = 1 + FEATURES + FEATURES * (FEATURES + 1) // 2
+RIDGE = 3e-4
+"""Penalty on each coefficient relative to its term's power; that of `generators.regression`, which needs torch."""
+
+
+@dataclass(frozen=True)
+class Gram:
+    """The Gram matrix of one study.
+
+    Attributes:
+        matrix: (45, 45) float64, symmetric; 0 where a term has a contrast that the study lacks.
+        voxels: how many voxels of 1 mm it is the mean of.
+        present: the contrasts that the study has, in the order of BRATS_FOUR.
+    """
+
+    matrix: FloatArray
+    voxels: int
+    present: tuple[Contrast, ...]
+
+    def holds(self, contrasts: Iterable[Contrast]) -> bool:
+        """Tell whether the study has all of these contrasts."""
+        return set(contrasts) <= set(self.present)
+
+
+def term_indices(sources: Sequence[Contrast]) -> tuple[int, ...]:
+    """Return which of the 45 terms a regression on these sources has.
+
+    They come in the order of `generators.regression.terms`, so that contrasts may be given in any order: that of
+    another naming of the same series, for instance.
+    """
+    return _indices(tuple(BRATS_FOUR.index(contrast) for contrast in sources))
+
+
+@cache
+def _indices(places: tuple[int, ...]) -> tuple[int, ...]:
+    features = [*places, *(len(BRATS_FOUR) + place for place in places)]
+    products = {pair: 1 + FEATURES + number for number, pair in enumerate(_products(range(FEATURES)))}
+    return (0, *(1 + one for one in features), *(products[min(pair), max(pair)] for pair in _products(features)))
+
+
+def _products(features: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the two factors of each product of features, in the order of `generators.regression.terms`."""
+    return combinations_with_replacement(features, 2)
+
+
+def coefficients(
+    matrices: Sequence[FloatArray], sources: Sequence[Contrast], target: Contrast, ridge: float = RIDGE
+) -> FloatArray:
+    """Return the coefficients of a regression, (terms,) float64 in the order of `generators.regression.terms`.
+
+    Args:
+        matrices: of the studies that it is learnt from, each with all of these contrasts; they count alike.
+        sources, target: what it makes of what.
+        ridge: see RIDGE.
+    """
+    rows = term_indices(sources)
+    mean = np.mean(matrices, axis=0)
+    inner = mean[np.ix_(rows, rows)]
+    moments = mean[list(rows), 1 + BRATS_FOUR.index(target)]
+    solved: FloatArray = np.linalg.solve(inner + ridge * np.diag(np.diag(inner)), moments)
+    return solved
+
+
+def squared_error(matrix: FloatArray, sources: Sequence[Contrast], target: Contrast, weights: FloatArray) -> float:
+    """Return the mean squared error over a study's head of what coefficients make of its sources, not clipped.
+
+    Args:
+        matrix: of the study.
+        sources, target: as for `coefficients`.
+        weights: (terms,) coefficients.
+    """
+    rows, column = list(term_indices(sources)), 1 + BRATS_FOUR.index(target)
+    inner = matrix[np.ix_(rows, rows)]
+    return float(weights @ inner @ weights - 2 * weights @ matrix[rows, column] + matrix[column, column])

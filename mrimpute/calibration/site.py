@@ -1,0 +1,183 @@
+"""What complete studies of one scanner teach, and what follows from it for a study that lacks a contrast; no torch."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from mrimpute.calibration.gram import Gram, coefficients
+from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.errors import StudyRefused
+from mrimpute.registry import InputSpec
+from mrimpute.volume import FloatArray
+
+FRAME = InputSpec(orientation="LPS", spacing_mm=1.0, multiple=8, clip_quantiles=(0.001, 0.999), clip_floor=0.0)
+"""Where matrices are computed: voxels of 1 mm, and the grey values that the built-in networks see."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One study of a calibration.
+
+    Attributes:
+        gram: its matrix.
+        voxels: contrast → digest of its voxels, see `Volume.voxel_digest`.
+        spacing_mm: contrast → voxel size of its series as acquired, finest axis first.
+        seen: whether a network that is known here was trained on it.
+    """
+
+    gram: Gram
+    voxels: dict[Contrast, str]
+    spacing_mm: dict[Contrast, tuple[float, float, float]]
+    seen: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How well the regression alone does: the mean over studies, each left out of the calibration in turn.
+
+    Attributes:
+        target, sources: what from what.
+        studies: how many were left out in turn.
+        psnr, ssim: in the head, PSNR in dB; None where SSIM was not measured.
+        half_width: 90 % of the head's voxels lie no further from the acquired [0, 1]; None below three studies.
+        seen: whether a network that is known here was trained on one of the studies.
+    """
+
+    target: Contrast
+    sources: tuple[Contrast, ...]
+    studies: int
+    psnr: float
+    ssim: float | None = None
+    half_width: float | None = None
+    seen: bool = False
+
+
+@dataclass(frozen=True)
+class Regressor:
+    """What a calibration says for one target of one study.
+
+    Attributes:
+        target, sources: what it makes of what, sources in the order of BRATS_FOUR.
+        weights: coefficients, see `gram.coefficients`.
+        studies: how many studies they stand on.
+        figure: how well they do; None where fewer than two studies have these contrasts.
+        calibration: its digest; '' for the package's own regressions.
+        apart: whether the study itself is in the calibration, and was left out.
+        warnings: what speaks against it.
+    """
+
+    target: Contrast
+    sources: tuple[Contrast, ...]
+    weights: FloatArray
+    studies: int
+    figure: Figure | None
+    calibration: str
+    apart: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What a sidecar tells of it; its figures are of the regression alone, without the network."""
+        figure = self.figure
+        expected = figure and {
+            "of": "the regression alone, each study left out of the calibration in turn",
+            "studies": figure.studies,
+            "psnr_db": figure.psnr,
+            "ssim": figure.ssim,
+            "half_width_of_90_percent": figure.half_width,
+            "seen": figure.seen,
+        }
+        return {
+            "from": "calibration" if self.calibration else "package",
+            "calibration": self.calibration,
+            "sources": list(self.sources),
+            "studies": self.studies,
+            "own_study_left_out": self.apart,
+            "expected": expected,
+        }
+
+
+@dataclass(frozen=True)
+class Site:
+    """A calibration: what some studies of one scanner teach.
+
+    Attributes:
+        name: how messages call it.
+        studies: in the order of their digests.
+        figures: how well regressions do, by target and sources.
+        with_skull: whether the heads have skull.
+    """
+
+    name: str
+    studies: tuple[Member, ...]
+    figures: tuple[Figure, ...] = ()
+    with_skull: bool = False
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of all that decides what it says: its matrices and the images they stand on."""
+        digest = hashlib.sha256(str(self.with_skull).encode())
+        for one in self.studies:
+            digest.update(repr(sorted(one.voxels.items())).encode())
+            digest.update(np.ascontiguousarray(one.gram.matrix).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Digests of the voxels of all its images."""
+        return frozenset(digest for one in self.studies for digest in one.voxels.values())
+
+    def knows(self, digests: Collection[str]) -> bool:
+        """Tell whether an image with one of these voxel digests is in it."""
+        return not self.digests.isdisjoint(digests)
+
+    def regressor(self, target: Contrast, present: Collection[Contrast], digests: Collection[str]) -> Regressor:
+        """Return what it says of a target: from as many of the present contrasts as its studies have beside it.
+
+        Args:
+            target: what is made.
+            present: contrasts of the study that is filled.
+            digests: of that study's voxels; a study never stands in its own calibration.
+
+        Raises:
+            StudyRefused: no study that remains has the target beside one of them.
+        """
+        others = [one for one in self.studies if not set(one.voxels.values()) & set(digests)]
+        apart = len(others) < len(self.studies)
+        for sources in _subsets(target, present):
+            holding = [one.gram.matrix for one in others if one.gram.holds((*sources, target))]
+            if holding:
+                weights = coefficients(holding, sources, target)
+                figure = next((one for one in self.figures if (one.target, one.sources) == (target, sources)), None)
+                return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart)
+        raise StudyRefused(
+            f"the calibration {self.name} has no {'other ' if apart else ''}study with {target} beside one of "
+            f"{', '.join(present)}",
+            f"calibrate with a study that has {target}, or leave the calibration out",
+        )
+
+
+def _subsets(target: Contrast, present: Collection[Contrast]) -> Iterator[tuple[Contrast, ...]]:
+    """Yield the sources that a target may have, the most first."""
+    usable = [contrast for contrast in BRATS_FOUR if contrast in present and contrast is not target]
+    for size in range(len(usable), 0, -1):
+        yield from combinations(usable, size)
+
+
+def source_sets(contrasts: Iterable[Contrast]) -> Iterator[tuple[Contrast, tuple[Contrast, ...]]]:
+    """Yield every target of some contrasts with every set of sources, for each target the largest set first."""
+    held = tuple(contrasts)
+    for target in held:
+        for sources in _subsets(target, held):
+            yield target, sources
+
+
+def largest_sets(contrasts: Iterable[Contrast]) -> Iterator[tuple[Contrast, tuple[Contrast, ...]]]:
+    """Yield every target of some contrasts with all the others as sources."""
+    held = tuple(contrasts)
+    for target in held:
+        yield target, next(_subsets(target, held))

@@ -1,0 +1,96 @@
+"""Matrices of 45 terms give the regressions that the voxels themselves give."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mrimpute.calibration import builtin_site
+from mrimpute.calibration.apply import errors_of, estimated, gram_of
+from mrimpute.calibration.gram import RIDGE, TERMS, coefficients, squared_error, term_indices
+from mrimpute.calibration.use import steadied
+from mrimpute.contrasts import BRATS_FOUR
+from mrimpute.generators import regression
+
+T1, T1C, T2, FLAIR = BRATS_FOUR
+
+
+@pytest.fixture
+def study():
+    draw = np.random.default_rng(1)
+    images = {contrast: draw.random((9, 8, 7), np.float32) for contrast in (T1, T1C, T2)}
+    images[FLAIR] = (0.2 + 0.5 * images[T1] * images[T2] - 0.1 * images[T1C]).astype(np.float32)
+    head = np.zeros((9, 8, 7), bool)
+    head[1:8, 1:7, 1:6] = True
+    return {contrast: np.where(head, image, np.float32(0)) for contrast, image in images.items()}, head
+
+
+def test_the_matrix_is_that_of_all_terms_over_the_head(study):
+    images, head = study
+    gram = gram_of(images, head)
+    values = regression.terms(regression.features(torch.from_numpy(np.stack([images[c] for c in BRATS_FOUR])))[:, head])
+    assert gram.matrix.shape == (TERMS, TERMS) == (len(values), len(values))
+    assert gram.voxels == head.sum()
+    np.testing.assert_allclose(gram.matrix, (values.double() @ values.double().T / head.sum()).numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("sources", [(T1,), (T2, T1), (T1, T1C, T2), (T2, T1C, T1)])
+def test_coefficients_are_those_that_the_voxels_give(study, sources):
+    images, head = study
+    assert RIDGE == regression.RIDGE
+    inside = torch.from_numpy(np.stack([images[c] for c in sources]))
+    values = regression.terms(regression.features(inside)[:, head]).double()
+    inner, target = values @ values.T, torch.from_numpy(images[FLAIR][head]).double()
+    expected = torch.linalg.solve(inner + RIDGE * torch.diag(inner.diagonal()), values @ target)
+    found = coefficients([gram_of(images, head).matrix], sources, FLAIR)
+    assert len(term_indices(sources)) == regression.term_count(len(sources))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    made = estimated(images, head, sources, found)
+    assert not made[~head].any()
+    error = float(np.mean((made - images[FLAIR])[head] ** 2))
+    assert squared_error(gram_of(images, head).matrix, sources, FLAIR, found) == pytest.approx(error, rel=1e-3)
+    (measured,) = errors_of(images, head, {(FLAIR, sources): found}).values()
+    assert measured.squared == pytest.approx(error, rel=1e-4)
+    assert measured.within[-1] == pytest.approx(1)
+    assert measured.within[99] == pytest.approx((np.abs(made - images[FLAIR])[head] <= 0.1).mean(), abs=0.01)
+
+
+def test_terms_of_a_contrast_that_is_absent_are_0(study):
+    images, head = study
+    lacking = {contrast: image for contrast, image in images.items() if contrast is not T1C}
+    gram, full = gram_of(lacking, head), gram_of(images, head)
+    assert gram.present == (T1, T2, FLAIR)
+    kept = list(term_indices(gram.present))
+    np.testing.assert_allclose(gram.matrix[np.ix_(kept, kept)], full.matrix[np.ix_(kept, kept)])
+    rest = sorted(set(range(TERMS)) - set(kept))
+    assert not gram.matrix[rest].any()
+    assert gram.holds((T1, FLAIR)) and not gram.holds((T1, T1C))
+
+
+def test_every_naming_of_the_series_reads_from_one_matrix(study):
+    """Coefficients for (t1, t2), read with the two exchanged, are those of a study that has them exchanged."""
+    images, head = study
+    swapped = images | {T1: images[T2], T2: images[T1]}
+    matrix, other = gram_of(images, head).matrix, gram_of(swapped, head).matrix
+    weights = coefficients([matrix], (T1, T2), FLAIR)
+    assert squared_error(other, (T2, T1), FLAIR, weights) == pytest.approx(
+        squared_error(matrix, (T1, T2), FLAIR, weights)
+    )
+    for order in itertools.permutations((T1, T1C, T2)):
+        assert sorted(term_indices(order)) == sorted(term_indices((T1, T1C, T2)))
+
+
+def test_the_regression_for_any_scanner_is_half_all_sources_and_half_each_one():
+    site, target, sources = builtin_site(), T1, (T2, FLAIR)
+    mixed = steadied(site, target, sources, ())
+    values = np.random.default_rng(0).random((4, 1000))
+    terms = regression.terms(torch.from_numpy(values)).numpy()  # of t2, flair and their means
+
+    def made(regressor, features):
+        return regressor.weights @ regression.terms(torch.from_numpy(values[features])).numpy()
+
+    whole = site.regressor(target, sources, ())
+    ones = [site.regressor(target, [source], ()) for source in sources]
+    expected = whole.weights @ terms / 2 + (made(ones[0], [0, 2]) + made(ones[1], [1, 3])) / 4
+    np.testing.assert_allclose(mixed.weights @ terms, expected, rtol=1e-10, atol=1e-12)
