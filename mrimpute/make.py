@@ -89,4 +89,4 @@ def synthesise(
     unit = restore(made.voxels, ready.recipe)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))
-    return Image(target, unit, ready.recipe, ready.warnings, ready.regression)
+    return Image(target, unit, ready.recipe, ready.warnings, ready.regression, ready.fit)

@@ -51,6 +51,15 @@ def fill(
             help="Go on without series that are damaged, though one may be a wanted source.",
         ),
     ] = False,
+    no_checks: Annotated[
+        bool,
+        typer.Option(
+            "--no-checks",
+            envvar="MRIMPUTE_NO_CHECKS",
+            rich_help_panel=_WHICH,
+            help="Do not judge names and scanner by the grey values; mirrored and equal images are refused always.",
+        ),
+    ] = False,
     generator: Annotated[
         str | None,
         typer.Option(
@@ -244,6 +253,7 @@ def fill(
         threads=threads,
         overwrite=overwrite,
         trust_study_settings=trust_study_settings,
+        checks=not no_checks,
         ignore_broken=ignore_broken,
     )
     targets = [parse_contrast(word) for word in missing or []]

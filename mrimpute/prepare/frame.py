@@ -58,6 +58,7 @@ class Prepared:
         estimates: target → (X, Y, Z) float32 in [0, 1], of the same size: what a regression makes of all present
             sources. A generator that is blended with a regression takes it instead of its own.
         regression: what that regression is, in the sidecar's words; None where there is none.
+        fit: how the series fit their names and the scanner, in the sidecar's words; None where that was not looked at.
     """
 
     images: dict[Contrast, FloatArray]
@@ -67,6 +68,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     estimates: dict[Contrast, FloatArray] = field(default_factory=dict)
     regression: dict[str, object] | None = None
+    fit: dict[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Image:
         unit: (X, Y, Z) float32 in [0, 1], 0 outside the head.
         recipe: how its sources were prepared.
         warnings: what the user should know about them.
-        regression: see `Prepared`.
+        regression, fit: see `Prepared`.
     """
 
     target: Contrast
@@ -86,6 +88,7 @@ class Image:
     recipe: Recipe
     warnings: tuple[str, ...] = ()
     regression: dict[str, object] | None = None
+    fit: dict[str, object] | None = None
 
 
 def prepare(

@@ -40,6 +40,7 @@ class Options:
         threads: CPU threads; None for all that the job may use.
         overwrite: replace an earlier synthetic image.
         trust_study_settings: let a study's mrimpute.toml name any folder or repository of weights.
+        checks: whether names and scanner are judged by the grey values, where three series are there.
         ignore_broken: go on without series that are damaged, though one may be a wanted source.
         calibration: learnt from complete studies of the scanner; None for what the study's mrimpute.toml names,
             else none.
@@ -68,6 +69,7 @@ class Options:
     threads: int | None = None
     overwrite: bool = False
     trust_study_settings: bool = False
+    checks: bool = True
     ignore_broken: bool = False
     calibration: Site | None = None
 

@@ -89,6 +89,7 @@ def sidecar(
     mask: BrainMask | None,
     threads: int,
     regression: Mapping[str, object] | None,
+    fit: Mapping[str, object] | None,
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
 
@@ -118,6 +119,7 @@ def sidecar(
             **record.about.model_dump(),
         },
         "regression": regression,
+        "fit": fit,
         "grid": {
             "of": recipe.reference,
             "file": onto.path.name,

@@ -113,6 +113,7 @@ class Result:
             self.mask,
             threads_used(),
             self.image.regression,
+            self.image.fit,
         )
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
