@@ -29,6 +29,8 @@ OBLIQUE = nib.affines.from_matvec(
     nib.eulerangles.euler2mat(0.1, -0.2, 0.15) @ np.diag([-2.1, -1.75, 2.35]), [12.5, 80.0, -33.0]
 )
 """An affine that is oblique and anisotropic on purpose; 40 x 48 x 36 voxels span a small head."""
+FINE = OBLIQUE @ np.diag([1 / 2.1, 1.1 / 1.75, 1.2 / 2.35, 1.0])
+"""The same with voxels of about 1 mm, for what is small on purpose and goes into no `fill`."""
 WIDE = OBLIQUE @ np.diag([2.3, 2.3, 2.3, 1.0])
 """The same for 20 x 24 x 18 voxels."""
 

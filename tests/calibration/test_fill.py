@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import jsonschema
 import nibabel as nib
@@ -9,11 +10,18 @@ import numpy as np
 import pytest
 
 from mrimpute.contrasts import BRATS_FOUR
-from tests.calibration.conftest import write_study
+from tests.calibration import conftest
 from tests.conftest import tree
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
+write_study = partial(conftest.write_study, spacing=1.95)
+"""Studies that span a head, as `fill` wants it."""
 BUILTIN = ("--missing", "flair", "--weights", "builtin", "--device", "cpu")
+
+
+@pytest.fixture
+def scan(tmp_path):
+    return partial(write_study, tmp_path)
 
 
 @pytest.fixture(scope="module")

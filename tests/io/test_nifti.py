@@ -13,7 +13,7 @@ from mrimpute import io
 from mrimpute.errors import ImageDamaged
 from mrimpute.io import nifti
 from mrimpute.volume import Grid
-from tests.conftest import OBLIQUE, head_voxels, write_nifti
+from tests.conftest import FINE, OBLIQUE, head_voxels, write_nifti
 
 AFFINE = np.diag([-1.0, -1.0, 1.2, 1.0])
 VOXELS = head_voxels("t1", (20, 22, 18))
@@ -252,7 +252,7 @@ def test_a_meaningless_slope_is_taken_as_none(good, slope):
 
 def test_a_slight_shear_is_kept_with_a_warning_and_more_is_refused(tmp_path):
     for shear, fate in ((1e-5, "silent"), (5e-3, "warned"), (9e-3, "warned"), (2e-2, "refused")):
-        affine = OBLIQUE.copy()
+        affine = FINE.copy()
         affine[:3, 1] += shear * affine[:3, 0]
         path = write_nifti(tmp_path / f"{shear}.nii.gz", VOXELS, affine)
         if fate == "refused":

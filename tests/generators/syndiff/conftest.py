@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import GOLDENS
+from tests.conftest import FINE, GOLDENS
 
 SEED = 20240
 STORED = GOLDENS / "syndiff"
@@ -63,3 +64,9 @@ def check_weights(module: nn.Module, recorded: dict) -> None:
 
 def read_json(name: str, folder: Path = STORED) -> dict:
     return json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def make_study(make_study):
+    """Build studies that fit into slices of 64 voxels."""
+    return partial(make_study, affine=FINE)
