@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrimpute import device, signals
-from mrimpute.calibration.naming import check_names
+from mrimpute.calibration.naming import with_fit
 from mrimpute.calibration.use import regressor_of
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
@@ -146,9 +146,9 @@ class Engine:
         self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
     ) -> Image:
         regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
-        fit, notes = check_names(order.calibration, sources, mask) if self.options.checks else (None, ())
         ready = prepare_sources(sources, checkpoint.record, mask, regressor)
-        ready = replace(ready, fit=fit and fit.description, warnings=(*ready.warnings, *notes))
+        if self.options.checks:
+            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
         generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
         target = order.job.target
 

@@ -7,7 +7,7 @@ change it by 1 to 2 %.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Literal
 
@@ -16,12 +16,14 @@ import numpy as np
 from mrimpute.calibration.folder import builtin_site
 from mrimpute.calibration.gram import Gram, squared_error
 from mrimpute.calibration.site import FRAME, Site
+from mrimpute.calibration.use import has_frame
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.prepare import prepare
+from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
-from mrimpute.volume import BoolArray
+from mrimpute.registry import InputSpec
+from mrimpute.volume import Volume
 
 MIN_SERIES = 3
 WARN_GAP, REFUSE_GAP = 0.15, 0.30
@@ -62,26 +64,27 @@ class Fit:
 
     @property
     def description(self) -> dict[str, object]:
-        """What a sidecar tells of it."""
+        """What a sidecar tells of it; likelier names where they can be trusted."""
+        told = self.gap > WARN_GAP and self.scanner != "foreign"
         return {
             "scanner": self.scanner,
             "disagreement": round(self.disagreement, 3),
             "naming_gap": round(self.gap, 3),
-            "likelier_names": {str(given): str(likely) for given, likely in self.likelier.items()},
+            "likelier_names": {str(given): str(likely) for given, likely in self.likelier.items()} if told else {},
         }
 
 
-def check_names(site: Site | None, sources: Sources, mask: BrainMask | None) -> tuple[Fit | None, tuple[str, ...]]:
-    """Check that series fit their names.
+def with_fit(
+    ready: Prepared, site: Site | None, sources: Sources, mask: BrainMask | None, inputs: InputSpec
+) -> Prepared:
+    """Check that the series fit their names, and say how they do; of fewer than three, nothing.
 
     Args:
+        ready: the network's sources in its frame: looked at where that is the frame of calibrations.
         site: the calibration; None for the built-in networks' studies.
         sources: of the study, and what a regression takes beside them.
         mask: where the brain is; None for the images as they are.
-
-    Returns:
-        How they fit, and what the user should know; None of heads with skull beside stripped studies, and of fewer
-        than three series.
+        inputs: the network's frame.
 
     Raises:
         StudyRefused: another naming fits much better, on a scanner that is known.
@@ -90,16 +93,18 @@ def check_names(site: Site | None, sources: Sources, mask: BrainMask | None) -> 
     volumes = {one: volume for one, volume in sources.everything.items() if one in BRATS_FOUR}
     full = bool(sources.with_skull) and mask is None
     if len(volumes) < MIN_SERIES or full != known.with_skull:
-        return None, ()
-    fit = fit_of(gram_of_sources(sources, mask), known, [volume.voxel_digest for volume in volumes.values()])
+        return ready
+    here = has_frame(inputs) and ready.images.keys() == volumes.keys()
+    seen = ready if here else _in_frame(volumes, sources, mask)
+    fit = fit_of(_gram_of(seen), known, [volume.voxel_digest for volume in volumes.values()])
     if fit is None:
-        return None, ()
+        return ready
     if fit.gap > REFUSE_GAP and fit.scanner != "foreign":
         raise StudyRefused(
             f"the series do not fit their names: {_mix_up(fit.likelier)} ({fit.gap:.2f}, over {REFUSE_GAP})",
             f"name them: {' '.join(f'--{one} PATH' for one in fit.likelier)}; or --no-checks if the names are right",
         )
-    return fit, tuple(_notes(fit, site))
+    return replace(ready, fit=fit.description, warnings=(*ready.warnings, *_notes(fit, site)))
 
 
 def _notes(fit: Fit, site: Site | None) -> Iterator[str]:
@@ -118,25 +123,23 @@ def _mix_up(likelier: Mapping[Contrast, Contrast]) -> str:
     return ", ".join(f"what is called {given} looks like {likely}" for given, likely in likelier.items())
 
 
-def gram_of_sources(sources: Sources, mask: BrainMask | None) -> Gram:
-    """Return the matrix of a study's series, of every fifth voxel of its head.
+def _in_frame(volumes: Mapping[Contrast, Volume], sources: Sources, mask: BrainMask | None) -> Prepared:
+    """Bring series into the frame of calibrations.
 
     Raises:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
+    bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
+    return prepare(bare, FRAME, (sources.reference.contrast, sources.onto))
+
+
+def _gram_of(ready: Prepared) -> Gram:
+    """Return the matrix of a study's series, of every fifth voxel of its head."""
     from mrimpute.calibration.apply import gram_of
 
-    volumes = {one: volume for one, volume in sources.everything.items() if one in BRATS_FOUR}
-    if mask:
-        volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
-    ready = prepare(volumes, FRAME, (sources.reference.contrast, sources.onto))
-    return gram_of(ready.images, _thinned(ready.head))
-
-
-def _thinned(head: BoolArray) -> BoolArray:
-    some = np.zeros_like(head)
-    some.flat[np.flatnonzero(head)[::EVERY]] = True
-    return some
+    some = np.zeros_like(ready.head)
+    some.flat[np.flatnonzero(ready.head)[::EVERY]] = True
+    return gram_of(ready.images, some)
 
 
 def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:

@@ -27,7 +27,7 @@ def check_use(site: Site, checkpoint: Checkpoint) -> None:
             f"--calibration: {checkpoint.name} is blended with no regression that a calibration could replace",
             "use --weights builtin, or leave the calibration out",
         )
-    if _greys(checkpoint.record.inputs) != _greys(FRAME):
+    if not has_frame(checkpoint.record.inputs):
         raise UsageError(
             f"--calibration: {checkpoint.name} sees other voxels or grey values than the calibration {site.name}",
             "use --weights builtin, or leave the calibration out",
@@ -143,7 +143,7 @@ def _protocol_warnings(site: Site, checkpoint: Checkpoint, sources: Sources) -> 
     return tuple(warnings)
 
 
-def _greys(inputs: InputSpec) -> InputSpec:
-    """Return what decides the voxel size and grey values of a frame."""
+def has_frame(inputs: InputSpec) -> bool:
+    """Tell whether a network sees the voxel size and grey values of calibrations, in whatever box."""
     box = {key: getattr(FRAME, key) for key in ("orientation", "window", "slices", "multiple")}
-    return inputs.model_copy(update=box)
+    return inputs.model_copy(update=box) == FRAME
