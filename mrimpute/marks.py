@@ -12,6 +12,10 @@ from mrimpute.files import read_small, sha256_of
 
 SIDECAR_SCHEMA = "mrimpute.sidecar/1"
 DESCRIPTION_MARK = "SYNTHETIC"
+MODEL = "mrimpute"
+"""Manufacturer's model name of a DICOM series of ours."""
+IMPLEMENTATION = "2.25.305019302870116245421394731573284651713"
+"""Implementation Class UID of mrimpute, made once."""
 _FULL_MARK = re.compile(rb"SYNTHETIC (\S+ made by mrimpute |brain mask, not acquired)")
 """How `descrip` begins in an image, and in a brain mask, of ours: other programs write the first word too."""
 

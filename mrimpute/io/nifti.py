@@ -68,6 +68,15 @@ def read_info(path: Path) -> ImageInfo:
     return _guard(path, lambda: _check_header(path, _parse_header(path, _head_bytes(path))))
 
 
+def read_header(path: Path) -> Any:
+    """Return the nibabel header of a NIfTI file of any shape; what it tells of the grid is not checked.
+
+    Raises:
+        ImageDamaged: absent, unreadable or no single-file NIfTI.
+    """
+    return _guard(path, lambda: _parse_header(path, _head_bytes(path)))
+
+
 def read(path: Path) -> Volume:
     """Read a NIfTI volume with every check of the module.
 
