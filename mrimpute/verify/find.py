@@ -5,10 +5,10 @@ from pathlib import Path
 
 from mrimpute import io
 from mrimpute.errors import ImageDamaged
-from mrimpute.io import NIFTI_SUFFIXES, nifti, split_suffix
+from mrimpute.io import NIFTI_SUFFIXES, split_suffix
 from mrimpute.io.dicom.headers import is_dicom
 from mrimpute.verify.dicom import series_of, whole_series
-from mrimpute.verify.marks import converted_marks, is_mask, nifti_marks
+from mrimpute.verify.marks import converted_marks, header_marks, is_mask
 from mrimpute.verify.model import Candidate, Maker
 from mrimpute.verify.sidecar import read_json, read_sidecar
 from mrimpute.verify.walk import files_below
@@ -44,17 +44,14 @@ def _what_it_is(path: Path) -> str:
 
 
 def _of_image(path: Path) -> Candidate:
-    """Return a NIfTI file, or a MetaImage or NRRD, which has no marks of its own."""
+    """Return an image file, with what its header and the sidecar of its stem say."""
     sidecar = path.with_name(split_suffix(path.name)[0] + ".json")
-    marks: tuple[str, ...] = ()
-    maker: Maker | None = None
     try:
-        if path.name.lower().endswith(NIFTI_SUFFIXES):
-            marks, maker = nifti_marks(nifti.read_header(path))
-        else:
-            io.read_info(path)
+        marks, maker = header_marks(io.read_texts(path))
     except ImageDamaged as error:
         return Candidate(path, (path,), sidecar, damage=error.text)
+    except OSError as error:
+        return Candidate(path, (path,), sidecar, damage=f"it cannot be read: {error.strerror}")
     told, by = _told_by_converter(sidecar)
     return Candidate(path, (path,), sidecar, marks + told, maker or by)
 

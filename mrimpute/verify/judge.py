@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mrimpute import io
 from mrimpute.errors import ImageDamaged
-from mrimpute.io import NIFTI_SUFFIXES, nifti
 from mrimpute.verify.marks import is_mask
 from mrimpute.verify.model import Candidate, Finding, Source, Status
 from mrimpute.verify.sidecar import Sidecar, read_sidecar
@@ -51,11 +51,11 @@ def _without_record(image: Candidate, why: str) -> Finding:
 
 
 def _damage_of(image: Candidate) -> str:
-    """Return why a marked NIfTI file cannot be read whole; '' where it can, and of DICOM."""
-    if not image.files or not image.path.name.lower().endswith(NIFTI_SUFFIXES):
+    """Return why a marked image file cannot be read whole; '' where it can, and of DICOM."""
+    if not image.files or not io.split_suffix(image.path.name)[1]:
         return ""
     try:
-        nifti.read(image.path)
+        io.check_whole(image.path)
     except ImageDamaged as error:
         return error.text
     return ""

@@ -18,15 +18,15 @@ _SYNTHESISER = "109100"
 """Code of synthesising equipment (DICOM PS3.16, CID 7005)."""
 
 
-def nifti_marks(header: Any) -> tuple[tuple[str, ...], Maker | None]:
-    """Return the fields of a NIfTI header that call it synthetic, and what they say made it."""
-    texts = {name: bytes(header[name].item()).decode("latin-1") for name in ("descrip", "aux_file")}
+def header_marks(texts: Mapping[str, str]) -> tuple[tuple[str, ...], Maker | None]:
+    """Return the text fields of an image's header that call it synthetic, and what they say made it."""
+    description = texts.get("descrip", "")
     marks = tuple(name for name, text in texts.items() if text.startswith(DESCRIPTION_MARK))
-    full = _DESCRIPTION.match(texts["descrip"])
+    full = _DESCRIPTION.match(description)
     if full:
         return marks, Maker(full[2], full[1])
-    short = re.match(r"SYNTHETIC (\w+) made by", texts["aux_file"])
-    ours = texts["descrip"].startswith(_MASK)
+    short = re.match(r"SYNTHETIC (\w+) made by", texts.get("aux_file", ""))
+    ours = description.startswith(_MASK)
     return marks, Maker(target=short[1]) if short else Maker(target="brain mask") if ours else None
 
 

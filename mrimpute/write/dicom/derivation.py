@@ -141,6 +141,7 @@ def common_part(derivation: Derivation, stored: Any, source: Any, instance: str,
     data.Manufacturer, data.ManufacturerModelName = MAKER, MODEL
     data.SoftwareVersions = __version__
     data.SyntheticData = "YES"
+    data.ImageComments = "SYNTHETIC: computed, not acquired. Not for diagnosis."
     data.ContentQualification = "RESEARCH"
     data.BurnedInAnnotation = "NO"
     data.LossyImageCompression = "00"
