@@ -191,7 +191,9 @@ main(sys.argv[3:])
 def test_of_two_processes_for_one_place_one_is_refused(make_study, build, tiny_weights, tmp_path, form):
     """Two studies of one name, one --out, states of their own as on two machines; 3 of 3 lost one image before."""
     if form == "nifti":
-        studies = [make_study(f"{site}/same", shape=(20, 24, 18), affine=WIDE, seed=seed) for seed, site in enumerate("ab")]
+        studies = [
+            make_study(f"{site}/same", shape=(20, 24, 18), affine=WIDE, seed=seed) for seed, site in enumerate("ab")
+        ]
     else:
         for site in "ab":
             for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2), 1):

@@ -30,7 +30,7 @@ def holds(cli):
         [cells] = re.findall(rf"^\| {re.escape(row)} \| (.+) \| (.+) \| (\w+), (\d) \|$", PAGE, re.M)
         marks = ", ".join(f"`{mark}`" for mark in record["marks"]) or "none"
         made_by = record["made_by"] or {}
-        told = [name for name in ("version", "target", "checkpoint") if made_by.get(name)]
+        told = ["mrimpute"] * bool(made_by) + [n for n in ("version", "target", "checkpoint") if made_by.get(n)]
         assert cells == (marks, ", ".join(told) or "nothing", record["status"], str(done.returncode)), record
 
     return check
@@ -78,7 +78,9 @@ def test_what_dcm2niix_and_deidentification_leave(made_series, holds, tmp_path, 
     holds(convert(folder, tmp_path / "alone", "-b", "n"), f"dcm2niix of {family}: NIfTI alone")
     deidentify(tmp_path / "export")
     holds(tmp_path / "export", f"DICOM, {family}: Basic Profile")
-    holds(convert(tmp_path / "export", tmp_path / "both"), f"dcm2niix of {family} after the Basic Profile: NIfTI and JSON")
+    holds(
+        convert(tmp_path / "export", tmp_path / "both"), f"dcm2niix of {family} after the Basic Profile: NIfTI and JSON"
+    )
 
 
 REMOVED = (
@@ -133,4 +135,4 @@ def test_a_converted_series_without_json_is_no_source(made_series, family, tmp_p
     image.rename(image.with_name("x_flair.nii"))
     study = find_series(tmp_path / "alone")
     assert Contrast.FLAIR not in study.present
-    assert any("synthetic" in item.reason for item in study.set_aside)
+    assert any("made by mrimpute" in item.reason for item in study.set_aside)
