@@ -13,7 +13,8 @@
     └── Unexpected            1   a bug, wrapped for one study of a batch
     Terminated          130, 143  a signal arrived; no `except Exception` stops it
 
-Everything else is a bug and ends with code 1.
+Code 7 is no error: what was asked does not hold (`mrimpute verify`: no mark). Everything else is a bug and ends with
+code 1.
 """
 
 from enum import IntEnum
@@ -29,6 +30,7 @@ class ExitCode(IntEnum):
     WEIGHTS = 4
     RESOURCES = 5
     OUTPUT = 6
+    UNMET = 7
     PARTIAL = 8
     INTERRUPTED = 130
     TERMINATED = 143

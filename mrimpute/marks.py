@@ -12,18 +12,22 @@ from mrimpute.files import read_small, sha256_of
 
 SIDECAR_SCHEMA = "mrimpute.sidecar/1"
 DESCRIPTION_MARK = "SYNTHETIC"
-_FULL_MARK = re.compile(rb"SYNTHETIC (\S+ made by mrimpute |brain mask, not acquired)")
+MODEL = "mrimpute"
+"""Manufacturer's model name of a DICOM series of ours."""
+IMPLEMENTATION = "2.25.305019302870116245421394731573284651713"
+"""Implementation Class UID of mrimpute, made once."""
+_FULL_MARK = re.compile(r"SYNTHETIC (\S+ made by mrimpute |brain mask, not acquired)")
 """How `descrip` begins in an image, and in a brain mask, of ours: other programs write the first word too."""
 
 
 def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
-    """Tell whether an image was made by mrimpute: by its `descrip` field or by its sidecar, ours or
-    the one that dcm2niix writes of our DICOM series.
+    """Tell whether an image was made by mrimpute: by its `descrip` or `aux_file` field (where dcm2niix leaves the
+    comment of our DICOM series) or by its sidecar, ours or the one that dcm2niix writes.
 
     Raises:
         StudyAmbiguous: a sidecar of mrimpute names this file, but describes another image.
     """
-    if _description(path).startswith(DESCRIPTION_MARK.encode()):
+    if any(text.startswith(DESCRIPTION_MARK) for text in _texts(path).values()):
         return True
     told = [sidecar.get("SeriesDescription"), sidecar.get("ManufacturersModelName"), sidecar.get("ImageType")]
     if any(word in str(value).upper() for value in told for word in (DESCRIPTION_MARK, "MRIMPUTE")):
@@ -41,16 +45,15 @@ def is_synthetic(path: Path, sidecar: Mapping[str, Any]) -> bool:
 
 def bears_full_mark(path: Path) -> bool:
     """Tell whether a NIfTI file says in full that mrimpute made it: only such a file may be replaced."""
-    return _FULL_MARK.match(_description(path)) is not None
+    return _FULL_MARK.match(_texts(path).get("descrip", "")) is not None
 
 
-def _description(path: Path) -> bytes:
-    """Return the `descrip` field of an image, empty where it has none."""
+def _texts(path: Path) -> dict[str, str]:
+    """Return the text fields of an image's header; none where it cannot be read."""
     try:
-        header = io.read_info(path).header
+        return io.read_texts(path)
     except ImageDamaged:
-        return b""
-    return b"" if header is None else bytes(header["descrip"].item())
+        return {}
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:

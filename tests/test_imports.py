@@ -18,7 +18,7 @@ LAYERS = [
     {"generators"},
     {"calibration"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "evaluate", "picture", "phantom"},
+    {"fill", "batch", "evaluate", "verify", "picture", "phantom"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those
@@ -103,6 +103,7 @@ def test_rooms_do_not_import_each_other_and_are_entered_by_their_doors_only():
         "mrimpute.generators.aldm.method",
         "mrimpute.generators.syndiff.method",
         "mrimpute.cli.render",
+        "mrimpute.verify",
     ],
 )
 def test_no_torch_before_the_network_is_needed(module):

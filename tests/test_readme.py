@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 CARDS = (ROOT / "mrimpute" / "weights" / "README.md").read_text()
 TRAINING = (ROOT / "examples" / "training" / "README.md").read_text()
-PAGES = ("README.md", "mrimpute/weights/README.md", "examples/training/README.md")
+VERIFY = (ROOT / "examples" / "verify.md").read_text()
+PAGES = ("README.md", "mrimpute/weights/README.md", "examples/training/README.md", "examples/verify.md")
 
 
 def test_the_readme_is_short():
@@ -41,6 +42,7 @@ COMMANDS = (
     "doctor",
     "evaluate",
     "calibrate",
+    "verify",
     "weights list",
     "weights pull",
     "weights import",
@@ -73,13 +75,14 @@ def test_every_option_named_exists(cli):
             ["scan"],
             ["evaluate"],
             ["calibrate"],
+            ["verify"],
             ["train", "cwdm"],
             ["train", "syndiff"],
             ["train", "aldm"],
         )
     )
     of_others = {"--nproc-per-node"}  # torchrun's
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README + CARDS + TRAINING)) - of_others:
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README + CARDS + TRAINING + VERIFY)) - of_others:
         assert option in helps, option
 
 

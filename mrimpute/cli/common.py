@@ -62,5 +62,9 @@ def exit_code(codes: list[int]) -> int:
 
 def notify(line: str) -> None:
     """Write a line for the user to stderr; signs that steer a terminal, from a study's file, are shown as codes."""
-    shown = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", line)
-    typer.echo(f"mrimpute: {shown}", err=True)
+    typer.echo(f"mrimpute: {shown(line)}", err=True)
+
+
+def shown(line: str) -> str:
+    """Return a line in which signs that steer a terminal are codes."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", line)

@@ -1,4 +1,4 @@
-"""The JSON line of `mrimpute fill --json`, as typed models: `--json-schema` prints their schema."""
+"""The JSON lines of `mrimpute fill` and `mrimpute verify`, as typed models: `--json-schema` prints their schema."""
 
 from typing import Literal
 
@@ -174,3 +174,40 @@ class FillRecord(_Record):
     warnings: list[WarningRecord]
     error: ErrorRecord | None
     cite: list[str]
+
+
+class MakerRecord(_Record):
+    """What made an image, as far as it is told; the digest may be cut to 16 digits."""
+
+    version: str
+    target: str
+    generator: str
+    checkpoint: str
+    checkpoint_sha256: str
+
+
+class SourceRecord(_Record):
+    """One recorded source, and the given path whose digest is the same."""
+
+    contrast: str
+    file: str
+    sha256: str
+    found: str | None
+
+
+class VerifyRecord(_Record):
+    """One image of `mrimpute verify`; `synthetic` is null where it cannot be read."""
+
+    schema_name: Literal["mrimpute.verify/1"] = Field(default="mrimpute.verify/1", alias="schema")
+    version: str
+    path: str
+    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    exit: int
+    synthetic: bool | None
+    text: str
+    marks: list[str]
+    made_by: MakerRecord | None
+    sidecar: str | None
+    sha256: str | None
+    recorded_sha256: str | None
+    sources: list[SourceRecord]

@@ -34,6 +34,16 @@ def read_info(path: Path) -> ImageInfo:
     return info
 
 
+def read_texts(path: Path) -> dict[str, str]:
+    """Return what an image of any shape says of itself in words: `descrip` and `aux_file`, as far as it has them.
+
+    Raises:
+        ImageDamaged: the header is unreadable.
+    """
+    texts: dict[str, str] = _format(path).read_texts(path)
+    return texts
+
+
 def read_volume(path: Path) -> Volume:
     """Read an image file and check that its voxels can be an acquired grey-value image.
 
@@ -69,6 +79,15 @@ def checked(volume: Volume) -> Volume:
     if values.size == 2:
         raise ImageDamaged(f"{path} holds two values only: a mask, not an image", "rename it or leave it out")
     return volume
+
+
+def check_whole(path: Path) -> None:
+    """Read an image file to its end, whatever its voxels are.
+
+    Raises:
+        ImageDamaged: unreadable or damaged.
+    """
+    _format(path).read(path)
 
 
 def read_mask(path: Path) -> BoolArray:

@@ -35,6 +35,16 @@ def read_info(path: Path) -> ImageInfo:
     return ImageInfo(grid, None)
 
 
+def read_texts(path: Path) -> dict[str, str]:
+    """Return the text fields of an .mha or .nrrd header: what SimpleITK keeps of a NIfTI header is among them.
+
+    Raises:
+        ImageDamaged: unreadable.
+    """
+    reader = _reader(path)
+    return {key: reader.GetMetaData(key) for key in ("descrip", "aux_file") if reader.HasMetaDataKey(key)}
+
+
 def read(path: Path) -> Volume:
     """Read an .mha or .nrrd volume; see `mrimpute.io.nifti.read` for what is returned.
 

@@ -68,6 +68,16 @@ def read_info(path: Path) -> ImageInfo:
     return _guard(path, lambda: _check_header(path, _parse_header(path, _head_bytes(path))))
 
 
+def read_texts(path: Path) -> dict[str, str]:
+    """Return the text fields of a NIfTI file of any shape; what its header tells of the grid is not checked.
+
+    Raises:
+        ImageDamaged: absent, unreadable or no single-file NIfTI.
+    """
+    header = _guard(path, lambda: _parse_header(path, _head_bytes(path)))
+    return {name: bytes(header[name].item()).decode("latin-1") for name in ("descrip", "aux_file")}
+
+
 def read(path: Path) -> Volume:
     """Read a NIfTI volume with every check of the module.
 

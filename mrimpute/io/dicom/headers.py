@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mrimpute.errors import StudyRefused
+from mrimpute.errors import ImageDamaged, StudyRefused
 from mrimpute.volume import FloatArray
 
 MAX_FILES = 50_000
@@ -210,6 +210,29 @@ def holds_dicom(folder: Path) -> bool:
     links: list[Path] = []
     looked = islice(_files(folder, links), MAX_LOOKED)
     return any(_promises(path) or _looks_like_dicom(path) for path in looked) or bool(links)
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file is DICOM, or promises to be by its name."""
+    return _promises(path) or _looks_like_dicom(path)
+
+
+def read_header(path: Path) -> Any:
+    """Return the data set of one file up to its pixels.
+
+    Raises:
+        ImageDamaged: absent, unreadable or no DICOM object.
+    """
+    try:
+        with quiet_pydicom():
+            data = _header(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom raises a dozen unrelated kinds on damaged files
+        raise ImageDamaged(f"cannot read {path}: no whole DICOM file ({type(error).__name__})") from error
+    if "SOPClassUID" not in data:
+        raise ImageDamaged(f"cannot read {path}: no DICOM object")
+    return data
 
 
 def lies_beside_dicom(images: Collection[Path]) -> bool:

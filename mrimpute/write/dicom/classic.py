@@ -29,7 +29,6 @@ def classic_image(stored: Any, index: int, derivation: Derivation) -> "Dataset":
     data = common_part(derivation, stored, source, derivation.uid("slice", index), str(MRImageStorage))
     data.ImageType = ["DERIVED", "SECONDARY", "OTHER", "SYNTHETIC"]
     data.DerivationDescription = derivation.description[:1024]
-    data.ImageComments = "SYNTHETIC: computed, not acquired. Not for diagnosis."
     data.QualityControlImage = "NO"
     data.BodyPartExamined = "BRAIN"
     data.AnatomicRegionSequence = [code_of("SCT", "Brain")]

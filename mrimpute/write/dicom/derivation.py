@@ -14,17 +14,15 @@ from mrimpute._version import __version__
 from mrimpute.contrasts import Contrast
 from mrimpute.io.dicom.headers import Slice
 from mrimpute.io.dicom.series import DicomSeries
+from mrimpute.marks import IMPLEMENTATION, MODEL
 from mrimpute.volume import LPS, FloatArray
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-IMPLEMENTATION = "2.25.305019302870116245421394731573284651713"
-"""Implementation Class UID of mrimpute, made once."""
 MAKER = "The mrimpute founders"
 """Manufacturer; not beginning with 'MR', which dcm2niix takes for a scanner's maker."""
-MODEL = "mrimpute"
 FULL_RANGE = 4095
 """Stored value of the network's 1 where the study's own scale is too coarse or too large for it."""
 USUAL_RANGE = (500.0, 30_000.0)
@@ -143,6 +141,7 @@ def common_part(derivation: Derivation, stored: Any, source: Any, instance: str,
     data.Manufacturer, data.ManufacturerModelName = MAKER, MODEL
     data.SoftwareVersions = __version__
     data.SyntheticData = "YES"
+    data.ImageComments = "SYNTHETIC: computed, not acquired. Not for diagnosis."
     data.ContentQualification = "RESEARCH"
     data.BurnedInAnnotation = "NO"
     data.LossyImageCompression = "00"

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.marks import MODEL
 from mrimpute.write.dicom.derivation import (
-    MODEL,
     Derivation,
     code_of,
     common_part,

@@ -1,0 +1,335 @@
+"""What `mrimpute verify` says of synthetic images, changed ones, acquired ones, and of what is no image."""
+
+import gzip
+import json
+import os
+import shutil
+
+import jsonschema
+import nibabel as nib
+import pytest
+from pydicom import dcmread
+
+from mrimpute.contrasts import Contrast
+from tests.conftest import tree
+
+
+@pytest.fixture
+def verify(cli):
+    """Run `verify --json`; return its exit code and its objects, each held against the schema that it prints."""
+    schema = json.loads(cli("verify", "--json-schema").stdout)
+
+    def run(*words):
+        done = cli("verify", *words, "--json")
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        for record in records:
+            jsonschema.validate(record, schema)
+            assert "Traceback" not in done.stderr
+        return done.returncode, records
+
+    return run
+
+
+def statuses(records):
+    return [record["status"] for record in records]
+
+
+def test_an_image_its_sidecar_and_its_study_are_the_same_question(made, verify):
+    before = tree(made.parent)
+    answers = [verify(path) for path in (made, made.with_name("case-t2f.json"), made.parent)]
+    assert tree(made.parent) == before
+    for code, records in answers:
+        assert (code, statuses(records)) == (0, ["intact"])
+        assert records == answers[0][1]
+    record = answers[0][1][0]
+    assert record["path"] == str(made)
+    assert record["marks"] == ["descrip", "aux_file"]
+    assert record["sha256"] == record["recorded_sha256"]
+    assert (record["made_by"]["target"], record["made_by"]["generator"]) == ("flair", "cwdm")
+    assert len(record["made_by"]["checkpoint_sha256"]) == 64
+    assert [source["contrast"] for source in record["sources"]] == ["t1", "t1c", "t2"]
+
+
+def test_the_text_names_maker_checkpoint_and_sources(made, cli):
+    done = cli("verify", made)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"intact        {made}  synthetic flair by mrimpute 0.1.0, tiny-flair (cwdm, sha256 ")
+    assert "from t1 (case-t1n.nii.gz), t1c" in done.stdout
+
+
+def test_sources_are_found_by_their_digests_under_any_name(made, verify, tmp_path):
+    elsewhere = tmp_path / "archive"
+    elsewhere.mkdir()
+    for number, name in enumerate(("case-t1n", "case-t1c", "case-t2w")):
+        shutil.copy(made.with_name(f"{name}.nii.gz"), elsewhere / f"{number}.nii.gz")
+    code, [record] = verify(made, "--source", elsewhere)
+    assert (code, record["status"]) == (0, "intact")
+    assert record["sources"][2]["found"] == str(elsewhere / "2.nii.gz")
+    code, [record] = verify(made, "--source", elsewhere / "0.nii.gz", "--source", elsewhere / "1.nii.gz")
+    assert (code, record["status"]) == (3, "other-sources")
+    assert "the recorded t2" in record["text"]
+    content = bytearray((elsewhere / "1.nii.gz").read_bytes())
+    content[4] ^= 1  # the time in the gzip header
+    (elsewhere / "1.nii.gz").write_bytes(content)
+    code, [record] = verify(made, "--source", elsewhere)
+    assert (code, [source["found"] is None for source in record["sources"]]) == (3, [False, True, False])
+
+
+def test_a_source_that_is_not_there_is_said(made, cli):
+    done = cli("verify", made, "--source", made.parent / "absent.nii.gz")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "absent.nii.gz" in done.stderr
+
+
+def change_voxel(path):
+    image = nib.load(path)
+    voxels = image.get_fdata()
+    voxels[20, 24, 18] += 1
+    nib.save(nib.Nifti1Image(voxels, image.affine, image.header), path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("spoil", [change_voxel, cut, lambda path: path.write_bytes(b"")])
+def test_a_changed_image_is_told(made, verify, spoil):
+    spoil(made)
+    for path in (made, made.with_name("case-t2f.json"), made.parent):
+        code, records = verify(path)
+        assert (code, statuses(records)) == (3, ["changed"])
+
+
+def test_an_acquired_image_in_the_place_of_a_synthetic_one_is_told(made, verify):
+    shutil.copy(made.with_name("case-t1n.nii.gz"), made)
+    assert verify(made.parent)[0] == 3
+
+
+def test_an_image_older_than_its_sidecar_is_told(made, verify):
+    sidecar = made.with_name("case-t2f.json")
+    content = json.loads(sidecar.read_text())
+    content["image"] |= {"replaces": content["image"]["sha256"], "sha256": "0" * 64}
+    sidecar.write_text(json.dumps(content))
+    code, [record] = verify(made)
+    assert (code, record["status"]) == (3, "changed")
+    assert "older than its sidecar" in record["text"]
+
+
+def test_image_and_sidecar_may_be_renamed_together(made, verify, tmp_path):
+    shutil.copy(made, tmp_path / "x.nii.gz")
+    shutil.copy(made.with_name("case-t2f.json"), tmp_path / "x.json")
+    for name in ("x.nii.gz", "x.json"):
+        assert verify(tmp_path / name)[0] == 0
+
+
+def test_without_its_sidecar_an_image_is_marked_and_unchecked(made, verify):
+    made.with_name("case-t2f.json").unlink()
+    for path in (made, made.parent):
+        code, [record] = verify(path)
+        assert (code, record["status"], record["synthetic"]) == (3, "unchecked", True)
+        assert record["made_by"] == {
+            "version": "0.1.0",
+            "target": "flair",
+            "generator": "",
+            "checkpoint": "",
+            "checkpoint_sha256": "",
+        }
+    cut(made)
+    assert statuses(verify(made)[1]) == ["unreadable"]
+
+
+@pytest.mark.parametrize("key", ["image", "Sources", "checkpoint", "GeneratedBy"])
+def test_a_damaged_sidecar_is_told(made, verify, key):
+    sidecar = made.with_name("case-t2f.json")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {key: 7}))
+    code, [record] = verify(made)
+    assert (code, record["status"]) == (3, "unchecked")
+    assert f"is damaged: {key}" in record["text"]
+
+
+def test_a_sidecar_without_its_image_is_told(made, verify):
+    made.unlink()
+    code, [record] = verify(made.with_name("case-t2f.json"))
+    assert (code, record["status"]) == (3, "unchecked")
+    assert "not beside it" in record["text"]
+
+
+def test_a_sidecar_leads_to_no_other_folder(made, verify):
+    sidecar = made.with_name("case-t2f.json")
+    content = json.loads(sidecar.read_text())
+    content["image"]["file"] = "../case/case-t2f.nii.gz"
+    sidecar.write_text(json.dumps(content))
+    made.rename(made.with_name("other.nii.gz"))
+    assert statuses(verify(sidecar)[1]) == ["unchecked"]
+
+
+def test_what_is_acquired_is_not_marked(make_study, build, verify):
+    study = make_study()
+    for path in (study, study / "case-t1n.nii.gz", build(), build() / "im000.dcm"):
+        code, [record] = verify(path)
+        assert (code, record["status"], record["synthetic"]) == (7, "unmarked", False)
+
+
+def test_several_that_differ_end_with_8(made, verify):
+    acquired = made.with_name("case-t1n.nii.gz")
+    assert verify(made, made)[0] == 0
+    assert verify(acquired, acquired)[0] == 7
+    code, records = verify(made, acquired, made.parent / "absent")
+    assert (code, statuses(records)) == (8, ["intact", "unmarked", "unreadable"])
+
+
+def test_a_saved_brain_mask_is_passed_over_in_a_folder(made, verify):
+    image = nib.load(made)
+    image.header["descrip"] = b"SYNTHETIC brain mask, not acquired"
+    image.header["aux_file"] = b"SYNTHETIC brain mask, n"
+    mask = made.with_name("case-t2f_brain-mask.nii.gz")
+    nib.save(nib.Nifti1Image(image.get_fdata(), None, image.header), mask)
+    assert verify(made.parent)[0] == 0
+    code, [record] = verify(mask)
+    assert (code, record["status"]) == (3, "unchecked")
+    assert "brain mask" in record["text"]
+
+
+def test_a_mark_of_another_program_is_synthetic_and_not_ours(made, verify):
+    image = nib.load(made)
+    image.header["descrip"], image.header["aux_file"] = b"SYNTHETIC by another", b""
+    other = made.with_name("other.nii.gz")
+    nib.save(nib.Nifti1Image(image.get_fdata(), None, image.header), other)
+    code, [record] = verify(other)
+    assert (code, record["status"], record["made_by"]) == (3, "unchecked", None)
+
+
+def test_derivatives_of_a_data_set_are_one_folder(make_study, cli, tiny_weights, verify, tmp_path):
+    words = ("--out", tmp_path / "cases", "--layout", "bids", "--weights", tiny_weights[Contrast.FLAIR])
+    for name in ("one", "two"):
+        assert cli("fill", make_study(name), *words, "--device", "cpu").returncode == 0
+    shutil.copytree(tmp_path / "cases", tmp_path / "copy")
+    for folder in (tmp_path / "copy", tmp_path / "copy" / "derivatives" / "mrimpute"):
+        code, records = verify(folder, "--source", tmp_path / "cases")
+        assert (code, statuses(records)) == (0, ["intact", "intact"])
+
+
+@pytest.mark.parametrize("family", ["classic", "enhanced"])
+def test_a_dicom_series_its_files_its_sidecar_and_its_study_are_the_same_question(made_series, verify, family):
+    folder = made_series(family)
+    for path in (folder, folder / "0001.dcm", folder.with_suffix(".json"), folder.parent):
+        code, [record] = verify(path)
+        assert (code, record["status"]) == (0, "intact")
+        assert "SyntheticData" in record["marks"]
+    code, [record] = verify(folder, "--source", folder.parent)
+    assert code == 0
+    assert all(source["found"] for source in record["sources"])
+    [t1] = [source["found"] for source in record["sources"] if source["contrast"] == "t1"]
+    code, [record] = verify(folder, "--source", t1)
+    assert [source["found"] is not None for source in record["sources"]] == [True, False, False]
+
+
+def test_a_series_folder_may_be_given_as_the_present_one(made_series, cli):
+    folder = made_series()
+    assert cli("verify", ".", cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize("how", ["pixel", "tag", "lost", "added", "cut", "folder", "pipe"])
+def test_a_changed_series_is_told(made_series, verify, how):
+    folder = made_series()
+    first = folder / "0001.dcm"
+    data = dcmread(first)
+    if how == "pixel":
+        data.PixelData = b"\1" + data.PixelData[1:]
+    if how == "tag":
+        data.SyntheticData = "NO"
+    data.save_as(first)
+    changes = {
+        "lost": first.unlink,
+        "added": lambda: shutil.copy(folder.parent / "t1" / "im000.dcm", folder),
+        "cut": lambda: cut(first),
+        "folder": (folder / "more").mkdir,
+        "pipe": lambda: os.mkfifo(folder / "pipe"),
+    }
+    changes.get(how, lambda: None)()
+    for path in (folder, folder.with_suffix(".json"), folder.parent):
+        code, records = verify(path)
+        assert (code, len(records)) == (3, 1), records
+        assert records[0]["status"] in ("changed", "unreadable")
+
+
+def test_a_series_without_sidecar_still_tells_its_checkpoint(made_series, verify, tmp_path):
+    folder = made_series()
+    digest = verify(folder)[1][0]["made_by"]["checkpoint_sha256"]
+    shutil.copytree(folder, tmp_path / "export")
+    for number, file in enumerate(sorted((folder.parent / "t1").iterdir())):  # a PACS export: all in one folder
+        shutil.copy(file, tmp_path / "export" / f"IM{number}")
+    code, [record] = verify(tmp_path / "export")
+    assert (code, record["status"]) == (3, "unchecked")
+    assert record["made_by"]["checkpoint"] == "tiny-flair"
+    assert digest.startswith(record["made_by"]["checkpoint_sha256"])
+    assert len(record["made_by"]["checkpoint_sha256"]) == 16
+    first = tmp_path / "export" / "0001.dcm"
+    data = dcmread(first)
+    for name in ("SyntheticData", "ImageType", "SeriesDescription", "DerivationDescription", "ImageComments"):
+        delattr(data, name)
+    for name in ("ManufacturerModelName", "ContributingEquipmentSequence"):
+        delattr(data, name)
+    del data.file_meta.ImplementationClassUID
+    data.save_as(first)
+    assert "1 of its 9 files bear no mark" in verify(tmp_path / "export")[1][0]["text"]
+
+
+def test_no_tag_of_the_patient_is_told(made_series, cli):
+    done = cli("verify", made_series().parent, "--json")
+    assert not [word for word in ("Doe", "ID7", "1970", "A1") if word in done.stdout + done.stderr]
+
+
+HOSTILE = {
+    "absent.nii.gz": lambda path: None,
+    "empty.nii.gz": lambda path: path.write_bytes(b""),
+    "text.nii": lambda path: path.write_text("not an image"),
+    "bomb.nii.gz": lambda path: path.write_bytes(gzip.compress(bytes(2**20))),
+    "x.nrrd": lambda path: path.write_text("NRRD0004\n"),
+    "x.dcm": lambda path: path.write_bytes(b"\0" * 128 + b"DICM\2\0"),
+    "notes.txt": lambda path: path.write_text("hello"),
+    "huge.json": lambda path: path.write_bytes(b"[" + b"1," * 2**20 + b"1]"),
+    "deep.json": lambda path: path.write_text("[" * 100_000),
+    "cut.json": lambda path: path.write_text('{"schema": "mrimpute.sidecar/1", "im'),
+    "bare.json": lambda path: path.write_text('{"schema": "mrimpute.sidecar/1"}'),
+    "pipe.nii.gz": os.mkfifo,
+    "pipe.json": os.mkfifo,
+    "link.nii.gz": lambda path: path.symlink_to("nowhere"),
+    "circle.nii.gz": lambda path: path.symlink_to(path.name),
+    "folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_cannot_be_read_ends_with_3(verify, tmp_path, name):
+    HOSTILE[name](tmp_path / name)
+    code, [record] = verify(tmp_path / name)
+    assert (code, record["status"], record["synthetic"]) == (3, "unreadable", None)
+
+
+def test_a_folder_of_all_of_them_is_told_one_by_one(verify, made):
+    for name, write in HOSTILE.items():
+        write(made.parent / name)
+    code, records = verify(made.parent)
+    assert code == 8
+    assert statuses(records).count("intact") == 1
+    unreadable = {record["path"].rpartition("/")[2] for record in records if record["status"] == "unreadable"}
+    assert unreadable == {n for n in HOSTILE if n.endswith((".nii.gz", ".nii", ".nrrd", ".dcm"))} - {"absent.nii.gz"}
+
+
+def test_json_of_another_program_is_not_marked(verify, tmp_path):
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x"}')
+    assert verify(tmp_path / "dataset_description.json")[0] == 7
+
+
+def test_a_name_cannot_forge_a_line(made, cli):
+    name = made.with_name("a\nintact  b\x1b[2J.nii.gz")
+    made.rename(name)
+    made.with_name("case-t2f.json").unlink()
+    done = cli("verify", name)
+    assert len(done.stdout.splitlines()) == 1
+    assert "\x1b" not in done.stdout
+
+
+def test_nothing_given_is_wrong_usage(cli):
+    assert cli("verify").returncode == 2
