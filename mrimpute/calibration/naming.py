@@ -20,6 +20,7 @@ from mrimpute.calibration.use import has_frame
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare import Prepared, prepare
+from mrimpute.prepare.register import MIN_LITRES
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import InputSpec
@@ -77,7 +78,7 @@ class Fit:
 def with_fit(
     ready: Prepared, site: Site | None, sources: Sources, mask: BrainMask | None, inputs: InputSpec
 ) -> Prepared:
-    """Check that the series fit their names, and say how they do; of fewer than three, nothing.
+    """Check that the series fit their names, and say how they do; of fewer than three, or a small head, nothing.
 
     Args:
         ready: the network's sources in its frame: looked at where that is the frame of calibrations.
@@ -92,7 +93,8 @@ def with_fit(
     known = site or builtin_site()
     volumes = {one: volume for one, volume in sources.everything.items() if one in BRATS_FOUR}
     full = bool(sources.with_skull) and mask is None
-    if len(volumes) < MIN_SERIES or full != known.with_skull:
+    litres = ready.recipe.grid.litres(ready.recipe.head)
+    if len(volumes) < MIN_SERIES or full != known.with_skull or litres < MIN_LITRES:
         return ready
     here = has_frame(inputs) and ready.images.keys() == volumes.keys()
     seen = ready if here else _in_frame(volumes, sources, mask)

@@ -20,7 +20,7 @@ from tests.calibration import conftest
 from tests.conftest import tree
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
-write_study = partial(conftest.write_study, spacing=1.95)
+write_study = partial(conftest.write_study, spacing=2.3)
 WORDS = ("--missing", "flair", "--weights", "builtin", "--device", "cpu", "--json")
 
 
