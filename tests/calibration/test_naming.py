@@ -63,20 +63,26 @@ def test_the_user_may_know_better_or_settle_it(cli, site, swapped, tmp_path):
     assert (fit["scanner"], fit["naming_gap"], fit["likelier_names"]) == ("known", 0.0, {})
 
 
-def test_a_foreign_scanner_is_said_and_nothing_refused(cli, tmp_path):
-    folder = write_study(tmp_path, "dan", 3, (T1, T1C, T2))
-    done = cli("fill", folder, *WORDS)
-    assert done.returncode == 0, done.stderr
-    assert any("the scanner is foreign" in one["text"] for one in json.loads(done.stdout)["warnings"])
-    assert json.loads((folder / "dan-t2f.json").read_text())["fit"]["scanner"] == "foreign"
-
-
-def test_of_two_series_nothing_is_said(tmp_path):
-    study = find_series(write_study(tmp_path, "eve", 4, (T1, T2)))
+def looked_at(folder):
+    """Return a study's series in the frame of calibrations, before and after they are judged."""
+    study = find_series(folder)
     volumes = {series.contrast: series.read() for series in study.series}
     ready = prepare(volumes, FRAME)
-    sources = Sources(study.get(T1), volumes[T1], volumes, {})
-    assert with_fit(ready, None, sources, None, FRAME) is ready
+    return ready, with_fit(ready, None, Sources(study.get(T1), volumes[T1], volumes, {}), None, FRAME)
+
+
+def test_a_foreign_scanner_is_said_and_nothing_refused(tmp_path):
+    _, judged = looked_at(write_study(tmp_path, "dan", 3, (T1, T1C, T2)))
+    assert judged.fit is not None
+    assert judged.fit["scanner"] == "foreign"
+    assert judged.fit["likelier_names"] == {}
+    assert any("the scanner is foreign" in warning for warning in judged.warnings)
+
+
+@pytest.mark.parametrize(("contrasts", "spacing"), [((T1, T2), 2.3), ((T1, T1C, T2), 1.5)])
+def test_of_two_series_or_a_small_head_nothing_is_said(tmp_path, contrasts, spacing):
+    ready, judged = looked_at(conftest.write_study(tmp_path, "eve", 4, contrasts, spacing=spacing))
+    assert judged is ready
 
 
 def test_names_that_no_study_of_the_site_has_cannot_be_judged():
