@@ -64,6 +64,16 @@ class Fit:
         return "known" if self.disagreement <= KNOWN else "like training"
 
     @property
+    def is_mix_up(self) -> bool:
+        """Whether the likelier names differ as a mix-up does: two swapped, or one wrong.
+
+        What fits better with three other names is an image of another kind (of two tissues alone, for instance).
+        """
+        return len(self.likelier) == 1 or (
+            len(self.likelier) == 2 and set(self.likelier) == set(self.likelier.values())
+        )
+
+    @property
     def description(self) -> dict[str, object]:
         """What a sidecar tells of it; likelier names where they can be trusted."""
         told = self.gap > WARN_GAP and self.scanner != "foreign"
@@ -101,7 +111,7 @@ def with_fit(
     fit = fit_of(_gram_of(seen), known, [volume.voxel_digest for volume in volumes.values()])
     if fit is None:
         return ready
-    if fit.gap > REFUSE_GAP and fit.scanner != "foreign":
+    if fit.gap > REFUSE_GAP and fit.is_mix_up and fit.scanner != "foreign":
         raise StudyRefused(
             f"the series do not fit their names: {_mix_up(fit.likelier)} ({fit.gap:.2f}, over {REFUSE_GAP})",
             f"name them: {' '.join(f'--{one} PATH' for one in fit.likelier)}; or --no-checks if the names are right",

@@ -10,7 +10,7 @@ import pytest
 from mrimpute.calibration import FRAME, Gram, Site
 from mrimpute.calibration.apply import gram_of
 from mrimpute.calibration.folder import builtin_site
-from mrimpute.calibration.naming import REFUSE_GAP, fit_of, with_fit
+from mrimpute.calibration.naming import REFUSE_GAP, Fit, fit_of, with_fit
 from mrimpute.calibration.site import Member
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.prepare import prepare
@@ -83,6 +83,20 @@ def test_a_foreign_scanner_is_said_and_nothing_refused(tmp_path):
 def test_of_two_series_or_a_small_head_nothing_is_said(tmp_path, contrasts, spacing):
     ready, judged = looked_at(conftest.write_study(tmp_path, "eve", 4, contrasts, spacing=spacing))
     assert judged is ready
+
+
+@pytest.mark.parametrize(
+    ("likelier", "mixed_up"),
+    [
+        ({T1C: T2, T2: T1C}, True),
+        ({FLAIR: T1C}, True),
+        ({T2: FLAIR, FLAIR: T1C}, False),
+        ({T1: T1C, T1C: T1, T2: FLAIR}, False),
+        ({}, False),
+    ],
+)
+def test_only_two_swapped_names_or_one_wrong_one_are_a_mix_up(likelier, mixed_up):
+    assert Fit(-2.0, 0.9, likelier).is_mix_up == mixed_up
 
 
 def test_names_that_no_study_of_the_site_has_cannot_be_judged():
