@@ -101,7 +101,7 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
 
 
 def leave_one_out(
-    folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine, seen: bool = True
+    folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine, seen: bool = False
 ) -> Iterator[Evaluation]:
     """Leave each sequence of a study out in turn, make it from the others, and compare.
 

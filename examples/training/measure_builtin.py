@@ -34,7 +34,7 @@ def main() -> None:
         for target in BRATS_FOUR:
             weights = str(state / Path(patient).name / target)
             options = Options(weights=(weights,), device="cpu")
-            for item in leave_one_out(data / patient, [target], options, Engine(options)):
+            for item in leave_one_out(data / patient, [target], options, Engine(options), seen=True):
                 _row(patient, target, "cWDM", item.scores, f"{item.seconds:.1f}")
             truth = images[patient][target]
             lesion = io.read_mask(next((data / patient).glob("*-seg.nii.gz")))

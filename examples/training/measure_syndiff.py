@@ -89,7 +89,7 @@ def _ours(study: Path, source: Contrast, target: Contrast, weights: Path) -> tup
         for contrast in (source, target):
             path = found.get(contrast).path
             (Path(scratch) / path.name).symlink_to(path.resolve())
-        (item,) = leave_one_out(Path(scratch), [target], options, Engine(options))
+        (item,) = leave_one_out(Path(scratch), [target], options, Engine(options), seen=True)
     return item.images[0], item.seconds
 
 

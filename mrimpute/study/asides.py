@@ -68,7 +68,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a screen capture: screenshot screensave snapshot capture screencapture
     another part of the body: spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
         lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical myelo neck wrist ankle
-        elbow
+        elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal
     """
 )
 """Words that, anywhere in a name or description, mean the series is no source."""
@@ -179,8 +179,9 @@ ASIDE_PAIRS: dict[tuple[str, str], str] = {
     ("deep", "enhanced"): "computed, not acquired",
     ("resolution", "enhanced"): "computed, not acquired",
     ("super", "resolution"): "computed, not acquired",
-    ("post", "minus"): "a difference image",
-    ("minus", "pre"): "a difference image",
+    ("study", "average"): "a template",
+    ("group", "average"): "a template",
+    ("group", "mean"): "a template",
 }
 """Two words in this order that mean so."""
 

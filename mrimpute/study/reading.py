@@ -186,7 +186,17 @@ def _aside(tokens: Sequence[Token], contrast: Contrast | None) -> str:
             return reason
     if contrast is Contrast.T2 and any(t.kind is Kind.GRADIENT or t.text in ("spgr", "fspgr") for t in tokens):
         return _T2_STAR
-    return _last_word(tokens) or _fat(tokens)
+    return _difference(tokens) or _last_word(tokens) or _fat(tokens)
+
+
+def _difference(tokens: Sequence[Token]) -> str:
+    """Return why a name is no source that takes one image from another: post minus pre, w/o minus w."""
+    sides = (*_ABOUT_AGENT, Kind.WITH, Kind.WITHOUT)
+    minus = any(
+        one.kind in sides and sign.text == "minus" and other.kind in sides
+        for one, sign, other in zip(tokens, tokens[1:], tokens[2:], strict=False)
+    )
+    return "a difference image" if minus else ""
 
 
 def _is_aside(before: Token | None, token: Token, tokens: Sequence[Token]) -> bool:

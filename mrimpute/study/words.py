@@ -254,7 +254,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "axial",
         """
         ax axial axi axiale axialis axiaal tra trans trs transverse transversal transversale aksial aksiyel
-        aksialny poprzeczny аксиальная акс 横断 横断位 轴位 軸位 水平断 axt
+        aksialny poprzeczny аксиальная акс 横断 横断位 轴位 軸位 水平断
         """,
     ),
     (

@@ -5,6 +5,10 @@ import pytest
 from mrimpute.study.names import read_name
 
 NO_SOURCE = """
+T1 w/o minus w
+T1 thigh
+T1 fetal body
+T1_study_average
 3D_CISS_iac
 ADC_T2
 AFI_TR1
@@ -145,6 +149,7 @@ wm_prob_T1
 wT1_mask
 """
 AFTER_AGENT = """
+AXT1POSTGAD
 3D T1 VIBE post
 AX T1 SE C+
 AX_T1_FS_POST
