@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.io.dicom.headers import Facts
+from mrimpute.io.dicom.facts import Facts
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.study.judge import FEW_SLICES, Verdict
 from mrimpute.study.model import NotUsed

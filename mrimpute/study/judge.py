@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mrimpute.contrasts import Contrast
-from mrimpute.io.dicom.headers import Facts
+from mrimpute.io.dicom.facts import Facts
 from mrimpute.study.asides import CODED, DERIVED, KINDS
 from mrimpute.study.evidence import Evidence, compatible, denies_agent, physics_evidence
 from mrimpute.study.reading import Reading, read_text

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mrimpute.io.dicom.headers import Facts
+from mrimpute.io.dicom.facts import Facts
 
 _SEPARATORS = re.compile(r"[\\_/, ]+")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mrimpute.io.dicom.headers import Facts
+from mrimpute.io.dicom.facts import Facts
 from mrimpute.study import identify
 from mrimpute.study.candidate import Candidate
 from mrimpute.study.judge import Told, judge

@@ -7,7 +7,7 @@ import pytest
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyAmbiguous
-from mrimpute.io.dicom.headers import Facts
+from mrimpute.io.dicom.facts import Facts
 from mrimpute.study import find_series
 from mrimpute.study.judge import agent_evidence, agent_tells, evidence, set_aside, texts_of
 

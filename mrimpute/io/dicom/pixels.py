@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mrimpute.errors import ImageDamaged, MrimputeError
-from mrimpute.io.dicom.headers import Slice, quiet_pydicom, read_headers
+from mrimpute.io.dicom.facts import Slice
+from mrimpute.io.dicom.headers import quiet_pydicom, read_headers
 from mrimpute.io.dicom.series import Broken, DicomSeries, assemble
 from mrimpute.volume import FloatArray, Grid, Volume
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute.files import sha256_of
-from mrimpute.io.dicom.headers import Defect, Facts, Slice
+from mrimpute.io.dicom.facts import Defect, Facts, Slice
 from mrimpute.io.nifti import MAX_VOXELS
 from mrimpute.volume import LPS, FloatArray, Grid
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mrimpute._version import __version__
 from mrimpute.contrasts import Contrast
-from mrimpute.io.dicom.headers import Slice
+from mrimpute.io.dicom.facts import Slice
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.marks import IMPLEMENTATION, MODEL
 from mrimpute.volume import LPS, FloatArray
