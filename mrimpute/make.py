@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from mrimpute.calibration import FRAME, Regressor
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
@@ -89,4 +89,5 @@ def synthesise(
     unit = restore(made.voxels, ready.recipe)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))
-    return Image(target, unit, ready.recipe, ready.warnings, ready.regression, ready.fit)
+    warnings = (*ready.warnings, *((LIMITS[target],) if target in LIMITS else ()))
+    return Image(target, unit, ready.recipe, warnings, ready.regression, ready.fit)
