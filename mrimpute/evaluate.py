@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from mrimpute.fill import Engine
 from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.plan import make_plan, route
+from mrimpute.prepare import Image
 from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.sources import choose_sources
@@ -21,6 +22,7 @@ from mrimpute.registry import Checkpoint
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
 from mrimpute.request.trust import trusted
+from mrimpute.segment import CompleteCase, Segmented, Segmenter
 from mrimpute.settings import read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
@@ -47,6 +49,7 @@ class Evaluation:
             calibration', or 'unknown' where the network's record does not tell.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
+        segmented: what a segmenter makes of it; None where none was asked.
     """
 
     study: str
@@ -62,6 +65,7 @@ class Evaluation:
     images: tuple[FloatArray, FloatArray]
     grid: Grid
     seen: str = "unknown"
+    segmented: Segmented | None = None
 
 
 def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Evaluation:
@@ -101,7 +105,12 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
 
 
 def leave_one_out(
-    folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine, seen: bool = False
+    folder: Path,
+    targets: Sequence[Contrast],
+    options: Options,
+    engine: Engine,
+    seen: bool = False,
+    segmenter: Segmenter | None = None,
 ) -> Iterator[Evaluation]:
     """Leave each sequence of a study out in turn, make it from the others, and compare.
 
@@ -111,6 +120,7 @@ def leave_one_out(
         options: of the run; names of series, weights, sampling, device.
         engine: makes the images under these options.
         seen: whether a study may be measured that network or calibration learnt from.
+        segmenter: run on the complete case and on each case with a synthetic contrast.
 
     Yields:
         One evaluation per target.
@@ -134,8 +144,11 @@ def leave_one_out(
     learnt = [_learnt_from(order, volumes) for order in orders]
     if not seen:
         _check_unseen(folder, learnt)
+    mask = masks[0] if len(masks) == 1 else None
+    complete = CompleteCase(segmenter, study, mask) if segmenter else None
     for order, word in zip(orders, learnt, strict=True):
-        yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine, word)
+        evaluation, image, checkpoint = _left_out(study, order, volumes, mask, engine, word)
+        yield replace(evaluation, segmented=complete.beside(image, checkpoint)) if complete else evaluation
 
 
 def _check_unseen(folder: Path, learnt: Sequence[str]) -> None:
@@ -163,8 +176,8 @@ def _learnt_from(order: Order, volumes: dict[Path, Volume]) -> str:
 
 def _left_out(
     study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine, seen: str
-) -> Evaluation:
-    """Make one target from the others of its study, and compare."""
+) -> tuple[Evaluation, Image, Checkpoint]:
+    """Make one target from the others of its study, and compare; return that, the image and what made it."""
     target = order.job.target
     truth = volumes[study.get(target).path]
     began = time.perf_counter()
@@ -179,7 +192,7 @@ def _left_out(
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
     images = (np.asarray(made.unit, np.float64), normalised(truth))
-    return Evaluation(
+    evaluation = Evaluation(
         study=study.name,
         target=target,
         made=truth.path,
@@ -194,6 +207,7 @@ def _left_out(
         grid=truth.grid,
         seen=seen,
     )
+    return evaluation, made, checkpoint
 
 
 def normalised(volume: Volume) -> FloatArray:
