@@ -15,7 +15,12 @@ EPILOG = "Example: mrimpute evaluate --leave-one-out data/* --missing flair --we
 
 def evaluate(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="MADE ACQUIRED | STUDY…", readable=False, help="Two files; or studies.")
+        list[Path],
+        typer.Argument(
+            metavar="MADE ACQUIRED | STUDY…",
+            readable=False,
+            help="Two images (files, or folders of a DICOM series); or studies.",
+        ),
     ],
     leave_one_out: Annotated[
         bool, typer.Option("--leave-one-out", help="Leave each sequence of each STUDY out and make it from the others.")
@@ -60,7 +65,9 @@ def evaluate(
     segmenter_minutes: Annotated[
         float, typer.Option(min=0.01, help="After which one call of the segmenter is given up.")
     ] = 60,
-    picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Acquired, synthetic, difference.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw acquired, synthetic and difference where the lesion is.")
+    ] = None,
     device: common.Device = "auto",
     threads: common.Threads = None,
     trust_study_settings: common.TrustStudySettings = False,
@@ -77,7 +84,7 @@ def evaluate(
     from mrimpute.errors import MrimputeError, UsageError
     from mrimpute.fill import Engine
     from mrimpute.pairs import keep_pair
-    from mrimpute.picture import write_picture
+    from mrimpute.picture import check_picture, write_sheet
     from mrimpute.request import Options
     from mrimpute.segment import parse_segmenter
     from mrimpute.write.layout import parse_layout
@@ -87,6 +94,8 @@ def evaluate(
     for name, given in (("calibration", calibration or calibrate_from), ("keep", keep), ("segmenter", segmenter)):
         if given and not leave_one_out:
             raise UsageError(f"--{name} goes with --leave-one-out", "two files are compared as they are")
+    if picture:
+        check_picture(picture)
     if leave_one_out:
         targets = [parse_contrast(word) for word in missing or []]
         wish = Wish(calibration, tuple(calibrate_from or ()), threads=threads)
@@ -125,7 +134,7 @@ def evaluate(
     elif evaluations:
         typer.echo(render.evaluation_text(evaluations))
     if picture and evaluations:
-        write_picture(evaluations, picture)
+        write_sheet(library.picture_rows(evaluations), picture)
     raise typer.Exit(common.exit_code(codes))
 
 
