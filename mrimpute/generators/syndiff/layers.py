@@ -34,7 +34,8 @@ class PixelConv(nn.Conv2d):
             return plain
         assert self.bias is not None
         weight = self.weight.flatten(1).expand(len(x), -1, -1)
-        return torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+        made: Tensor = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+        return made
 
 
 def convolution(inputs: int, outputs: int, size: int = 3, scale: float = 1.0) -> nn.Conv2d:
