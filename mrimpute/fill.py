@@ -10,6 +10,7 @@ from mrimpute.calibration.use import regressor_of
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
 from mrimpute.errors import Unexpected, as_mrimpute_error
+from mrimpute.files import hold
 from mrimpute.generators.contract import Sampling
 from mrimpute.make import prepare_sources, synthesise
 from mrimpute.outcome import Outcome, Target, outcome_of
@@ -21,7 +22,7 @@ from mrimpute.request import Options, Order, Request, check_inputs, fingerprint_
 from mrimpute.write import Result, write
 from mrimpute.write.copies import complete_case, plan_copies
 from mrimpute.write.nifti import write_mask
-from mrimpute.write.place import already_made, check_free, check_place, holding, mask_left_out
+from mrimpute.write.place import already_made, check_free, check_place, mask_left_out
 from mrimpute.write.result import found
 
 Progress = Callable[[str, int, int], None]
@@ -102,7 +103,7 @@ class Engine:
         targets: list[Target] = []
         copies: list[Path] = []
         try:
-            with holding(request.study, request.images):
+            with hold([request.folder, *request.images]):
                 targets += [self._attempt(request, order, inputs) for order in request.orders]
                 error = next((target.error for target in targets if target.error), None)
                 if error is None:
@@ -139,8 +140,8 @@ class Engine:
         highest = max(request.highest_number, sources.highest_number)
         result = Result(image, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         output = write(result, request.form == "dicom", scaled=options.intensity == "study")
-        masks = (write_mask(result, mask),) if mask and options.save_mask else ()
-        return Target(output, masks, (*sources.notes, *image.warnings, *output.warnings))
+        masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
+        return Target(output, masks, (*sources.notes, *image.warnings, *output.warnings, *told))
 
     def _image(
         self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling

@@ -104,8 +104,13 @@ class Volume:
         It follows the values as float32 and their number along right-left, back-front and down-up; file format,
         compression, the order in which axes are stored, and where the grid lies do not count.
         """
-        codes = nib.orientations.axcodes2ornt(tuple(self.grid.orientation))
-        upright = nib.orientations.apply_orientation(np.asarray(self.voxels, "<f4"), codes)
-        digest = hashlib.sha256(str(upright.shape).encode())
-        digest.update(np.ascontiguousarray(upright).tobytes())
-        return digest.hexdigest()[:16]
+        return voxel_sha256(self.voxels, self.grid)[:16]
+
+
+def voxel_sha256(voxels: FloatArray, grid: Grid) -> str:
+    """Return the digest of voxels (X, Y, Z) on a grid that `Volume.voxel_digest` is the beginning of."""
+    codes = nib.orientations.axcodes2ornt(tuple(grid.orientation))
+    upright = nib.orientations.apply_orientation(np.asarray(voxels, "<f4"), codes)
+    digest = hashlib.sha256(str(upright.shape).encode())
+    digest.update(np.ascontiguousarray(upright).tobytes())
+    return digest.hexdigest()

@@ -53,8 +53,8 @@ def calibrate(
     device.configure(threads)
     with device.memory_errors():
         learnt = learn(studies, name or place.name, [parse_contrast(word) for word in missing or []])
-    write_site(learnt.site, place, replace=overwrite)
-    for line in render_calibration.notes(learnt):
+    told = write_site(learnt.site, place, replace=overwrite)
+    for line in (*told, *render_calibration.notes(learnt)):
         common.notify(line)
     if as_json:
         typer.echo(json.dumps(render_calibration.record(learnt, place)))

@@ -44,15 +44,7 @@ def fill(
     flair: given.Flair = None,
     pd: given.Pd = None,
     ct: given.Ct = None,
-    ignore_broken: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-broken",
-            envvar="MRIMPUTE_IGNORE_BROKEN",
-            rich_help_panel=_WHICH,
-            help="Go on without series that are damaged, though one may be a wanted source.",
-        ),
-    ] = False,
+    ignore_broken: given.IgnoreBroken = False,
     no_checks: Annotated[
         bool,
         typer.Option(

@@ -203,7 +203,7 @@ class VerifyRecord(_Record):
     schema_name: Literal["mrimpute.verify/1"] = Field(default="mrimpute.verify/1", alias="schema")
     version: str
     path: str
-    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    status: Literal["intact", "rewritten", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
     exit: int
     synthetic: bool | None
     text: str

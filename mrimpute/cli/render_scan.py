@@ -41,13 +41,13 @@ def scan_text(study: Study) -> str:
     return "\n".join(lines)
 
 
-def scan_record(study: Study) -> dict[str, Any]:
-    """Return the JSON object of `scan --json` for one study, with `error` where `fill` would refuse it."""
+def scan_record(study: Study, error: MrimputeError | None) -> dict[str, Any]:
+    """Return the JSON object of `scan --json` for one study, with the error that `fill` would refuse it with."""
     jobs, no_route = _routes(study)
     record = {
         "schema": SCAN_SCHEMA,
         "version": __version__,
-        "exit": exit_of(study),
+        "exit": int(error.exit_code) if error else 0,
         "study": str(study.folder),
         "scheme": study.naming.scheme,
         "inputs": [_series_record(series) for series in study.series],
@@ -59,8 +59,8 @@ def scan_record(study: Study) -> dict[str, Any]:
         "plan": [_job_record(job) for job in jobs],
         "no_route": no_route,
     }
-    if study.problems:
-        record["error"] = error_record(study.problems[0].refusal())
+    if error:
+        record["error"] = error_record(error)
     return record
 
 
@@ -107,11 +107,6 @@ def explain_text(study: Study, series: Path) -> str:
 
 def _rules(rules: Sequence[Evidence]) -> list[str]:
     return [f"  {_rule(rule)}" for rule in rules] or ["  no rule says what it is"]
-
-
-def exit_of(study: Study) -> int:
-    """Return the exit code of `scan` for a study: 0 where `fill` would use it."""
-    return int(study.problems[0].error.exit_code) if study.problems else 0
 
 
 def _is_meant(path: Path, wanted: Path) -> bool:

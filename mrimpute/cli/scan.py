@@ -22,6 +22,7 @@ def scan(
     flair: given.Flair = None,
     pd: given.Pd = None,
     ct: given.Ct = None,
+    ignore_broken: given.IgnoreBroken = False,
     null: given.Null = False,
     as_json: common.Json = False,
     quiet: Annotated[
@@ -37,6 +38,7 @@ def scan(
 
     from mrimpute.cli import render_scan
     from mrimpute.errors import MrimputeError, UsageError
+    from mrimpute.request.broken import broken_notes, refusals_of
     from mrimpute.study import identify
 
     folders = given.folders_of(studies, null)
@@ -54,11 +56,13 @@ def scan(
             if as_json:
                 typer.echo(json.dumps(render_scan.scan_error_record(folder, error)))
             continue
-        codes.append(render_scan.exit_of(study))
-        for problem in study.problems:
-            common.notify(str(problem.refusal()))
+        refusals = refusals_of(study, ignore_broken)
+        codes.append(int(refusals[0].exit_code) if refusals else 0)
+        for line in (*refusals, *(broken_notes(study) if ignore_broken else ())):
+            common.notify(str(line))
+        shown = study.without_broken if ignore_broken else study
         if as_json:
-            typer.echo(json.dumps(render_scan.scan_record(study)))
+            typer.echo(json.dumps(render_scan.scan_record(shown, refusals[0] if refusals else None)))
         elif explained or not quiet:
-            typer.echo("\n".join(explained) or render_scan.scan_text(study))
+            typer.echo("\n".join(explained) or render_scan.scan_text(shown))
     raise typer.Exit(common.exit_code(codes))
