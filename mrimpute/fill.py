@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mrimpute import device, signals
 from mrimpute.calibration.naming import with_fit
-from mrimpute.calibration.use import regressor_of
+from mrimpute.calibration.use import correction_of
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
 from mrimpute.errors import Unexpected, as_mrimpute_error
@@ -145,12 +145,12 @@ class Engine:
     def _image(
         self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
     ) -> Image:
-        regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
+        site, target = order.calibration, order.job.target
+        correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
+        ready = prepare_sources(sources, checkpoint.record, mask, correction)
         if self.options.checks:
-            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
+            ready = with_fit(ready, site, sources, mask, checkpoint.record.inputs)
         generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
-        target = order.job.target
 
         def told(done: int, total: int) -> None:
             signals.check()

@@ -9,7 +9,7 @@ import numpy as np
 from mrimpute.calibration.apply import Errors, errors_of, estimated, gram_of
 from mrimpute.calibration.gram import Gram, coefficients
 from mrimpute.calibration.screen import Candidate, screened, sorted_spacing
-from mrimpute.calibration.site import FRAME, Figure, Member, Site, source_sets
+from mrimpute.calibration.site import FRAME, Figure, Member, Site, half_width, source_sets
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.metrics import score
@@ -18,11 +18,6 @@ from mrimpute.prepare.doubles import check_doubles
 from mrimpute.prepare.sources import choose_sources, read_volumes
 from mrimpute.registry import load_registry
 from mrimpute.study import Series, find_series
-
-MIN_FOR_WIDTH = 3
-"""Studies from which on the half-width that holds 90 % of voxels is told."""
-HELD = 0.9
-"""Share of the head's voxels that a half-width holds."""
 
 Pair = tuple[Contrast, tuple[Contrast, ...]]
 """A target, and the sources it is made from."""
@@ -168,6 +163,5 @@ def _figure(pair: Pair, tallies: Sequence[_Tally], seen: bool) -> Figure:
     psnr = float(np.mean([-10 * np.log10(max(one.errors.squared, 1e-12)) for one in tallies]))
     similar = [one.ssim for one in tallies if one.ssim is not None]
     ssim = float(np.mean(similar)) if len(similar) == len(tallies) else None
-    within = np.mean([one.errors.within for one in tallies], axis=0)
-    width = float((np.searchsorted(within, HELD) + 1) / len(within)) if len(tallies) >= MIN_FOR_WIDTH else None
+    width = half_width([one.errors.within for one in tallies])
     return Figure(target, sources, len(tallies), round(psnr, 2), ssim and round(ssim, 4), width, seen)

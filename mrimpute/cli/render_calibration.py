@@ -5,7 +5,8 @@ from typing import Any
 
 from mrimpute import __version__
 from mrimpute.calibration import Figure
-from mrimpute.calibration.learn import MIN_FOR_WIDTH, Learnt
+from mrimpute.calibration.learn import Learnt
+from mrimpute.calibration.site import MIN_FOR_WIDTH
 from mrimpute.cli.render import table_lines
 
 SCHEMA = "mrimpute.calibrate/1"
@@ -32,12 +33,27 @@ def text(learnt: Learnt) -> str:
     """Return the table of `calibrate`: what the regression alone does with all other contrasts."""
     rows: list[tuple[str, ...]] = [("TARGET", "FROM", "STUDIES", "PSNR dB", "SSIM", "90 % WITHIN")]
     rows += [_row(one) for one in learnt.site.figures if one.ssim is not None]
+    curves = _curves(learnt)
     counted = f"{len(learnt.site.studies)} studies; voxels as acquired: {_sizes(learnt)}"
     if len(rows) == 1:
-        return counted
-    return "\n".join(
-        [*table_lines(rows), "of the regression alone, each study left out of the others in turn", counted]
-    )
+        return "\n".join([*curves, counted])
+    told = "of the regression alone, each study left out of the others in turn"
+    return "\n".join([*table_lines(rows), told, *curves, counted])
+
+
+def _curves(learnt: Learnt) -> list[str]:
+    """Return a line per network that curves were learnt for, with what they do."""
+    lines = []
+    for maker in learnt.site.makers:
+        studies = sum(one.joint(maker) is not None for one in learnt.site.studies)
+        figure = learnt.site.curve_figure(maker)
+        width = f", 90 % within ± {figure.half_width:.3f}" if figure and figure.half_width is not None else ""
+        does = f"; {figure.psnr:.2f} dB{width}, each study left out in turn" if figure else ""
+        lines.append(
+            f"curve for {maker.target} from {', '.join(maker.sources)} by network {maker.sha256[:12]} "
+            f"({maker.sampler}, {maker.steps} steps): {studies} studies{does}"
+        )
+    return lines
 
 
 def record(learnt: Learnt, place: Path) -> dict[str, Any]:
@@ -59,18 +75,31 @@ def record(learnt: Learnt, place: Path) -> dict[str, Any]:
             }
             for one in site.studies
         ],
-        "figures": [
+        "curves": [
             {
-                "target": one.target,
-                "sources": list(one.sources),
-                "studies": one.studies,
-                "psnr_db": one.psnr,
-                "ssim": one.ssim,
-                "half_width_of_90_percent": one.half_width,
-                "seen": one.seen,
+                "target": maker.target,
+                "sources": list(maker.sources),
+                "network_sha256": maker.sha256,
+                "sampler": maker.sampler,
+                "steps": maker.steps,
+                "studies": sum(one.joint(maker) is not None for one in site.studies),
+                "expected": _figure_record(figure) if (figure := site.curve_figure(maker)) else None,
             }
-            for one in site.figures
+            for maker in site.makers
         ],
+        "figures": [
+            {"target": one.target, "sources": list(one.sources), **_figure_record(one)} for one in site.figures
+        ],
+    }
+
+
+def _figure_record(one: Figure) -> dict[str, Any]:
+    return {
+        "studies": one.studies,
+        "psnr_db": one.psnr,
+        "ssim": one.ssim,
+        "half_width_of_90_percent": one.half_width,
+        "seen": one.seen,
     }
 
 

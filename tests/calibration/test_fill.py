@@ -212,7 +212,7 @@ def test_a_network_is_not_measured_on_what_it_saw(cli, scan, tiny_weights, tmp_p
         (["fill", "{cyd}", "--recalibrate"], 2, "goes with --calibrate-from batch"),
         (["fill", "{cyd}", "--calibrate-from", "{cyd}"], 3, "it lacks flair"),
         (["fill", "{cyd}", "--calibrate-from", "batch", "--out", "{site}/o"], 3, "none of the 1 studies holds flair"),
-        (["fill", "{cyd}", "--calibration", "{site}", "--weights", "{tiny}"], 2, "blended with no regression"),
+        (["fill", "{cyd}", "--calibration", "{site}", "--weights", "{tiny}"], 4, "has no curve for flair"),
         (["calibrate", "{ann}"], 2, "give either --out DIR or --name SITE"),
         (["calibrate", "{ann}", "--name", "../x"], 2, "is no name for a calibration"),
         (["calibrate", "{ann}", "--out", "{site}"], 6, "add --overwrite"),
