@@ -106,8 +106,10 @@ def _joint(study: Study, volumes: Mapping[Path, Volume], order: Order, engine: E
     sources = choose_sources(listed, None, volumes, register=False, mask=None)
     checkpoint, sampling = engine.networks.obtain(order)
     made, _ = engine.image(order, sources)
+    acquired, mask = volumes[study.get(target).path], engine.masks.of(sources)
     maker = maker_of(checkpoint, sampling, target, order.job.sources)
-    return joint_of(maker, made.unit, _on(volumes[study.get(target).path], made.recipe.grid), made.recipe.head)
+    truth = _on(mask.applied(acquired) if mask else acquired, made.recipe.grid)
+    return joint_of(maker, made.unit, truth, made.recipe.head)
 
 
 def _on(acquired: Volume, grid: Grid) -> FloatArray:

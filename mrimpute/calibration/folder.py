@@ -75,6 +75,19 @@ def place_of(name: str) -> Path:
     return home_folder() / "calibrations" / name
 
 
+def sites_in_store() -> tuple[list[Site], list[str]]:
+    """Return the calibrations in the user's store by name, and what to tell of those that cannot be used."""
+    sites, unusable = [], []
+    place = home_folder() / "calibrations"
+    for folder in sorted(place.iterdir()) if place.is_dir() else ():
+        if folder.is_dir() and _NAME.fullmatch(folder.name):
+            try:
+                sites.append(read_site(folder))
+            except WeightsUnavailable as error:
+                unusable.append(str(error))
+    return sites, unusable
+
+
 @cache
 def builtin_site() -> Site:
     """Return what the built-in networks' training studies taught."""

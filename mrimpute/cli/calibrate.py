@@ -13,8 +13,8 @@ EPILOG = "Example: mrimpute calibrate data/sub-01 data/sub-02 --name our-scanner
 
 def calibrate(
     studies: Annotated[
-        list[Path], typer.Argument(metavar="STUDY…", readable=False, help="Complete studies of one scanner.")
-    ],
+        list[Path] | None, typer.Argument(metavar="STUDY…", readable=False, help="Complete studies of one scanner.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write a plain folder, for --calibration DIR.")
     ] = None,
@@ -26,6 +26,12 @@ def calibrate(
         typer.Option("--missing", "-m", metavar="CONTRAST", help="Studies must hold one of these; repeatable."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier calibration.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Learn nothing; tell what calibrations the store holds.")
+    ] = False,
+    skull_strip: Annotated[
+        bool, typer.Option("--skull-strip", help="Call hd-bet or mri_synthstrip on PATH for heads with skull.")
+    ] = False,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,6 +72,13 @@ def calibrate(
     from mrimpute.fill import Engine
     from mrimpute.request import Options
 
+    if list_:
+        if studies or out or name:
+            raise UsageError("--list learns nothing", "leave STUDY…, --out and --name out")
+        _list_store(as_json)
+        return
+    if not studies:
+        raise UsageError("no study is given", "name complete studies of one scanner, or --list")
     if (out is None) == (name is None):
         raise UsageError("where to keep the calibration is not said once", "give either --out DIR or --name SITE")
     if weights and not missing:
@@ -83,12 +96,13 @@ def calibrate(
         steps=steps,
         device=device,
         threads=threads,
+        skull_strip=skull_strip,
         checks=False,
     )
     orders = curve_orders(studies, targets, options) if weights else {}
     devices.configure(threads)
     with devices.memory_errors():
-        learnt = learn(studies, name or place.name, targets)
+        learnt = learn(studies, name or place.name, targets, skull_strip=skull_strip)
     if weights:
         engine = Engine(options, notify=common.notify)
         learnt = with_curves(
@@ -102,3 +116,20 @@ def calibrate(
     else:
         typer.echo(render_calibration.text(learnt))
         typer.echo(place)
+
+
+def _list_store(as_json: bool) -> None:
+    """Tell what calibrations the store holds, and which cannot be used."""
+    import json
+
+    from mrimpute.calibration.folder import place_of, sites_in_store
+    from mrimpute.cli import render_calibration
+
+    sites, unusable = sites_in_store()
+    for line in unusable:
+        common.notify(line)
+    if as_json:
+        for site in sites:
+            typer.echo(json.dumps(render_calibration.site_record(site, place_of(site.name))))
+    else:
+        typer.echo(render_calibration.listing(sites))

@@ -1,13 +1,15 @@
-"""A calibration as text and as JSON: counts, voxel sizes, figures; no name and no tag of a patient."""
+"""Calibrations as text and as JSON: counts, voxel sizes, figures; no name and no tag of a patient."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mrimpute import __version__
-from mrimpute.calibration import Figure
+from mrimpute.calibration import Figure, Site
 from mrimpute.calibration.learn import Learnt
 from mrimpute.calibration.site import MIN_FOR_WIDTH
 from mrimpute.cli.render import table_lines
+from mrimpute.contrasts import BRATS_FOUR
 
 SCHEMA = "mrimpute.calibrate/1"
 
@@ -34,7 +36,7 @@ def text(learnt: Learnt) -> str:
     rows: list[tuple[str, ...]] = [("TARGET", "FROM", "STUDIES", "PSNR dB", "SSIM", "90 % WITHIN")]
     rows += [_row(one) for one in learnt.site.figures if one.ssim is not None]
     curves = _curves(learnt)
-    counted = f"{len(learnt.site.studies)} studies; voxels as acquired: {_sizes(learnt)}"
+    counted = f"{len(learnt.site.studies)} studies; voxels as acquired: {_sizes(learnt.site)}"
     if len(rows) == 1:
         return "\n".join([*curves, counted])
     told = "of the regression alone, each study left out of the others in turn"
@@ -56,17 +58,43 @@ def _curves(learnt: Learnt) -> list[str]:
     return lines
 
 
+def listing(sites: Sequence[Site]) -> str:
+    """Return the table of `calibrate --list`: one calibration of the store per line."""
+    if not sites:
+        return "the store holds no calibration; make one: mrimpute calibrate STUDY… --name SITE"
+    rows: list[tuple[str, ...]] = [("NAME", "STUDIES", "CONTRASTS", "VOXELS AS ACQUIRED", "SKULL", "CURVES", "SHA256")]
+    rows += [
+        (
+            site.name,
+            str(len(site.studies)),
+            ", ".join(one for one in BRATS_FOUR if any(one in study.gram.present for study in site.studies)),
+            _sizes(site),
+            "yes" if site.with_skull else "no",
+            str(len(site.makers) or "-"),
+            site.sha256[:12],
+        )
+        for site in sites
+    ]
+    return "\n".join(table_lines(rows))
+
+
 def record(learnt: Learnt, place: Path) -> dict[str, Any]:
+    """Return what `calibrate` learnt as a JSON object."""
+    return site_record(learnt.site, place) | {
+        "used": [str(folder) for folder in learnt.used],
+        "left_out": [{"study": str(one.folder), "reason": one.reason} for one in learnt.left_out],
+    }
+
+
+def site_record(site: Site, place: Path) -> dict[str, Any]:
     """Return a calibration as a JSON object."""
-    site = learnt.site
     return {
         "schema": SCHEMA,
         "version": __version__,
+        "name": site.name,
         "path": str(place),
         "sha256": site.sha256,
         "with_skull": site.with_skull,
-        "used": [str(folder) for folder in learnt.used],
-        "left_out": [{"study": str(one.folder), "reason": one.reason} for one in learnt.left_out],
         "studies": [
             {
                 "contrasts": list(one.gram.present),
@@ -109,6 +137,6 @@ def _row(one: Figure) -> tuple[str, ...]:
     return (one.target, ", ".join(one.sources), f"{one.studies}{seen}", f"{one.psnr:.2f}", f"{one.ssim:.3f}", width)
 
 
-def _sizes(learnt: Learnt) -> str:
-    sizes = {size for one in learnt.site.studies for size in one.spacing_mm.values()}
+def _sizes(site: Site) -> str:
+    sizes = {size for one in site.studies for size in one.spacing_mm.values()}
     return ", ".join("x".join(f"{length:.3g}" for length in size) for size in sorted(sizes)) + " mm"
