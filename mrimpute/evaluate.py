@@ -1,8 +1,8 @@
-"""Synthetic against acquired: one pair of files, or every sequence of a study left out in turn."""
+"""Synthetic against acquired: one pair of images, or every sequence of a study left out in turn."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +11,28 @@ from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import NoRoute, StudyRefused, UsageError
 from mrimpute.fill import Engine
+from mrimpute.io.image import place_of, read_image
 from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
+from mrimpute.picture import Panel, Row, middle_of, most_of
 from mrimpute.plan import make_plan, route
+from mrimpute.prepare import Image
 from mrimpute.prepare.extent import check_extent
+from mrimpute.prepare.geometry import Reorient
 from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.registry import Checkpoint
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
 from mrimpute.request.trust import trusted
+from mrimpute.segment import CompleteCase, Segmented, Segmenter
 from mrimpute.settings import read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
+DIFFERENCE_GAIN = 2.0
+"""Differences are drawn this much brighter, around middle grey."""
 QUANTILES = (0.001, 0.999)
 """Acquired images are clipped to these quantiles of the whole volume and mapped to [0, 1]."""
 
@@ -47,6 +54,8 @@ class Evaluation:
             calibration', or 'unknown' where the network's record does not tell.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
+        point: (3,) RAS mm: where a picture cuts them: most of the lesion, else the middle of the head.
+        segmented: what a segmenter makes of it; None where none was asked.
     """
 
     study: str
@@ -61,24 +70,26 @@ class Evaluation:
     seconds: float
     images: tuple[FloatArray, FloatArray]
     grid: Grid
+    point: FloatArray
     seen: str = "unknown"
+    segmented: Segmented | None = None
 
 
 def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Evaluation:
-    """Compare a synthetic file with the acquired one.
+    """Compare a synthetic image with the acquired one.
 
     Args:
-        made: ours is mapped back to [0, 1] by its sidecar, any other by its own quantiles.
-        acquired: clipped at max(0, 0.1 %) and 99.9 % of the whole volume and mapped to [0, 1].
+        made: an image file, a DICOM file or a folder of one series; ours is mapped back to [0, 1] by its sidecar, any
+            other by its own quantiles.
+        acquired: likewise; clipped at max(0, 0.1 %) and 99.9 % of the whole volume and mapped to [0, 1].
         mask: lesion mask on the same grid, not zero in the lesion.
 
     Raises:
-        ImageDamaged: a file cannot be used.
-        UsageError: the files lie on different grids, or the mask is empty.
+        ImageDamaged: an image cannot be used.
+        UsageError: the images lie on different grids, or a folder holds not one image.
     """
-    truth = io.read_volume(acquired)
-    volume = io.read_volume(made)
-    _check_grid(volume, truth)
+    truth = read_image(acquired)
+    volume = _turned(read_image(made), truth)
     unit, scale = _unit(volume)
     brain = truth.voxels != 0
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
@@ -97,11 +108,17 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
         seconds=0.0,
         images=(unit, target),
         grid=truth.grid,
+        point=_point(regions, target, truth.grid),
     )
 
 
 def leave_one_out(
-    folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine, seen: bool = False
+    folder: Path,
+    targets: Sequence[Contrast],
+    options: Options,
+    engine: Engine,
+    seen: bool = False,
+    segmenter: Segmenter | None = None,
 ) -> Iterator[Evaluation]:
     """Leave each sequence of a study out in turn, make it from the others, and compare.
 
@@ -111,6 +128,7 @@ def leave_one_out(
         options: of the run; names of series, weights, sampling, device.
         engine: makes the images under these options.
         seen: whether a study may be measured that network or calibration learnt from.
+        segmenter: run on the complete case and on each case with a synthetic contrast.
 
     Yields:
         One evaluation per target.
@@ -134,8 +152,11 @@ def leave_one_out(
     learnt = [_learnt_from(order, volumes) for order in orders]
     if not seen:
         _check_unseen(folder, learnt)
+    mask = masks[0] if len(masks) == 1 else None
+    complete = CompleteCase(segmenter, study, mask) if segmenter else None
     for order, word in zip(orders, learnt, strict=True):
-        yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine, word)
+        evaluation, image, checkpoint = _left_out(study, order, volumes, mask, engine, word)
+        yield replace(evaluation, segmented=complete.beside(image, checkpoint)) if complete else evaluation
 
 
 def _check_unseen(folder: Path, learnt: Sequence[str]) -> None:
@@ -163,8 +184,8 @@ def _learnt_from(order: Order, volumes: dict[Path, Volume]) -> str:
 
 def _left_out(
     study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine, seen: str
-) -> Evaluation:
-    """Make one target from the others of its study, and compare."""
+) -> tuple[Evaluation, Image, Checkpoint]:
+    """Make one target from the others of its study, and compare; return that, the image and what made it."""
     target = order.job.target
     truth = volumes[study.get(target).path]
     began = time.perf_counter()
@@ -175,11 +196,14 @@ def _left_out(
     seconds = time.perf_counter() - began
     if not made.recipe.grid.same_as(truth.grid):
         reference = study.get(made.recipe.reference).path
-        raise UsageError(f"{reference} and {truth.path} lie on different grids", "resample one onto the other")
+        raise UsageError(
+            f"{reference} ({made.recipe.grid.words}) and {truth.path} ({truth.grid.words}) lie on different grids",
+            "resample the study's series onto one grid; nothing can be compared voxel by voxel otherwise",
+        )
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
     images = (np.asarray(made.unit, np.float64), normalised(truth))
-    return Evaluation(
+    evaluation = Evaluation(
         study=study.name,
         target=target,
         made=truth.path,
@@ -192,8 +216,25 @@ def _left_out(
         seconds=seconds,
         images=images,
         grid=truth.grid,
+        point=_point(regions, images[1], truth.grid),
         seen=seen,
     )
+    return evaluation, made, checkpoint
+
+
+def picture_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Return what a picture shows of evaluations: acquired, synthetic and difference, a row each."""
+    rows = []
+    for item in evaluations:
+        made, acquired = item.images
+        difference = 0.5 + DIFFERENCE_GAIN * (made - acquired) / 2
+        panels = (
+            Panel(f"{item.target} acquired".strip(), acquired, item.grid),
+            Panel(f"{item.target} made".strip(), made, item.grid, synthetic=True),
+            Panel(f"made - acquired, x{DIFFERENCE_GAIN:g}", difference, item.grid, synthetic=True),
+        )
+        rows.append(Row(panels, item.point))
+    return rows
 
 
 def normalised(volume: Volume) -> FloatArray:
@@ -203,8 +244,9 @@ def normalised(volume: Volume) -> FloatArray:
 
 def _unit(volume: Volume) -> tuple[FloatArray, str]:
     """Return a synthetic image in [0, 1], and how it got there."""
-    sidecar = read_json_sidecar(volume.path)
-    grey = sidecar.get("intensity", {}) if is_synthetic(volume.path, sidecar) else {}
+    place = place_of(volume)
+    sidecar = read_json_sidecar(place)
+    grey = sidecar.get("intensity", {}) if is_synthetic(place, sidecar) else {}
     if grey.get("one") is not None:
         zero, one = grey["zero"], grey["one"]
         unit = np.clip((np.asarray(volume.voxels, np.float64) - zero) / (one - zero), 0, 1)
@@ -227,9 +269,25 @@ def _through(grid: Grid) -> int:
     return next(axis for axis, code in enumerate(grid.orientation) if code in "SI")
 
 
-def _check_grid(one: Volume, other: Volume) -> None:
-    if not one.grid.same_as(other.grid):
-        raise UsageError(f"{one.path} and {other.path} lie on different grids", "resample one onto the other")
+def _point(regions: Mapping[str, BoolArray], acquired: FloatArray, grid: Grid) -> FloatArray:
+    """Return where a picture cuts the images: where most of the lesion is, else in the middle of the head."""
+    lesion = regions.get("lesion")
+    return middle_of(acquired, grid) if lesion is None else most_of(lesion, grid)
+
+
+def _turned(made: Volume, truth: Volume) -> Volume:
+    """Return an image with its axes in the acquired one's order; no voxel is interpolated.
+
+    Raises:
+        UsageError: it lies on another grid.
+    """
+    turn = Reorient(made.grid, truth.grid.orientation)
+    if turn.grid.same_as(truth.grid):
+        return replace(made, voxels=turn.apply(made.voxels), grid=turn.grid)
+    raise UsageError(
+        f"{made.path} ({made.grid.words}) and {truth.path} ({truth.grid.words}) lie on different grids",
+        "fill again with --reference and the acquired series' contrast, or resample one onto the other's grid",
+    )
 
 
 def _makeable(study: Study, target: Contrast) -> bool:

@@ -14,11 +14,11 @@ LAYERS = [
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},
-    {"training", "write"},
+    {"training", "write", "picture"},
     {"generators"},
     {"calibration"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "evaluate", "curves", "verify", "picture", "phantom"},
+    {"fill", "batch", "bids", "evaluate", "curves", "verify", "phantom", "segment", "pairs"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those
