@@ -62,12 +62,12 @@ def calibrate(
     import json
 
     from mrimpute import device as devices
+    from mrimpute.batch.curves import curve_orders, with_curves
     from mrimpute.calibration import write_site
     from mrimpute.calibration.folder import place_of
     from mrimpute.calibration.learn import learn
     from mrimpute.cli import render_calibration
     from mrimpute.contrasts import parse_contrast
-    from mrimpute.curves import curve_orders, with_curves
     from mrimpute.errors import OutputRefused, UsageError
     from mrimpute.fill import Engine
     from mrimpute.request import Options
