@@ -17,7 +17,9 @@ LAYERS = [
     {"training", "write"},
     {"generators"},
     {"calibration"},
+    {"selfcheck"},
     {"make", "request", "engine", "outcome"},
+    {"target"},
     {"fill", "batch", "evaluate", "verify", "picture", "phantom"},
     {"cli", "__main__"},
 ]
@@ -104,6 +106,7 @@ def test_rooms_do_not_import_each_other_and_are_entered_by_their_doors_only():
         "mrimpute.generators.syndiff.method",
         "mrimpute.cli.render",
         "mrimpute.verify",
+        "mrimpute.selfcheck",
     ],
 )
 def test_no_torch_before_the_network_is_needed(module):

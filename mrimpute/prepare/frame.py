@@ -90,6 +90,22 @@ class Image:
     regression: dict[str, object] | None = None
     fit: dict[str, object] | None = None
 
+    @property
+    def black(self) -> float:
+        """Share of the head that is exactly 0."""
+        return float(np.mean(self.unit[self.recipe.head] == 0))
+
+
+def image_of(ready: Prepared, target: Contrast, unit: FloatArray) -> Image:
+    """Return a synthetic image with what is told of its sources.
+
+    Args:
+        ready: its sources.
+        target: its contrast.
+        unit: (X, Y, Z) float32 in [0, 1] on the reference's grid, 0 outside the head.
+    """
+    return Image(target, unit, ready.recipe, ready.warnings, ready.regression, ready.fit)
+
 
 def prepare(
     volumes: Mapping[Contrast, Volume], inputs: InputSpec, onto: tuple[Contrast, Volume] | None = None
@@ -185,12 +201,18 @@ def place_beside(
         ranges[contrast] = _range(contrast, volume, inputs)
         grey = ranges[contrast].normalise(volume.voxels)
         grey = np.where(head_of(volume) | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
-        if volume.grid.same_as(recipe.grid) and recipe.resampled is None:
-            whole = recipe.reorient.apply(grey)
-        else:
-            whole = resample(grey, volume.grid, recipe.resampled or recipe.reorient.grid)
-        images[contrast] = recipe.window.apply(whole)
+        images[contrast] = boxed(grey, volume.grid, recipe)
     return images, ranges
+
+
+def boxed(voxels: FloatArray, grid: Grid, recipe: Recipe) -> FloatArray:
+    """Bring voxels (X, Y, Z) on some grid into the box that the sources of a recipe were brought into."""
+    if grid.same_as(recipe.grid) and recipe.resampled is None:
+        whole: FloatArray = recipe.reorient.apply(voxels)
+    else:
+        whole = resample(voxels, grid, recipe.resampled or recipe.reorient.grid)
+    box: FloatArray = recipe.window.apply(whole)
+    return box
 
 
 def _quantiles(inputs: InputSpec) -> tuple[float, float]:
