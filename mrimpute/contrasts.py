@@ -16,6 +16,11 @@ class Contrast(StrEnum):
     CT = "ct"
 
 
+LIMITS = {
+    Contrast.T1C: "enhancement-not-known: no source of this t1c was acquired after a contrast agent, so where agent "
+    "would enhance is not known and the image does not show it"
+}
+"""Target → the warning, with its code before the colon, that goes with every image made of it."""
 BRATS_FOUR = (Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR)
 """The four contrasts of the BraTS challenges, in the order cWDM and BraTS list them."""
 

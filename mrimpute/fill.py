@@ -25,7 +25,7 @@ def fill(
 
     Args:
         folder: the study.
-        missing: targets; empty for every one of t1, t1c, t2, flair that is not there.
+        missing: targets; empty for every one of t1, t2, flair that is not there.
         options: see `Options`.
         progress: called as the work goes on.
 

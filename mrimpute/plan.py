@@ -10,6 +10,9 @@ from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import NoRoute, UsageError
 from mrimpute.study import Study
 
+ASKED_ONLY = (Contrast.T1C,)
+"""Made when asked for by name only: where agent would enhance is in no image that was acquired without it."""
+
 ALDM_PSNR_DB: dict[Contrast, dict[Contrast, float]] = {
     Contrast.T1: {Contrast.T1C: 26.23, Contrast.T2: 25.42, Contrast.FLAIR: 25.19},
     Contrast.T1C: {Contrast.T1: 26.12, Contrast.FLAIR: 25.90, Contrast.T2: 25.23},
@@ -53,11 +56,13 @@ class Plan:
         study: the study.
         jobs: one per target; empty where nothing is missing.
         acquired: targets asked for that the study holds already; they are not made.
+        not_made: contrasts that the study lacks and that nobody asked for by name; see ASKED_ONLY.
     """
 
     study: Study
     jobs: tuple[Job, ...]
     acquired: tuple[Contrast, ...] = ()
+    not_made: tuple[Contrast, ...] = ()
 
 
 def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: str | None = None) -> Plan:
@@ -65,21 +70,28 @@ def make_plan(study: Study, missing: Sequence[Contrast] = (), generator: str | N
 
     Args:
         study: from `find_series`.
-        missing: targets; empty for every one of t1, t1c, t2, flair that the study lacks.
+        missing: targets; empty for every one of t1, t2, flair that the study lacks.
         generator: the user's choice; None for the table's.
 
     Raises:
         UsageError: no generator has that name.
         NoRoute: a target cannot be made from what is present.
     """
-    asked = tuple(dict.fromkeys(missing)) or study.missing
+    asked = targets_of(study, missing)
     acquired = tuple(target for target in asked if target in study.present)
     targets = tuple(target for target in asked if target not in acquired)
     try:
         jobs = route(study.present, targets, generator)
     except NoRoute as error:
         raise NoRoute(f"{study.folder}: {error.text}", error.hint) from error
-    return Plan(study, jobs, acquired)
+    not_made = () if missing else tuple(contrast for contrast in study.missing if contrast in ASKED_ONLY)
+    return Plan(study, jobs, acquired, not_made)
+
+
+def targets_of(study: Study, missing: Sequence[Contrast] = ()) -> tuple[Contrast, ...]:
+    """Return what is to be made of a study: what the user asked for, else all that it lacks but ASKED_ONLY."""
+    unasked = (contrast for contrast in study.missing if contrast not in ASKED_ONLY)
+    return tuple(dict.fromkeys(missing)) or tuple(unasked)
 
 
 def would_change(study: Study, missing: Sequence[Contrast], generator: str | None, contrast: Contrast) -> bool:
@@ -91,8 +103,9 @@ def would_change(study: Study, missing: Sequence[Contrast], generator: str | Non
     """
     if contrast in study.present:
         return False
-    asked = tuple(dict.fromkeys(missing)) or study.missing
-    targets = [target for target in asked if target not in study.present and target is not contrast]
+    targets = [
+        target for target in targets_of(study, missing) if target not in study.present and target is not contrast
+    ]
 
     def jobs(present: Sequence[Contrast]) -> tuple[Job, ...]:
         try:

@@ -36,7 +36,7 @@ SMALL = (20, 24, 18)
 """Voxels of a small head."""
 WORDS = {"t1": "t1n", "t1c": "t1c", "t2": "t2w", "flair": "t2f"}
 SUBSETS = [subset for size in (1, 2, 3) for subset in itertools.combinations(FOUR, size)]
-FEW = (("t1", "t2"), ("t1", "t1c", "t2"))
+FEW = (("t1c", "t2"), ("t1", "t1c", "t2"))
 """Those that are filled with small heads: each of the three generators makes one of them."""
 CLOCK = "2026-01-02T03:04:05"
 VARY = ("version", "Version", "created", "cost", "software", "seconds", "cpu_seconds", "study", "path", "checks")

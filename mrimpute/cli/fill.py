@@ -33,7 +33,8 @@ def fill(
             "-m",
             metavar="CONTRAST",
             rich_help_panel=_WHAT,
-            help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: all that is missing.",
+            help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: those of t1, t2, flair that are"
+            " missing; t1c only when asked for.",
         ),
     ] = None,
     t1: given.T1 = None,
@@ -364,7 +365,9 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
     if plan:
         for contrast in plan.acquired:
             common.notify(f"{outcome.folder}: {contrast} was acquired; nothing is made for it")
-        if not plan.jobs and not plan.acquired:
+        if plan.not_made:
+            common.notify(render.not_made_note(plan))
+        elif not plan.jobs and not plan.acquired:
             common.notify(f"{outcome.folder}: nothing is missing")
 
 

@@ -141,7 +141,8 @@ class CheckRecord(_Record):
 
 
 class WarningRecord(_Record):
-    """Something the user should know about the inputs or the result."""
+    """Something the user should know about the inputs or the result; `code` is `enhancement-not-known`, or `warning`
+    for what has no code of its own."""
 
     code: str
     text: str
@@ -168,6 +169,7 @@ class FillRecord(_Record):
     inputs: list[InputRecord]
     set_aside: list[SetAsideRecord]
     missing: list[str]
+    not_made: list[str]
     plan: list[JobRecord]
     outputs: list[OutputRecord]
     copies: list[str]

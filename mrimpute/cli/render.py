@@ -27,7 +27,7 @@ from mrimpute.cli.records import (
     SettingsRecord,
     WarningRecord,
 )
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.evaluate import Evaluation
 from mrimpute.outcome import Outcome
@@ -46,12 +46,21 @@ _SHOWN_PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "pydicom", "hugging
 
 WEIGHTS_SCHEMA = "mrimpute.weights/1"
 EVALUATE_SCHEMA = "mrimpute.evaluate/1"
+WARNING_CODES = frozenset(text.partition(":")[0] for text in LIMITS.values())
 
 
 def plan_text(plan: Plan) -> str:
     """Return what `fill --dry-run` prints for one study."""
     lines = [f"{plan.study.folder}: {_job_text(job)}" for job in plan.jobs]
-    return "\n".join(lines or [f"{plan.study.folder}: nothing is missing"])
+    nothing = "nothing is made" if plan.not_made else "nothing is missing"
+    return "\n".join(lines or [f"{plan.study.folder}: {nothing}"])
+
+
+def not_made_note(plan: Plan) -> str:
+    """Return the line about what a study lacks and nobody asked for by name."""
+    words = " ".join(f"--missing {contrast}" for contrast in plan.not_made)
+    lacking = ", ".join(plan.not_made)
+    return f"{plan.study.folder}: {lacking} is missing and not made: enhancement cannot be computed; {words} makes one"
 
 
 def output_note(output: Output, seconds: float) -> str:
@@ -83,6 +92,7 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         study=str(outcome.folder),
         settings=_settings_record(outcome, options),
         **_study_part(outcome, _used(outcome)),
+        not_made=list(outcome.plan.not_made) if outcome.plan else [],
         plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
@@ -93,10 +103,16 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
             for output in outputs
             for check in output.checks
         ],
-        warnings=[WarningRecord(code="warning", text=text) for text in dict.fromkeys(outcome.warnings)],
+        warnings=[_warning_record(text) for text in dict.fromkeys(outcome.warnings)],
         error=ErrorRecord.model_validate(error_record(error)) if error else None,
         cite=sorted({output.checkpoint.record.about.cite for output in outputs}),
     )
+
+
+def _warning_record(text: str) -> WarningRecord:
+    """Return a warning with its code, where it begins with one of those that programs can count on."""
+    code = text.partition(":")[0]
+    return WarningRecord(code=code if code in WARNING_CODES else "warning", text=text)
 
 
 def _used(outcome: Outcome) -> set[Contrast]:

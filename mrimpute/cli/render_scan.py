@@ -12,7 +12,7 @@ from mrimpute.cli.render import _job_record, _job_text, error_record
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, NoRoute, UsageError
 from mrimpute.files import real_path
-from mrimpute.plan import Job, route
+from mrimpute.plan import ASKED_ONLY, Job, route, targets_of
 from mrimpute.study import NotUsed, Problem, Series, Study
 from mrimpute.study.evidence import Evidence
 
@@ -36,6 +36,8 @@ def scan_text(study: Study) -> str:
     jobs, no_route = _routes(study)
     lines += [f"  can be made   {_job_text(job)}" for job in jobs]
     lines += [f"  no route      {no_route}"] if no_route else []
+    if not study.problems:
+        lines += [f"  not made      {target} unasked; --missing {target} makes one" for target in _not_made(study)]
     return "\n".join(lines)
 
 
@@ -53,6 +55,7 @@ def scan_record(study: Study) -> dict[str, Any]:
         "unidentified": [_left_record(item) for item in study.unidentified],
         "problems": [_problem_record(problem) for problem in study.problems],
         "missing": list(study.missing),
+        "not_made": _not_made(study),
         "plan": [_job_record(job) for job in jobs],
         "no_route": no_route,
     }
@@ -166,13 +169,18 @@ def _reasons(rules: Iterable[Evidence]) -> list[str]:
 
 
 def _routes(study: Study) -> tuple[tuple[Job, ...], str]:
-    """Return the routes for all that is missing, and why there is none; none while there is a question."""
+    """Return the routes that `fill` takes unasked, and why there is none; none while there is a question."""
     if study.problems:
         return (), ""
     try:
-        return route(study.present, study.missing), ""
+        return route(study.present, targets_of(study)), ""
     except NoRoute as error:
         return (), str(error)
+
+
+def _not_made(study: Study) -> list[Contrast]:
+    """Return what the study lacks and is made only when asked for by name."""
+    return [contrast for contrast in study.missing if contrast in ASKED_ONLY]
 
 
 def _grid_text(series: Series) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
 from mrimpute.prepare.intensity import GreyRange, mean_range, quantile_range, study_scale
@@ -104,7 +104,8 @@ def image_of(ready: Prepared, target: Contrast, unit: FloatArray) -> Image:
         target: its contrast.
         unit: (X, Y, Z) float32 in [0, 1] on the reference's grid, 0 outside the head.
     """
-    return Image(target, unit, ready.recipe, ready.warnings, ready.regression, ready.fit)
+    warnings = (*ready.warnings, *((LIMITS[target],) if target in LIMITS else ()))
+    return Image(target, unit, ready.recipe, warnings, ready.regression, ready.fit)
 
 
 def prepare(

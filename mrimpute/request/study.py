@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError, as_mrimpute_error
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.plan import Plan, make_plan
@@ -97,13 +97,14 @@ class Request:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know about the study's series."""
+        """What the user should know about the study's series and what is made of them."""
         if self.study is None:
             return ()
         targets = {job.target for job in self.plan.jobs} if self.plan else set()
         return (
             *(warning for series in self.study.series for warning in series.warnings),
             *(broken_notes(self.study) if self.plan else ()),
+            *(LIMITS[target] for target in targets if target in LIMITS),
             *(
                 f"{item.path} may be an acquired {item.likely}, but is set aside: {item.reason}"
                 for item in self.study.set_aside
@@ -117,7 +118,7 @@ def make_request(folder: Path, missing: Sequence[Contrast], options: Options) ->
 
     Args:
         folder: the study.
-        missing: targets; empty for every one of t1, t1c, t2, flair that is not there.
+        missing: targets; empty for every one of t1, t2, flair that is not there.
         options: of the run.
 
     Returns:

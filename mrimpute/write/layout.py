@@ -91,9 +91,8 @@ def check_complete(study: Study, layout: Layout, targets: Sequence[Contrast]) ->
         )
     absent = [contrast for contrast in layout.needs if contrast not in study.present and contrast not in targets]
     if absent:
-        raise StudyRefused(
-            f"{study.folder}: a {layout.name} case needs {', '.join(absent)} too", "ask for it with --missing as well"
-        )
+        words = " ".join(f"--missing {contrast}" for contrast in layout.needs if contrast in (*absent, *targets))
+        raise StudyRefused(f"{study.folder}: a {layout.name} case needs {', '.join(absent)} too", f"ask with {words}")
     used = [study.get(contrast) for contrast in layout.needs if contrast in study.present]
     for series in used:
         if not series.grid.same_as(used[0].grid):

@@ -268,7 +268,7 @@ def test_scan_shows_evidence_and_routes(cli, make_study):
     assert done.returncode == 0
     assert "'t1n' in its name" in done.stdout
     assert "missing       t1c, flair" in done.stdout
-    assert "flair by aldm from t2" in done.stdout
+    assert "flair by syndiff from t2" in done.stdout
     record = json.loads(cli("scan", folder, "--json").stdout)
     assert record["missing"] == ["t1c", "flair"]
     assert record["set_aside"][0]["reason"].startswith("a segmentation")

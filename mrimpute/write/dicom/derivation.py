@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrimpute._version import __version__
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.io.dicom.facts import Slice
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.marks import IMPLEMENTATION, MODEL
@@ -141,7 +141,7 @@ def common_part(derivation: Derivation, stored: Any, source: Any, instance: str,
     data.Manufacturer, data.ManufacturerModelName = MAKER, MODEL
     data.SoftwareVersions = __version__
     data.SyntheticData = "YES"
-    data.ImageComments = "SYNTHETIC: computed, not acquired. Not for diagnosis."
+    data.ImageComments = comment_on(derivation.target)
     data.ContentQualification = "RESEARCH"
     data.BurnedInAnnotation = "NO"
     data.LossyImageCompression = "00"
@@ -152,6 +152,12 @@ def common_part(derivation: Derivation, stored: Any, source: Any, instance: str,
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
     data.Columns, data.Rows = stored.shape[:2]
     return data
+
+
+def comment_on(target: Contrast) -> str:
+    """Return the comment that a viewer may show on an image: what it is, and what it cannot show."""
+    told = "SYNTHETIC: computed, not acquired. Not for diagnosis."
+    return f"{told} {LIMITS[target]}." if target in LIMITS else told
 
 
 def geometry_of(series: DicomSeries, index: int) -> tuple[FloatArray, FloatArray, FloatArray]:
