@@ -168,4 +168,5 @@ def _unit(place: Destination) -> FloatArray:
     """Return the values in [0, 1] of a written image, (X, Y, Z) float64."""
     grey = read_sidecar(place.sidecar)["intensity"]
     voxels = np.asarray(io.read_volume(place.image).voxels, np.float64)
-    return (voxels - grey["zero"]) / (grey["one"] - grey["zero"])
+    unit: FloatArray = (voxels - grey["zero"]) / (grey["one"] - grey["zero"])
+    return unit
