@@ -14,13 +14,13 @@ LAYERS = [
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},
-    {"training", "write"},
+    {"training", "write", "picture"},
     {"generators"},
     {"calibration"},
     {"selfcheck"},
     {"make", "request", "engine", "outcome"},
     {"target"},
-    {"fill", "batch", "evaluate", "verify", "picture", "phantom"},
+    {"fill", "batch", "evaluate", "verify", "phantom"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those
