@@ -79,7 +79,7 @@ def write_spread(result: Result, scaled: bool) -> None:
         OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
     """
     made, recipe = result.image, result.image.recipe
-    zero, one = _scale(result) if scaled else (0.0, 1.0)
+    zero, one = _scale(made, result.checkpoint) if scaled else (0.0, 1.0)
     voxels = made.unit * np.float32(one - zero)
     image = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(f"{made.target}-spread"))
     digest = hashlib.sha256(image).hexdigest()
