@@ -7,13 +7,13 @@ from pathlib import Path
 from mrimpute import device
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
+from mrimpute.engine.target import Maker, Progress
 from mrimpute.errors import Unexpected, as_mrimpute_error
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
 from mrimpute.prepare.sources import Inputs, Sources, read_inputs
 from mrimpute.registry import Checkpoint, hub
 from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
-from mrimpute.target import Maker, Progress
 from mrimpute.write.copies import complete_case, plan_copies
 from mrimpute.write.place import check_free, check_place, holding
 

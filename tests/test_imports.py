@@ -19,7 +19,6 @@ LAYERS = [
     {"calibration"},
     {"selfcheck"},
     {"make", "request", "engine", "outcome"},
-    {"target"},
     {"fill", "batch", "bids", "evaluate", "verify", "phantom", "segment", "pairs"},
     {"cli", "__main__"},
 ]
