@@ -23,7 +23,7 @@ import torch
 
 from mrimpute.calibration import FRAME, Gram, builtin_site
 from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of
-from mrimpute.calibration.curve import Joint, Maker, corrected, fitted, joint_of
+from mrimpute.calibration.curve import Joint, NetworkRun, corrected, fitted, joint_of
 from mrimpute.calibration.gram import coefficients, squared_error
 from mrimpute.calibration.site import half_width, source_sets
 from mrimpute.calibration.use import steadied
@@ -147,7 +147,7 @@ def _case(volumes: dict[Contrast, Volume], target: Contrast) -> Case:
     made, own = _network(checkpoint, ready, target)
     images = ready.images | further
     truth = images.pop(target)
-    joint = joint_of(Maker(checkpoint.sha256, "", 0, target, job.sources), made, truth, ready.head)
+    joint = joint_of(NetworkRun(checkpoint.sha256, "", 0, target, job.sources), made, truth, ready.head)
     return Case(made, own, {contrast: images[contrast] for contrast in present}, truth, ready.head, joint)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mrimpute.calibration.curve import Joint, joint_of
 from mrimpute.calibration.learn import Learnt
-from mrimpute.calibration.use import maker_of
+from mrimpute.calibration.use import network_run
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.evaluate import normalised
@@ -104,12 +104,12 @@ def _joint(study: Study, volumes: Mapping[Path, Volume], order: Order, engine: E
     target = order.job.target
     listed = [study.get(contrast) for contrast in order.job.sources]
     sources = choose_sources(listed, None, volumes, register=False, mask=None)
-    checkpoint, sampling = engine.networks.obtain(order)
+    checkpoint, sampling = engine.maker.networks.obtain(order)
     made, _ = engine.image(order, sources)
-    acquired, mask = volumes[study.get(target).path], engine.masks.of(sources)
-    maker = maker_of(checkpoint, sampling, target, order.job.sources)
+    acquired, mask = volumes[study.get(target).path], engine.maker.masks.of(sources)
+    run = network_run(checkpoint, sampling, target, order.job.sources)
     truth = _on(mask.applied(acquired) if mask else acquired, made.recipe.grid)
-    return joint_of(maker, made.unit, truth, made.recipe.head)
+    return joint_of(run, made.unit, truth, made.recipe.head)
 
 
 def _on(acquired: Volume, grid: Grid) -> FloatArray:

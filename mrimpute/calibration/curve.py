@@ -19,7 +19,7 @@ CENTRES: FloatArray = (np.arange(BINS) + 0.5) / BINS
 
 
 @dataclass(frozen=True)
-class Maker:
+class NetworkRun:
     """What makes an image whose grey values a curve corrects; another network or sampling needs another curve.
 
     Attributes:
@@ -40,25 +40,25 @@ class Joint:
     """How made and acquired grey values of one study go together.
 
     Attributes:
-        maker: what made the one.
+        run: what made the one.
         shares: (BINS, BINS) float32: shares of the head's voxels, the made value along the first axis.
     """
 
-    maker: Maker
+    run: NetworkRun
     shares: FloatArray
 
 
-def joint_of(maker: Maker, made: FloatArray, acquired: FloatArray, head: BoolArray) -> Joint:
+def joint_of(run: NetworkRun, made: FloatArray, acquired: FloatArray, head: BoolArray) -> Joint:
     """Return the joint histogram of two images.
 
     Args:
-        maker: of the first.
+        run: of the first.
         made, acquired: (X, Y, Z) in [0, 1].
         head: (X, Y, Z); not empty.
     """
     places = [np.clip((image[head] * BINS).astype(np.int64), 0, BINS - 1) for image in (made, acquired)]
     counts = np.bincount(places[0] * BINS + places[1], minlength=BINS * BINS).reshape(BINS, BINS)
-    return Joint(maker, (counts / counts.sum()).astype(np.float32))
+    return Joint(run, (counts / counts.sum()).astype(np.float32))
 
 
 def fitted(joints: Sequence[Joint]) -> FloatArray:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mrimpute.calibration.curve import BINS, Joint, Maker
+from mrimpute.calibration.curve import BINS, Joint, NetworkRun
 from mrimpute.calibration.gram import TERMS, Gram
 from mrimpute.calibration.site import FRAME, Figure, Member, Site
 from mrimpute.contrasts import Contrast
@@ -119,12 +119,12 @@ def read_site(folder: Path) -> Site:
         raise _unusable(folder, f"{GRAMS_FILE} must hold {len(table.studies)} matrices of {TERMS}x{TERMS} numbers")
     if np.abs(matrices - matrices.transpose(0, 2, 1)).max() > _ASYMMETRY:
         raise _unusable(folder, f"{GRAMS_FILE} holds a matrix that is not symmetric")
-    curved = [(number, maker) for number, one in enumerate(table.studies) for maker in one.joints]
+    curved = [(number, run) for number, one in enumerate(table.studies) for run in one.joints]
     if shares.shape != (len(curved), BINS, BINS) or not (np.isfinite(shares).all() and (shares >= 0).all()):
         raise _unusable(folder, f"{GRAMS_FILE} must hold {len(curved)} histograms of {BINS}x{BINS} shares")
     if (shares.sum(axis=(1, 2)) <= 0).any():
         raise _unusable(folder, f"{GRAMS_FILE} holds a histogram of nothing")
-    joints = [(number, Joint(maker.maker(), one)) for (number, maker), one in zip(curved, shares, strict=True)]
+    joints = [(number, Joint(run.run(), one)) for (number, run), one in zip(curved, shares, strict=True)]
     members = tuple(
         one.member(matrix, tuple(joint for other, joint in joints if other == number))
         for number, (one, matrix) in enumerate(zip(table.studies, matrices, strict=True))
@@ -214,13 +214,13 @@ class _JointTable(_Model):
     sources: tuple[Contrast, ...] = Field(min_length=1)
 
     @classmethod
-    def of(cls, one: Maker) -> "_JointTable":
+    def of(cls, one: NetworkRun) -> "_JointTable":
         return cls(
             network_sha256=one.sha256, sampler=one.sampler, steps=one.steps, target=one.target, sources=one.sources
         )
 
-    def maker(self) -> Maker:
-        return Maker(self.network_sha256, self.sampler, self.steps, self.target, self.sources)
+    def run(self) -> NetworkRun:
+        return NetworkRun(self.network_sha256, self.sampler, self.steps, self.target, self.sources)
 
 
 class _MemberTable(_Model):
@@ -240,7 +240,7 @@ class _MemberTable(_Model):
             voxels=one.voxels,
             spacing_mm=one.spacing_mm,
             seen=one.seen,
-            joints=[_JointTable.of(joint.maker) for joint in one.joints],
+            joints=[_JointTable.of(joint.run) for joint in one.joints],
         )
 
     def member(self, matrix: FloatArray, joints: tuple[Joint, ...]) -> Member:

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mrimpute.calibration.curve import Joint, Maker, errors_through, fitted
+from mrimpute.calibration.curve import Joint, NetworkRun, errors_through, fitted
 from mrimpute.calibration.gram import Gram, coefficients
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
@@ -42,9 +42,9 @@ class Member:
     seen: bool = False
     joints: tuple[Joint, ...] = ()
 
-    def joint(self, maker: Maker) -> Joint | None:
+    def joint(self, run: NetworkRun) -> Joint | None:
         """Return what is known of one network and sampling; None for nothing."""
-        return next((one for one in self.joints if one.maker == maker), None)
+        return next((one for one in self.joints if one.run == run), None)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Curve:
     """What a calibration says of the grey values that a network makes of one target.
 
     Attributes:
-        maker: the network, how it is sampled, and what it makes of what.
+        run: the network, how it is sampled, and what it makes of what.
         knots: (2, K) made values that rise, and what they mean; see `curve.fitted`.
         studies: how many studies they stand on.
         figure: how well the network does through the curve; None where fewer than two studies tell.
@@ -111,7 +111,7 @@ class Curve:
         warnings: what speaks against it.
     """
 
-    maker: Maker
+    run: NetworkRun
     knots: FloatArray
     studies: int
     figure: Figure | None
@@ -122,7 +122,7 @@ class Curve:
     @property
     def description(self) -> dict[str, object]:
         """What a sidecar tells of it, in the words of a regression: it is one, monotone, of the network's image."""
-        return _described(self, self.maker.sources, "the network's image through a monotone curve")
+        return _described(self, self.run.sources, "the network's image through a monotone curve")
 
 
 def _described(found: Regressor | Curve, sources: tuple[Contrast, ...], of: str) -> dict[str, object]:
@@ -169,7 +169,7 @@ class Site:
             digest.update(repr(sorted(one.voxels.items())).encode())
             digest.update(np.ascontiguousarray(one.gram.matrix).tobytes())
             for joint in one.joints:
-                digest.update(repr(joint.maker).encode())
+                digest.update(repr(joint.run).encode())
                 digest.update(joint.shares.tobytes())
         return digest.hexdigest()
 
@@ -208,27 +208,27 @@ class Site:
         )
 
     @cached_property
-    def makers(self) -> tuple[Maker, ...]:
+    def network_runs(self) -> tuple[NetworkRun, ...]:
         """Return all networks that it has curves for, with how they are sampled, each once."""
-        return tuple(dict.fromkeys(joint.maker for one in self.studies for joint in one.joints))
+        return tuple(dict.fromkeys(joint.run for one in self.studies for joint in one.joints))
 
-    def curve(self, maker: Maker, digests: Collection[str]) -> Curve | None:
+    def curve(self, run: NetworkRun, digests: Collection[str]) -> Curve | None:
         """Return what it says of the grey values that a network makes; None where it has no curve for that.
 
         Args:
-            maker: the network and how it is sampled.
+            run: the network and how it is sampled.
             digests: of the voxels of the study that is filled, which never stands in its own calibration.
         """
         others = self._without(digests)
-        joints = [joint for one in others if (joint := one.joint(maker))]
+        joints = [joint for one in others if (joint := one.joint(run))]
         if not joints:
             return None
         apart = len(others) < len(self.studies)
-        return Curve(maker, fitted(joints), len(joints), self.curve_figure(maker), self.sha256, apart)
+        return Curve(run, fitted(joints), len(joints), self.curve_figure(run), self.sha256, apart)
 
-    def curve_figure(self, maker: Maker) -> Figure | None:
+    def curve_figure(self, run: NetworkRun) -> Figure | None:
         """Return how well a network does through a curve of the other studies; None with fewer than two studies."""
-        held = [(one, joint) for one in self.studies if (joint := one.joint(maker))]
+        held = [(one, joint) for one in self.studies if (joint := one.joint(run))]
         if len(held) < 2:
             return None
         errors = [
@@ -236,9 +236,7 @@ class Site:
         ]
         psnr = float(np.mean([-10 * np.log10(max(squared, 1e-12)) for squared, _ in errors]))
         width = half_width([within for _, within in errors])
-        return Figure(
-            maker.target, maker.sources, len(held), round(psnr, 2), None, width, any(one.seen for one, _ in held)
-        )
+        return Figure(run.target, run.sources, len(held), round(psnr, 2), None, width, any(one.seen for one, _ in held))
 
     def _without(self, digests: Collection[str]) -> list[Member]:
         """Return the studies that hold none of some images."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mrimpute.calibration.curve import Maker
+from mrimpute.calibration.curve import NetworkRun
 from mrimpute.calibration.folder import builtin_site
 from mrimpute.calibration.gram import term_indices
 from mrimpute.calibration.screen import MAX_SPACING_RATIO, sorted_spacing, spacing_ratio, words_of
@@ -38,18 +38,20 @@ def check_use(
                 f"--calibration: {checkpoint.name} sees other voxels or grey values than the calibration {site.name}",
                 "use --weights builtin, or leave the calibration out",
             )
-    elif sampling is not None and maker_of(checkpoint, sampling, target, sources) not in site.makers:
+    elif sampling is not None and network_run(checkpoint, sampling, target, sources) not in site.network_runs:
         raise _no_curve(site, checkpoint, sampling, target, sources)
 
 
-def maker_of(checkpoint: Checkpoint, sampling: Sampling, target: Contrast, sources: Collection[Contrast]) -> Maker:
+def network_run(
+    checkpoint: Checkpoint, sampling: Sampling, target: Contrast, sources: Collection[Contrast]
+) -> NetworkRun:
     """Return what a curve belongs to: a network, how it is sampled, and what it makes of what.
 
     Raises:
         WeightsUnavailable: its file is not there, or is not the one that its record names.
     """
     taken = tuple(contrast for contrast in checkpoint.record.sources if contrast in sources)
-    return Maker(checkpoint.sha256, sampling.sampler, sampling.steps, target, taken)
+    return NetworkRun(checkpoint.sha256, sampling.sampler, sampling.steps, target, taken)
 
 
 def _no_curve(
@@ -108,7 +110,7 @@ def correction_of(
     warnings = _protocol_warnings(site, checkpoint, sources)
     if has_regression(checkpoint):
         return replace(site.regressor(target, present, digests), warnings=warnings)
-    curve = site.curve(maker_of(checkpoint, sampling, target, sources.volumes), digests)
+    curve = site.curve(network_run(checkpoint, sampling, target, sources.volumes), digests)
     if curve is None:
         raise StudyRefused(
             f"the calibration {site.name} has no other study that {checkpoint.name} was run on",

@@ -46,14 +46,14 @@ def text(learnt: Learnt) -> str:
 def _curves(learnt: Learnt) -> list[str]:
     """Return a line per network that curves were learnt for, with what they do."""
     lines = []
-    for maker in learnt.site.makers:
-        studies = sum(one.joint(maker) is not None for one in learnt.site.studies)
-        figure = learnt.site.curve_figure(maker)
+    for run in learnt.site.network_runs:
+        studies = sum(one.joint(run) is not None for one in learnt.site.studies)
+        figure = learnt.site.curve_figure(run)
         width = f", 90 % within ± {figure.half_width:.3f}" if figure and figure.half_width is not None else ""
         does = f"; {figure.psnr:.2f} dB{width}, each study left out in turn" if figure else ""
         lines.append(
-            f"curve for {maker.target} from {', '.join(maker.sources)} by network {maker.sha256[:12]} "
-            f"({maker.sampler}, {maker.steps} steps): {studies} studies{does}"
+            f"curve for {run.target} from {', '.join(run.sources)} by network {run.sha256[:12]} "
+            f"({run.sampler}, {run.steps} steps): {studies} studies{does}"
         )
     return lines
 
@@ -70,7 +70,7 @@ def listing(sites: Sequence[Site]) -> str:
             ", ".join(one for one in BRATS_FOUR if any(one in study.gram.present for study in site.studies)),
             _sizes(site),
             "yes" if site.with_skull else "no",
-            str(len(site.makers) or "-"),
+            str(len(site.network_runs) or "-"),
             site.sha256[:12],
         )
         for site in sites
@@ -105,15 +105,15 @@ def site_record(site: Site, place: Path) -> dict[str, Any]:
         ],
         "curves": [
             {
-                "target": maker.target,
-                "sources": list(maker.sources),
-                "network_sha256": maker.sha256,
-                "sampler": maker.sampler,
-                "steps": maker.steps,
-                "studies": sum(one.joint(maker) is not None for one in site.studies),
-                "expected": _figure_record(figure) if (figure := site.curve_figure(maker)) else None,
+                "target": run.target,
+                "sources": list(run.sources),
+                "network_sha256": run.sha256,
+                "sampler": run.sampler,
+                "steps": run.steps,
+                "studies": sum(one.joint(run) is not None for one in site.studies),
+                "expected": _figure_record(figure) if (figure := site.curve_figure(run)) else None,
             }
-            for maker in site.makers
+            for run in site.network_runs
         ],
         "figures": [
             {"target": one.target, "sources": list(one.sources), **_figure_record(one)} for one in site.figures

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mrimpute.calibration import read_site, write_site
-from mrimpute.calibration.curve import BINS, Maker, corrected, errors_through, fitted, joint_of
+from mrimpute.calibration.curve import BINS, NetworkRun, corrected, errors_through, fitted, joint_of
 from mrimpute.calibration.folder import CALIBRATION_TOML, GRAMS_FILE
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import WeightsUnavailable
@@ -17,7 +17,7 @@ from tests.calibration import conftest
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
 write_study = partial(conftest.write_study, spacing=1.95)
-MAKER = Maker("0" * 64, "ddim", 1, FLAIR, (T1, T1C, T2))
+RUN = NetworkRun("0" * 64, "ddim", 1, FLAIR, (T1, T1C, T2))
 
 
 def pair(seed, bend):
@@ -28,27 +28,27 @@ def pair(seed, bend):
 
 def test_a_curve_finds_what_made_values_mean_and_keeps_their_order():
     made, acquired, head = pair(0, lambda values: 0.1 + 0.8 * values**2)
-    knots = fitted([joint_of(MAKER, made, acquired, head)])
+    knots = fitted([joint_of(RUN, made, acquired, head)])
     assert (np.diff(knots, axis=1) > 0).all()
     again, truth, _ = pair(1, lambda values: 0.1 + 0.8 * values**2)
     assert np.abs(corrected(again, head, knots) - truth).max() < 2 / BINS
     noisy = np.clip(acquired + np.random.default_rng(2).normal(0, 0.2, made.shape), 0, 1)
-    assert (np.diff(fitted([joint_of(MAKER, made, noisy, head)]), axis=1) > 0).all()
-    falling = fitted([joint_of(MAKER, made, 1 - made, head)])
+    assert (np.diff(fitted([joint_of(RUN, made, noisy, head)]), axis=1) > 0).all()
+    falling = fitted([joint_of(RUN, made, 1 - made, head)])
     assert falling.shape == (2, 1)  # nothing that rises can be learnt: the mean remains
 
 
 def test_outside_the_head_a_curve_changes_nothing():
     made, acquired, head = pair(0, lambda values: 0.5 + values / 2)
     head[:10] = False
-    image = corrected(made, head, fitted([joint_of(MAKER, made, acquired, head)]))
+    image = corrected(made, head, fitted([joint_of(RUN, made, acquired, head)]))
     assert not image[:10].any()
     assert image.dtype == np.float32
 
 
 def test_errors_from_histograms_are_those_of_the_voxels():
     made, acquired, head = pair(0, lambda values: np.clip(values + 0.1 * np.sin(40 * values), 0, 1))
-    joint = joint_of(MAKER, made, acquired, head)
+    joint = joint_of(RUN, made, acquired, head)
     knots = fitted([joint])
     squared, within = errors_through(joint, knots)
     error = np.abs(corrected(made, head, knots) - acquired)
@@ -78,10 +78,10 @@ def test_calibrate_tells_what_the_network_does_through_the_curve(learnt):
     site = read_site(root / "site")
     assert [len(one.joints) for one in site.studies] == [1, 1, 1]
     own = site.studies[0]
-    (maker,) = site.makers
-    rest, whole = site.curve(maker, own.voxels.values()), site.curve(maker, ())
+    (run,) = site.network_runs
+    rest, whole = site.curve(run, own.voxels.values()), site.curve(run, ())
     assert (rest.studies, rest.apart, whole.studies, whole.apart) == (2, True, 3, False)
-    assert site.curve(MAKER, ()) is None
+    assert site.curve(RUN, ()) is None
 
 
 def test_an_image_through_the_curve_is_nearer_and_says_so(cli, learnt, tiny_weights, tmp_path):
