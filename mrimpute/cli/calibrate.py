@@ -27,6 +27,7 @@ def calibrate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier calibration.")] = False,
     threads: common.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel="Output")] = False,
+    json_schema: common.CalibrateSchema = False,
     debug: common.Debug = False,
 ) -> None:
     """Learn from complete STUDIES how one scanner's contrasts follow from each other.
@@ -35,8 +36,6 @@ def calibrate(
 
     `mrimpute fill` and `mrimpute evaluate` take it with --calibration.
     """
-    import json
-
     from mrimpute import device
     from mrimpute.calibration import write_site
     from mrimpute.calibration.folder import place_of
@@ -57,7 +56,7 @@ def calibrate(
     for line in render_calibration.notes(learnt):
         common.notify(line)
     if as_json:
-        typer.echo(json.dumps(render_calibration.record(learnt, place)))
+        typer.echo(render_calibration.record(learnt, place).line())
     else:
         typer.echo(render_calibration.text(learnt))
         typer.echo(place)

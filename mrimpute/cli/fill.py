@@ -32,6 +32,7 @@ def fill(
             "--missing",
             "-m",
             metavar="CONTRAST",
+            autocompletion=common.complete_contrast,
             rich_help_panel=_WHAT,
             help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: those of t1, t2, flair that are"
             " missing; t1c only when asked for.",
@@ -75,6 +76,7 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_WEIGHTS",
             metavar="WORD",
+            autocompletion=common.complete_weights,
             rich_help_panel=_HOW,
             help="auto, builtin, a name from `weights list`, a checkpoint folder or hf://owner/repo; GENERATOR=WORD"
             " for one generator only.",
@@ -166,6 +168,7 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_LAYOUT",
             metavar="NAMES",
+            autocompletion=common.complete_layout,
             rich_help_panel=_WHERE,
             help="With --out: a complete case named as brats21, brats23, bids or nnunet:DATASET_JSON wants it.",
         ),
@@ -190,9 +193,7 @@ def fill(
         bool, typer.Option("--dry-run", rich_help_panel=_OUTPUT, help="Print the plan; write nothing.")
     ] = False,
     as_json: common.Json = False,
-    json_schema: Annotated[
-        bool, typer.Option("--json-schema", rich_help_panel=_OUTPUT, help="Print the schema of --json and end.")
-    ] = False,
+    json_schema: common.FillSchema = False,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -212,8 +213,6 @@ def fill(
     debug: common.Debug = False,
 ) -> None:
     """Make the sequences that each STUDY lacks, and write them beside it, labelled as synthetic."""
-    import json
-
     from mrimpute import batch
     from mrimpute.calibration.run import Wish
     from mrimpute.contrasts import parse_contrast
@@ -222,11 +221,6 @@ def fill(
     from mrimpute.request import Options
     from mrimpute.write.layout import parse_layout
 
-    if json_schema:
-        from mrimpute.cli.records import FillRecord
-
-        typer.echo(json.dumps(FillRecord.model_json_schema(), indent=2))
-        return
     folders = given.folders_of(studies, null)
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     onto = _reference(reference)
@@ -295,8 +289,6 @@ def _tell(
     outcome: "Outcome", options: "Options", seconds: float, dry_run: bool, as_json: bool, quiet: bool, debug: bool
 ) -> int:
     """Print what came of one study; return its exit code."""
-    import json
-
     from mrimpute.cli import render
 
     error = outcome.error
@@ -310,7 +302,7 @@ def _tell(
     if error:
         common.notify(str(error))
     if as_json:
-        typer.echo(json.dumps(render.fill_record(outcome, options, seconds, dry_run).model_dump(by_alias=True)))
+        typer.echo(render.fill_record(outcome, options, seconds, dry_run).line())
     elif dry_run and outcome.plan and not error:
         typer.echo(render.plan_text(outcome.plan))
     else:

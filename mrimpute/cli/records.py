@@ -1,15 +1,24 @@
-"""The JSON lines of `mrimpute fill` and `mrimpute verify`, as typed models: `--json-schema` prints their schema."""
+"""What every command prints with --json, as typed, closed and versioned models: `--json-schema` prints their schema.
+
+A field may be added within a version; none is renamed, removed or given another meaning without a new one.
+"""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mrimpute.registry.record import About
+
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
+
+    def line(self) -> str:
+        """Return it as one line of JSON; a number that is infinite or none is null."""
+        return self.model_dump_json(by_alias=True)
 
 
-class InputRecord(_Record):
+class SeriesRecord(_Record):
     """One identified series."""
 
     path: str
@@ -19,6 +28,11 @@ class InputRecord(_Record):
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     orientation: str
+
+
+class InputRecord(SeriesRecord):
+    """One series of a study that is filled."""
+
     sha256: str | None
     used: bool
 
@@ -213,3 +227,173 @@ class VerifyRecord(_Record):
     sha256: str | None
     recorded_sha256: str | None
     sources: list[SourceRecord]
+
+
+class ScannedRecord(SeriesRecord):
+    """One series that `fill` would use: its number (0 for none), kind of sequence, plane and number of slices."""
+
+    number: int
+    kind: str
+    plane: str
+    slices: int
+
+
+class LeftRecord(_Record):
+    """One image that `fill` would not use, why, and what it may be."""
+
+    path: str
+    reason: str
+    may_be: list[str]
+    evidence: list[str]
+    number: int
+    kind: str
+    plane: str
+    slices: int
+
+
+class ProblemRecord(_Record):
+    """What a person must settle before a study can be filled; `options` would, the likeliest first."""
+
+    text: str
+    hint: str
+    paths: list[str]
+    options: list[str]
+
+
+class ScanRecord(_Record):
+    """One study of `mrimpute scan`; `scheme` is null where the folder could not be read."""
+
+    schema_name: Literal["mrimpute.scan/1"] = Field(default="mrimpute.scan/1", alias="schema")
+    version: str
+    exit: int
+    study: str
+    scheme: str | None
+    inputs: list[ScannedRecord]
+    set_aside: list[LeftRecord]
+    unidentified: list[LeftRecord]
+    problems: list[ProblemRecord]
+    missing: list[str]
+    not_made: list[str]
+    plan: list[JobRecord]
+    no_route: str
+    error: ErrorRecord | None
+
+
+class ScoreRecord(_Record):
+    """Figures of one region; `psnr` is null where the images are equal."""
+
+    psnr: float | None
+    ssim: float
+    nmse: float
+    voxels: int
+
+
+class TextureRecord(_Record):
+    """Differences of neighbouring voxels, synthetic over acquired; null where the acquired image has none."""
+
+    between_slices: float | None
+    sharpness: float | None
+
+
+class EvaluateRecord(_Record):
+    """One comparison of `mrimpute evaluate`; `made` is null where a sequence was left out and made again."""
+
+    schema_name: Literal["mrimpute.evaluate/1"] = Field(default="mrimpute.evaluate/1", alias="schema")
+    version: str
+    study: str
+    target: str
+    checkpoint: str
+    made: str | None
+    acquired: str
+    seen: str
+    seconds: float
+    scale: str
+    brain: str
+    scores: dict[str, ScoreRecord]
+    texture: TextureRecord
+
+
+class WeightsRecord(_Record):
+    """One checkpoint of `mrimpute weights list` and `show`; `bytes` is of the file here, else of the Hub's."""
+
+    schema_name: Literal["mrimpute.weights/1"] = Field(default="mrimpute.weights/1", alias="schema")
+    version: str
+    name: str
+    generator: str
+    sources: list[str]
+    target: str | None
+    origin: str
+    first_choice: bool
+    available: bool
+    path: str
+    bytes: int | None
+    sha256: str | None
+    about: About
+
+
+class DoctorRecord(_Record):
+    """What a question for help begins with."""
+
+    schema_name: Literal["mrimpute.doctor/1"] = Field(default="mrimpute.doctor/1", alias="schema")
+    mrimpute: str
+    python: str
+    system: str
+    torch: str
+    numpy: str
+    nibabel: str
+    simpleitk: str = Field(alias="SimpleITK")
+    pydicom: str
+    huggingface_hub: str = Field(alias="huggingface-hub")
+    safetensors: str
+    cpus_allowed: int
+    memory_available_gib: float | None
+    cuda_devices: list[str]
+    store: str
+    store_writable: bool
+    disk_free_gib: float
+    checkpoints_here: list[str]
+    hub: str
+    hub_cache: str
+    hub_offline: bool
+    hub_token: bool
+
+
+class LearntFromRecord(_Record):
+    """One study that a calibration was learnt from, without its name."""
+
+    contrasts: list[str]
+    spacing_mm: dict[str, list[float]]
+    seen: bool
+
+
+class FigureRecord(_Record):
+    """What the regression alone does for one target, each study left out of the others in turn."""
+
+    target: str
+    sources: list[str]
+    studies: int
+    psnr_db: float
+    ssim: float | None
+    half_width_of_90_percent: float | None
+    seen: bool
+
+
+class LeftOutRecord(_Record):
+    """One study that a calibration was not learnt from."""
+
+    study: str
+    reason: str
+
+
+class CalibrateRecord(_Record):
+    """What `mrimpute calibrate` learnt and where it keeps it."""
+
+    schema_name: Literal["mrimpute.calibrate/1"] = Field(default="mrimpute.calibrate/1", alias="schema")
+    version: str
+    path: str
+    sha256: str
+    with_skull: bool
+    used: list[str]
+    left_out: list[LeftOutRecord]
+    studies: list[LearntFromRecord]
+    figures: list[FigureRecord]

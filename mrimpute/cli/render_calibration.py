@@ -1,14 +1,12 @@
 """A calibration as text and as JSON: counts, voxel sizes, figures; no name and no tag of a patient."""
 
 from pathlib import Path
-from typing import Any
 
 from mrimpute import __version__
 from mrimpute.calibration import Figure
 from mrimpute.calibration.learn import MIN_FOR_WIDTH, Learnt
+from mrimpute.cli.records import CalibrateRecord, FigureRecord, LearntFromRecord, LeftOutRecord
 from mrimpute.cli.render import table_lines
-
-SCHEMA = "mrimpute.calibrate/1"
 
 
 def notes(learnt: Learnt) -> list[str]:
@@ -40,38 +38,39 @@ def text(learnt: Learnt) -> str:
     )
 
 
-def record(learnt: Learnt, place: Path) -> dict[str, Any]:
+def record(learnt: Learnt, place: Path) -> CalibrateRecord:
     """Return a calibration as a JSON object."""
     site = learnt.site
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "path": str(place),
-        "sha256": site.sha256,
-        "with_skull": site.with_skull,
-        "used": [str(folder) for folder in learnt.used],
-        "left_out": [{"study": str(one.folder), "reason": one.reason} for one in learnt.left_out],
-        "studies": [
-            {
-                "contrasts": list(one.gram.present),
-                "spacing_mm": {contrast: list(size) for contrast, size in one.spacing_mm.items()},
-                "seen": one.seen,
-            }
-            for one in site.studies
-        ],
-        "figures": [
-            {
-                "target": one.target,
-                "sources": list(one.sources),
-                "studies": one.studies,
-                "psnr_db": one.psnr,
-                "ssim": one.ssim,
-                "half_width_of_90_percent": one.half_width,
-                "seen": one.seen,
-            }
-            for one in site.figures
-        ],
-    }
+    studies = [
+        LearntFromRecord(
+            contrasts=list(one.gram.present),
+            spacing_mm={contrast: list(size) for contrast, size in one.spacing_mm.items()},
+            seen=one.seen,
+        )
+        for one in site.studies
+    ]
+    figures = [
+        FigureRecord(
+            target=one.target,
+            sources=list(one.sources),
+            studies=one.studies,
+            psnr_db=one.psnr,
+            ssim=one.ssim,
+            half_width_of_90_percent=one.half_width,
+            seen=one.seen,
+        )
+        for one in site.figures
+    ]
+    return CalibrateRecord(
+        version=__version__,
+        path=str(place),
+        sha256=site.sha256,
+        with_skull=site.with_skull,
+        used=[str(folder) for folder in learnt.used],
+        left_out=[LeftOutRecord(study=str(one.folder), reason=one.reason) for one in learnt.left_out],
+        studies=studies,
+        figures=figures,
+    )
 
 
 def _row(one: Figure) -> tuple[str, ...]:
