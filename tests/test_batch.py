@@ -54,7 +54,8 @@ def test_studies_are_read_from_stdin(cli, make_study, tiny_weights, options, joi
     assert done.returncode == 0, done.stderr
     assert all(list(folder.glob("*t2f.nii.gz")) for folder in folders)
     empty = cli(*words, input="")
-    assert (empty.returncode, empty.stdout) == (0, "")
+    assert (empty.returncode, empty.stdout) == (2, "")
+    assert "the list on stdin is empty" in empty.stderr
 
 
 @pytest.mark.parametrize(("options", "joint"), [(["-"], "\r\n"), (["-0", "-"], "\0")])
@@ -111,15 +112,32 @@ def test_shards_split_a_cohort_without_loss_or_overlap(tmp_path):
     assert shard(list(reversed(folders)), "1/4") == parts[1]
 
 
+def in_array(monkeypatch, number, first, last, count, step=1):
+    told = {"ID": number, "MIN": first, "MAX": last, "COUNT": count, "STEP": step}
+    for word, value in told.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{word}", str(value))
+
+
 def test_a_slurm_array_gives_the_part(monkeypatch, tmp_path):
-    folders = [tmp_path / name for name in "abcdef"]
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "11")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "10")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
+    folders = [tmp_path / name for name in "abcdefgh"]
+    in_array(monkeypatch, 11, 10, 12, 3)
     assert shard(folders, "slurm") == shard(folders, "1/3")
+    in_array(monkeypatch, 7, 7, 7, 1)
+    assert shard(folders, "slurm") == folders
+    parts = []
+    for number in (5, 15, 25):
+        in_array(monkeypatch, number, 5, 25, 3, step=10)
+        parts += shard(folders, "slurm")
+    assert sorted(parts) == folders
+
+
+def test_a_slurm_array_with_gaps_or_none_is_a_usage_error(monkeypatch, tmp_path):
+    in_array(monkeypatch, 7, 1, 9, 3)  # --array=1,7,9
+    with pytest.raises(UsageError, match="have gaps"):
+        shard([tmp_path], "slurm")
     monkeypatch.delenv("SLURM_ARRAY_TASK_ID")
     with pytest.raises(UsageError, match="no Slurm array job"):
-        shard(folders, "slurm")
+        shard([tmp_path], "slurm")
 
 
 @pytest.mark.parametrize("word", ["4/4", "x/4", "1", "-1/4", "1/0", ""])

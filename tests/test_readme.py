@@ -37,6 +37,7 @@ def test_every_exit_code_is_described():
 
 COMMANDS = (
     "fill",
+    "merge",
     "scan",
     "example",
     "doctor",
@@ -72,6 +73,7 @@ def test_every_option_named_exists(cli):
         cli(*words, "--help", env={"COLUMNS": "300"}).stdout
         for words in (
             ["fill"],
+            ["merge"],
             ["scan"],
             ["evaluate"],
             ["calibrate"],

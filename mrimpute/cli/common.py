@@ -51,8 +51,6 @@ CalibrateFrom = Annotated[
 ]
 
 
-
-
 def complete_weights(incomplete: str) -> list[str]:
     """Return what may stand for a checkpoint and begins so, for the shell."""
     from mrimpute.registry import load_registry

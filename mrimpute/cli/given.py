@@ -61,23 +61,31 @@ def folders_of(studies: list[Path] | None, null: bool) -> list[Path]:
 
     folders: list[Path] = []
     for study in studies or ():
-        folders += _listed(null) if str(study) == "-" else [study]
+        folders += listed(study, null) if str(study) == "-" else [study]
     if not folders:
         where = "the list on stdin is empty" if studies else "no study is given"
         raise UsageError(where, "name at least one folder, or - for a list on stdin")
     return list(dict.fromkeys(folders))
 
 
-def _listed(null: bool) -> list[Path]:
-    """Return the paths on stdin.
+def listed(file: Path, null: bool) -> list[Path]:
+    """Return the paths in a list.
+
+    Args:
+        file: the list; - for stdin.
+        null: whether its paths end with NUL.
 
     Raises:
-        UsageError: it has NUL characters unasked.
+        UsageError: it cannot be read, or has NUL characters unasked.
     """
     from mrimpute.errors import UsageError
 
-    text = sys.stdin.buffer.read()
+    stdin = str(file) == "-"
+    try:
+        text = sys.stdin.buffer.read() if stdin else file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the list {file} ({error.strerror})", "name a file of paths") from error
     if b"\0" in text and not null:
-        raise UsageError("the list on stdin has NUL characters", "read it with -0")
+        raise UsageError(f"the list {'on stdin' if stdin else file} has NUL characters", "read it with -0")
     words = text.split(b"\0") if null else [line.removesuffix(b"\r") for line in text.split(b"\n")]
     return [Path(os.fsdecode(word)) for word in words if word]

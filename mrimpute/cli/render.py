@@ -251,9 +251,19 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
         here = "yes" if checkpoint.path.is_file() else "no"
         licence = shorten(record.about.licence, 24, placeholder=" …")
         rows.append(
-            (name, record.target or "any", ",".join(record.sources), record.origin, here, _megabytes(checkpoint), licence)
+            (
+                name,
+                record.target or "any",
+                ",".join(record.sources),
+                record.origin,
+                here,
+                _megabytes(checkpoint),
+                licence,
+            )
         )
-    return "\n".join([*table_lines(rows), "* first choice of --weights auto; figures and source: mrimpute weights show NAME"])
+    return "\n".join(
+        [*table_lines(rows), "* first choice of --weights auto; figures and source: mrimpute weights show NAME"]
+    )
 
 
 def checkpoint_text(checkpoint: Checkpoint) -> str:

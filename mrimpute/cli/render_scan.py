@@ -14,9 +14,9 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, NoRoute, UsageError
 from mrimpute.files import real_path
 from mrimpute.plan import ASKED_ONLY, Job, route, targets_of
-from mrimpute.study import NotUsed, Problem, Series, Study
-from mrimpute.study.model import About
+from mrimpute.study import NotUsed, Problem, Study
 from mrimpute.study.evidence import Evidence
+from mrimpute.study.model import About
 
 
 def scan_text(study: Study) -> str:

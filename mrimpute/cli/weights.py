@@ -11,9 +11,7 @@ app = typer.Typer(help="Checkpoints: where from, licence, here or not, measured 
 
 
 @app.command("list", epilog="Example: mrimpute weights list")
-def list_(
-    as_json: common.Json = False, json_schema: common.WeightsSchema = False, debug: common.Debug = False
-) -> None:
+def list_(as_json: common.Json = False, json_schema: common.WeightsSchema = False, debug: common.Debug = False) -> None:
     """List every known checkpoint."""
     from mrimpute.cli import render
     from mrimpute.registry import load_registry
@@ -42,7 +40,10 @@ def show(
 
 
 @app.command("path", epilog="Example: mrimpute weights path cwdm-flair-small")
-def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.", autocompletion=common.complete_weights)], debug: common.Debug = False) -> None:
+def path(
+    name: Annotated[str, typer.Argument(help="A name from `weights list`.", autocompletion=common.complete_weights)],
+    debug: common.Debug = False,
+) -> None:
     """Print the file of a checkpoint, after comparing its sha256."""
     from mrimpute.registry import named
 
@@ -53,11 +54,14 @@ def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.",
 
 @app.command("pull", epilog="Example: mrimpute weights pull cwdm-flair")
 def pull(
-    names: Annotated[list[str], typer.Argument(
+    names: Annotated[
+        list[str],
+        typer.Argument(
             metavar="NAME…",
             help="Names, or hf://owner/repo[@revision].",
             autocompletion=common.complete_weights,
-        )],
+        ),
+    ],
     debug: common.Debug = False,
 ) -> None:
     """Fetch checkpoints from the Hugging Face Hub, verify and convert them once."""
@@ -70,7 +74,10 @@ def pull(
 
 @app.command("import", epilog="Example: mrimpute weights import cwdm-flair flair_gen.pt")
 def import_(
-    name: Annotated[str, typer.Argument(help="What the file is: a name from `weights list`.", autocompletion=common.complete_weights)],
+    name: Annotated[
+        str,
+        typer.Argument(help="What the file is: a name from `weights list`.", autocompletion=common.complete_weights),
+    ],
     file: Annotated[Path, typer.Argument(help="The file its authors publish.")],
     debug: common.Debug = False,
 ) -> None:
@@ -86,7 +93,10 @@ def import_(
 
 @app.command("verify", epilog="Example: mrimpute weights verify")
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Default: all that are here.", autocompletion=common.complete_weights)] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME…]", help="Default: all that are here.", autocompletion=common.complete_weights),
+    ] = None,
     debug: common.Debug = False,
 ) -> None:
     """Compare the sha256 of checkpoints with what is recorded."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from mrimpute.errors import MrimputeError, ResourcesExhausted, WeightsUnavailable
 from mrimpute.files import FULL_DISK, sha256_of
-from mrimpute.registry.catalogue import CHECKPOINT_TOML, load_registry, read_checkpoint_folder
+from mrimpute.registry.catalogue import CHECKPOINT_TOML, named, read_checkpoint_folder
 from mrimpute.registry.record import MODEL_FILE
 from mrimpute.registry.store import (
     HUB_WORD,
