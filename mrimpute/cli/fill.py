@@ -173,6 +173,15 @@ def fill(
             help="With --out: a complete case named as brats21, brats23, bids or nnunet:DATASET_JSON wants it.",
         ),
     ] = "same",
+    as_is: Annotated[
+        bool,
+        typer.Option(
+            "--as-is",
+            rich_help_panel=_WHERE,
+            help="Assemble it though it does not fit: brats21 and brats23 want 240x240x155 at 1 mm, SRI24, stripped;"
+            " nnunet the spacing in the plans file beside its dataset.json.",
+        ),
+    ] = False,
     format: Annotated[
         Literal["same", "nifti", "dicom"],
         typer.Option(envvar="MRIMPUTE_FORMAT", rich_help_panel=_WHERE, help="same: DICOM from DICOM, else NIfTI."),
@@ -232,6 +241,7 @@ def fill(
         generator=generator,
         out=out,
         layout=parse_layout(layout),
+        as_is=as_is,
         intensity=intensity,
         format=format,
         reference=onto,

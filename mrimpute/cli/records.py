@@ -314,7 +314,8 @@ class EvaluateRecord(_Record):
 
 
 class WeightsRecord(_Record):
-    """One checkpoint of `mrimpute weights list` and `show`; `bytes` is of the file here, else of the Hub's."""
+    """One checkpoint of `mrimpute weights list` and `show`; `bytes` is of the file here, else of the Hub's;
+    `megabytes` is about that, also where the exact size is not known."""
 
     schema_name: Literal["mrimpute.weights/1"] = Field(default="mrimpute.weights/1", alias="schema")
     version: str
@@ -327,6 +328,7 @@ class WeightsRecord(_Record):
     available: bool
     path: str
     bytes: int | None
+    megabytes: float | None
     sha256: str | None
     about: About
 

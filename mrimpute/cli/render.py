@@ -237,6 +237,7 @@ def weights_record(checkpoint: Checkpoint) -> WeightsRecord:
         available=checkpoint.path.is_file(),
         path=str(checkpoint.path),
         bytes=_bytes_of(checkpoint),
+        megabytes=_megabytes(checkpoint),
         sha256=record.sha256,
         about=record.about,
     )
@@ -250,20 +251,10 @@ def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
         name = checkpoint.name + (" *" if record.first_choice else "")
         here = "yes" if checkpoint.path.is_file() else "no"
         licence = shorten(record.about.licence, 24, placeholder=" …")
-        rows.append(
-            (
-                name,
-                record.target or "any",
-                ",".join(record.sources),
-                record.origin,
-                here,
-                _megabytes(checkpoint),
-                licence,
-            )
-        )
-    return "\n".join(
-        [*table_lines(rows), "* first choice of --weights auto; figures and source: mrimpute weights show NAME"]
-    )
+        makes, sources, size = record.target or "any", ",".join(record.sources), _megabytes(checkpoint)
+        rows.append((name, makes, sources, record.origin, here, f"{size:g}" if size else "-", licence))
+    about = "* first choice of --weights auto; figures, data and whom to cite: mrimpute weights show NAME"
+    return "\n".join([*table_lines(rows), about])
 
 
 def checkpoint_text(checkpoint: Checkpoint) -> str:
@@ -273,7 +264,7 @@ def checkpoint_text(checkpoint: Checkpoint) -> str:
         ("makes", f"{record.target or 'any other'} from {', '.join(record.sources)}, by {record.generator}"),
         ("origin", record.origin + (f": {record.hub.repo}, {record.hub.file}" if record.hub else "")),
         ("here", str(checkpoint.path) if checkpoint.path.is_file() else "no"),
-        ("size", f"{_megabytes(checkpoint)} MB"),
+        ("size", f"about {_megabytes(checkpoint) or 'an unknown number of'} MB"),
         ("sha256", record.sha256 or "not known before the first pull"),
         ("licence", about.licence),
         ("trained on", about.trained_on),
@@ -292,9 +283,10 @@ def _bytes_of(checkpoint: Checkpoint) -> int | None:
     return checkpoint.record.hub.bytes if checkpoint.record.hub else None
 
 
-def _megabytes(checkpoint: Checkpoint) -> str:
-    size = _bytes_of(checkpoint)
-    return f"{size / 1e6:.1f}" if size else "-"
+def _megabytes(checkpoint: Checkpoint) -> float | None:
+    """Return about how large it is; None where that is not known."""
+    size, hub = _bytes_of(checkpoint), checkpoint.record.hub
+    return round(size / 1e6, 1) if size else hub.megabytes if hub else None
 
 
 WIDTH = 80

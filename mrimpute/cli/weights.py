@@ -7,6 +7,8 @@ import typer
 
 from mrimpute.cli import common
 
+Name = Annotated[str, typer.Argument(help="A name from `weights list`.", autocompletion=common.complete_weights)]
+
 app = typer.Typer(help="Checkpoints: where from, licence, here or not, measured quality.", no_args_is_help=True)
 
 
@@ -26,7 +28,7 @@ def list_(as_json: common.Json = False, json_schema: common.WeightsSchema = Fals
 
 @app.command("show", epilog="Example: mrimpute weights show cwdm-flair-small")
 def show(
-    name: Annotated[str, typer.Argument(help="A name from `weights list`.", autocompletion=common.complete_weights)],
+    name: Name,
     as_json: common.Json = False,
     json_schema: common.WeightsSchema = False,
     debug: common.Debug = False,
@@ -41,7 +43,7 @@ def show(
 
 @app.command("path", epilog="Example: mrimpute weights path cwdm-flair-small")
 def path(
-    name: Annotated[str, typer.Argument(help="A name from `weights list`.", autocompletion=common.complete_weights)],
+    name: Name,
     debug: common.Debug = False,
 ) -> None:
     """Print the file of a checkpoint, after comparing its sha256."""
