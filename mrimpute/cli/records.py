@@ -295,6 +295,24 @@ class TextureRecord(_Record):
     sharpness: float | None
 
 
+class AgreementRecord(_Record):
+    """What became of one label of a segmenter; a Dice is null where there is nothing to compare."""
+
+    label: int
+    dice: float | None
+    complete_ml: float
+    synthetic_ml: float
+    complete_truth: float | None
+    synthetic_truth: float | None
+
+
+class SegmentedRecord(_Record):
+    """What a segmenter made of one synthetic contrast, or why nothing came of it."""
+
+    labels: list[AgreementRecord]
+    error: ErrorRecord | None
+
+
 class EvaluateRecord(_Record):
     """One comparison of `mrimpute evaluate`; `made` is null where a sequence was left out and made again."""
 
@@ -311,6 +329,7 @@ class EvaluateRecord(_Record):
     brain: str
     scores: dict[str, ScoreRecord]
     texture: TextureRecord
+    segmented: SegmentedRecord | None
 
 
 class WeightsRecord(_Record):
