@@ -31,6 +31,7 @@ def scan(
     ] = None,
     null: given.Null = False,
     as_json: common.Json = False,
+    json_schema: common.ScanSchema = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", rich_help_panel="Output", help="No list of series; problems and code only.")
     ] = False,
@@ -40,8 +41,6 @@ def scan(
 
     Nothing is written but the picture that is asked for, and no network is loaded.
     """
-    import json
-
     from mrimpute.cli import render_scan
     from mrimpute.errors import MrimputeError, UsageError
     from mrimpute.picture import check_picture
@@ -66,7 +65,7 @@ def scan(
             codes.append(int(error.exit_code))
             common.notify(str(error))
             if as_json:
-                typer.echo(json.dumps(render_scan.scan_error_record(folder, error)))
+                typer.echo(render_scan.scan_error_record(folder, error).line())
             continue
         refusals = refusals_of(study, ignore_broken)
         codes.append(int(refusals[0].exit_code) if refusals else 0)
@@ -74,7 +73,7 @@ def scan(
             common.notify(str(line))
         shown = study.without_broken if ignore_broken else study
         if as_json:
-            typer.echo(json.dumps(render_scan.scan_record(shown, refusals[0] if refusals else None)))
+            typer.echo(render_scan.scan_record(shown, refusals[0] if refusals else None).line())
         elif explained or not quiet:
             typer.echo("\n".join(explained) or render_scan.scan_text(shown))
     raise typer.Exit(common.exit_code(codes))
