@@ -13,6 +13,7 @@ from filelock import FileLock
 from mrimpute import Contrast, Options, device, io
 from mrimpute.batch import fill_all, shard
 from mrimpute.contrasts import BRATS_FOUR
+from mrimpute.device import allowed_cpus
 from mrimpute.errors import ImageDamaged, UsageError
 from mrimpute.files import content_sha256
 from mrimpute.fill import Engine
@@ -131,6 +132,14 @@ def test_a_slurm_array_gives_the_part(monkeypatch, tmp_path):
         in_array(monkeypatch, number, 5, 25, 3, step=10)
         parts += shard(folders, "slurm")
     assert sorted(parts) == folders
+
+
+@pytest.mark.parametrize(("given", "allowed"), [("1", 1), ("100000", None), ("", None), ("two", None)])
+def test_threads_are_no_more_than_slurm_gave_the_task(monkeypatch, given, allowed):
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    without = allowed_cpus()
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", given)
+    assert allowed_cpus() == (allowed or without)
 
 
 def test_a_slurm_array_with_gaps_or_none_is_a_usage_error(monkeypatch, tmp_path):
