@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mrimpute.files import (
 )
 from mrimpute.marks import bears_full_mark, read_sidecar
 from mrimpute.study import Study
+from mrimpute.study.names import BIDS_MADE
 from mrimpute.write.layout import Layout
 from mrimpute.write.provenance import Fingerprint
 
@@ -52,6 +53,21 @@ class Destination:
     def mask(self) -> Path:
         """Where the brain mask that made it belongs."""
         return self.sidecar.with_name(self.sidecar.stem + MASK_ENDING)
+
+    @property
+    def spread(self) -> "Destination":
+        """Where the spread of several samples belongs."""
+        return self._beside("spread", "spread")
+
+    def sample(self, number: int) -> "Destination":
+        """Return where one of several samples belongs, counted from 1: a NIfTI file, of a DICOM series too."""
+        return self._beside(f"sample-{number:02d}", f"{number:02d}")
+
+    def _beside(self, word: str, bids_word: str) -> "Destination":
+        stem = self.sidecar.stem
+        in_bids = f"_{BIDS_MADE}_" in stem
+        name = stem.replace(BIDS_MADE, f"{BIDS_MADE}{bids_word}") if in_bids else f"{stem}_{word}"
+        return Destination(self.sidecar.with_name(f"{name}.nii.gz"), self.sidecar.with_name(f"{name}.json"))
 
 
 def place_of_file(study: Study, target: Contrast, out: Path | None, layout: Layout | None = None) -> Destination:
@@ -161,7 +177,7 @@ def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) 
         return found
     record = read_sidecar(place.sidecar)
     image = record.get("image", {})
-    equal = record.get("fingerprint") == asdict(fingerprint)
+    equal = record.get("fingerprint") == fingerprint.content
     if equal and image.get("sha256") == found.image:
         return replace(found, finished=True)
     if equal and image.get("replaces") == found.image:  # a run with --overwrite was killed between its two renames
