@@ -459,7 +459,7 @@ class GroupImageRecord(_Record):
     participant: str
     session: str | None
     path: str
-    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    status: Literal["intact", "rewritten", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
     target: str
     generator: str
     checkpoint: str
