@@ -16,6 +16,7 @@ from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.plan import make_plan, route
 from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.intensity import quantile_range
+from mrimpute.prepare.skull import head_of
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.registry import Checkpoint
 from mrimpute.request import Options
@@ -27,7 +28,7 @@ from mrimpute.study.folder import read_json_sidecar
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
 QUANTILES = (0.001, 0.999)
-"""Acquired images are clipped to these quantiles of the whole volume and mapped to [0, 1]."""
+"""Acquired images are clipped to these quantiles, at least 0, and mapped to [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
 
     Args:
         made: ours is mapped back to [0, 1] by its sidecar, any other by its own quantiles.
-        acquired: clipped at max(0, 0.1 %) and 99.9 % of the whole volume and mapped to [0, 1].
+        acquired: see `normalised`.
         mask: lesion mask on the same grid, not zero in the lesion.
 
     Raises:
@@ -197,8 +198,9 @@ def _left_out(
 
 
 def normalised(volume: Volume) -> FloatArray:
-    """Return an acquired image in [0, 1], float64."""
-    return np.asarray(quantile_range(volume, QUANTILES, 0.0).normalise(volume.voxels), np.float64)
+    """Return an acquired image in [0, 1], float64, as the built-in networks see it: empty margin does not count."""
+    grey = quantile_range(volume, QUANTILES, 0.0, head_of(volume))
+    return np.asarray(grey.normalise(volume.voxels), np.float64)
 
 
 def _unit(volume: Volume) -> tuple[FloatArray, str]:

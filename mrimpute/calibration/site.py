@@ -14,7 +14,14 @@ from mrimpute.errors import StudyRefused
 from mrimpute.registry import InputSpec
 from mrimpute.volume import FloatArray
 
-FRAME = InputSpec(orientation="LPS", spacing_mm=1.0, multiple=8, clip_quantiles=(0.001, 0.999), clip_floor=0.0)
+FRAME = InputSpec(
+    orientation="LPS",
+    spacing_mm=1.0,
+    multiple=8,
+    clip_quantiles=(0.001, 0.999),
+    quantiles_of="head",
+    clip_floor=0.0,
+)
 """Where matrices are computed: voxels of 1 mm, and the grey values that the built-in networks see."""
 
 
