@@ -1,8 +1,8 @@
-"""Synthetic against acquired: one pair of files, or every sequence of a study left out in turn."""
+"""Synthetic against acquired: one pair of images, or every sequence of a study left out in turn."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,13 @@ from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import NoRoute, StudyRefused, UsageError
 from mrimpute.fill import Engine
+from mrimpute.io.image import place_of, read_image
 from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
+from mrimpute.picture import Panel, Row, middle_of, most_of
 from mrimpute.plan import make_plan, route
 from mrimpute.prepare.extent import check_extent
+from mrimpute.prepare.geometry import Reorient
 from mrimpute.prepare.intensity import quantile_range
 from mrimpute.prepare.skull import head_of
 from mrimpute.prepare.sources import choose_sources
@@ -27,6 +30,8 @@ from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
+DIFFERENCE_GAIN = 2.0
+"""Differences are drawn this much brighter, around middle grey."""
 QUANTILES = (0.001, 0.999)
 """Acquired images are clipped to these quantiles, at least 0, and mapped to [0, 1]."""
 
@@ -48,6 +53,7 @@ class Evaluation:
             calibration', or 'unknown' where the network's record does not tell.
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
+        point: (3,) RAS mm: where a picture cuts them: most of the lesion, else the middle of the head.
     """
 
     study: str
@@ -62,24 +68,25 @@ class Evaluation:
     seconds: float
     images: tuple[FloatArray, FloatArray]
     grid: Grid
+    point: FloatArray
     seen: str = "unknown"
 
 
 def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Evaluation:
-    """Compare a synthetic file with the acquired one.
+    """Compare a synthetic image with the acquired one.
 
     Args:
-        made: ours is mapped back to [0, 1] by its sidecar, any other by its own quantiles.
-        acquired: see `normalised`.
+        made: an image file, a DICOM file or a folder of one series; ours is mapped back to [0, 1] by its sidecar, any
+            other by its own quantiles.
+        acquired: likewise; see `normalised`.
         mask: lesion mask on the same grid, not zero in the lesion.
 
     Raises:
-        ImageDamaged: a file cannot be used.
-        UsageError: the files lie on different grids, or the mask is empty.
+        ImageDamaged: an image cannot be used.
+        UsageError: the images lie on different grids, or a folder holds not one image.
     """
-    truth = io.read_volume(acquired)
-    volume = io.read_volume(made)
-    _check_grid(volume, truth)
+    truth = read_image(acquired)
+    volume = _turned(read_image(made), truth)
     unit, scale = _unit(volume)
     brain = truth.voxels != 0
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
@@ -98,6 +105,7 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
         seconds=0.0,
         images=(unit, target),
         grid=truth.grid,
+        point=_point(regions, target, truth.grid),
     )
 
 
@@ -176,7 +184,10 @@ def _left_out(
     seconds = time.perf_counter() - began
     if not made.recipe.grid.same_as(truth.grid):
         reference = study.get(made.recipe.reference).path
-        raise UsageError(f"{reference} and {truth.path} lie on different grids", "resample one onto the other")
+        raise UsageError(
+            f"{reference} ({made.recipe.grid.words}) and {truth.path} ({truth.grid.words}) lie on different grids",
+            "resample the study's series onto one grid; nothing can be compared voxel by voxel otherwise",
+        )
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
     images = (np.asarray(made.unit, np.float64), normalised(truth))
@@ -193,8 +204,24 @@ def _left_out(
         seconds=seconds,
         images=images,
         grid=truth.grid,
+        point=_point(regions, images[1], truth.grid),
         seen=seen,
     )
+
+
+def picture_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Return what a picture shows of evaluations: acquired, synthetic and difference, a row each."""
+    rows = []
+    for item in evaluations:
+        made, acquired = item.images
+        difference = 0.5 + DIFFERENCE_GAIN * (made - acquired) / 2
+        panels = (
+            Panel(f"{item.target} acquired".strip(), acquired, item.grid),
+            Panel(f"{item.target} made".strip(), made, item.grid, synthetic=True),
+            Panel(f"made - acquired, x{DIFFERENCE_GAIN:g}", difference, item.grid, synthetic=True),
+        )
+        rows.append(Row(panels, item.point))
+    return rows
 
 
 def normalised(volume: Volume) -> FloatArray:
@@ -205,8 +232,9 @@ def normalised(volume: Volume) -> FloatArray:
 
 def _unit(volume: Volume) -> tuple[FloatArray, str]:
     """Return a synthetic image in [0, 1], and how it got there."""
-    sidecar = read_json_sidecar(volume.path)
-    grey = sidecar.get("intensity", {}) if is_synthetic(volume.path, sidecar) else {}
+    place = place_of(volume)
+    sidecar = read_json_sidecar(place)
+    grey = sidecar.get("intensity", {}) if is_synthetic(place, sidecar) else {}
     if grey.get("one") is not None:
         zero, one = grey["zero"], grey["one"]
         unit = np.clip((np.asarray(volume.voxels, np.float64) - zero) / (one - zero), 0, 1)
@@ -229,9 +257,25 @@ def _through(grid: Grid) -> int:
     return next(axis for axis, code in enumerate(grid.orientation) if code in "SI")
 
 
-def _check_grid(one: Volume, other: Volume) -> None:
-    if not one.grid.same_as(other.grid):
-        raise UsageError(f"{one.path} and {other.path} lie on different grids", "resample one onto the other")
+def _point(regions: Mapping[str, BoolArray], acquired: FloatArray, grid: Grid) -> FloatArray:
+    """Return where a picture cuts the images: where most of the lesion is, else in the middle of the head."""
+    lesion = regions.get("lesion")
+    return middle_of(acquired, grid) if lesion is None else most_of(lesion, grid)
+
+
+def _turned(made: Volume, truth: Volume) -> Volume:
+    """Return an image with its axes in the acquired one's order; no voxel is interpolated.
+
+    Raises:
+        UsageError: it lies on another grid.
+    """
+    turn = Reorient(made.grid, truth.grid.orientation)
+    if turn.grid.same_as(truth.grid):
+        return replace(made, voxels=turn.apply(made.voxels), grid=turn.grid)
+    raise UsageError(
+        f"{made.path} ({made.grid.words}) and {truth.path} ({truth.grid.words}) lie on different grids",
+        "fill again with --reference and the acquired series' contrast, or resample one onto the other's grid",
+    )
 
 
 def _makeable(study: Study, target: Contrast) -> bool:

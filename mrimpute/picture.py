@@ -1,53 +1,188 @@
-"""A picture to look at: acquired, synthetic and their difference in three planes."""
+"""A sheet to look at: images of a head side by side in three planes, to scale, what is synthetic marked in the picture.
 
+Axial and coronal pictures are as radiologists look at them, the patient's right on the left; the letters say so.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mrimpute.errors import OutputRefused
-from mrimpute.evaluate import Evaluation
+from mrimpute.errors import OutputRefused, UsageError
+from mrimpute.files import sha256_of, write_whole
 from mrimpute.prepare.geometry import Reorient
-from mrimpute.volume import FloatArray
+from mrimpute.volume import BoolArray, FloatArray, Grid
 
-DIFFERENCE_GAIN = 2.0
-"""Differences are drawn this much brighter, around middle grey."""
-_GAP = 4
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PIXELS_PER_MM = 1.5
 RADIOLOGICAL = "LAS"
 """Axes of a picture as radiologists look at it: the patient's left on the right, front and top up."""
+PLANES = (("axial", 2, "R", "L"), ("coronal", 1, "R", "L"), ("sagittal", 0, "A", "P"))
+"""Plane, the axis of a RADIOLOGICAL array that it cuts, the letters at its left and right edge."""
+CAPTION = (
+    "What is marked SYNTHETIC was computed, not acquired. It may lack findings or show false ones. Not for diagnosis."
+)
+_MARK = "SYNTHETIC"
+_WHITE, _AMBER, _BLACK = (255, 255, 255), (255, 191, 0), (0, 0, 0)
+_GAP, _TEXT, _LEAST_WIDTH = 6, 14, 220
+_SOFTWARE = "mrimpute"
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def write_picture(evaluations: list[Evaluation], file: Path) -> None:
-    """Write a PNG: one row per evaluation and plane; columns acquired, synthetic, difference.
+@dataclass(frozen=True)
+class Panel:
+    """One image of a sheet.
 
-    Args:
-        evaluations: with their images, (X, Y, Z) in [0, 1].
-        file: ends in .png.
+    Attributes:
+        title: what it is, in words that name no patient.
+        image: (X, Y, Z), 0 is black and 1 is white.
+        grid: where it lies.
+        synthetic: whether it was computed; that is written into the picture.
+    """
+
+    title: str
+    image: FloatArray
+    grid: Grid
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images of one head, in the three planes through one point.
+
+    Attributes:
+        panels: from left to right.
+        point: (3,) RAS mm; see `middle_of` and `most_of`.
+    """
+
+    panels: tuple[Panel, ...]
+    point: FloatArray
+
+
+def middle_of(image: FloatArray, grid: Grid) -> FloatArray:
+    """Return the middle of what is not zero, (3,) RAS mm; of an empty image that of the grid."""
+    filled = np.argwhere(image > 0)
+    index = (filled.min(axis=0) + filled.max(axis=0)) // 2 if filled.size else np.array(grid.shape) // 2
+    return np.asarray((grid.affine @ [*index, 1.0])[:3])
+
+
+def most_of(mask: BoolArray, grid: Grid) -> FloatArray:
+    """Return the point whose three slices hold most of a mask that is not empty, (3,) RAS mm."""
+    others = ((1, 2), (0, 2), (0, 1))
+    index = [int(np.count_nonzero(mask, axis=axes).argmax()) for axes in others]
+    return np.asarray((grid.affine @ [*index, 1.0])[:3])
+
+
+def check_picture(file: Path) -> None:
+    """Check, before anything is computed for it, that a sheet may be written to a place.
 
     Raises:
-        OutputRefused: the file cannot be written.
+        UsageError: its name does not end in .png.
+        OutputRefused: there is no such folder, or another file than a sheet of ours stands there.
     """
-    import SimpleITK as sitk
-
-    rows = []
-    for item in evaluations:
-        turn = Reorient(item.grid, RADIOLOGICAL)
-        made, acquired = (turn.apply(image) for image in item.images)
-        rows += [_row(made, acquired, plane) for plane in range(3)]
-    width = max(row.shape[1] for row in rows)
-    sheet = np.vstack([np.pad(row, ((0, _GAP), (0, width - row.shape[1]))) for row in rows])
-    try:
-        sitk.WriteImage(sitk.GetImageFromArray((np.clip(sheet, 0, 1) * 255).astype(np.uint8)), str(file))
-    except RuntimeError as error:
-        raise OutputRefused(f"cannot write {file}", "give a .png in a writable folder") from error
-    if not file.is_file() or not file.stat().st_size:
-        raise OutputRefused(f"cannot write {file}", "check the free space")
+    if file.suffix.lower() != ".png":
+        raise UsageError(f"a picture is written as PNG, and {file} does not end in .png", "give a name in .png")
+    if not file.parent.is_dir():
+        raise OutputRefused(f"cannot write {file}: there is no such folder", "give a .png in a folder that is there")
+    if file.exists() and not _is_ours(file):
+        raise OutputRefused(f"{file} exists and is no picture by mrimpute", "give another name")
 
 
-def _row(made: FloatArray, acquired: FloatArray, plane: int) -> FloatArray:
-    """Return one plane through the middle of the head, three images side by side."""
-    filled = np.argwhere(acquired > 0)
-    centre = (filled.min(axis=0) + filled.max(axis=0)) // 2 if filled.size else np.array(acquired.shape) // 2
-    axis = 2 - plane
-    truth, guess = (np.rot90(np.take(image, int(centre[axis]), axis)) for image in (acquired, made))
-    difference = 0.5 + DIFFERENCE_GAIN * (guess - truth) / 2
-    return np.hstack([np.pad(image, ((0, 0), (0, _GAP))) for image in (truth, guess, difference)])
+def write_sheet(rows: Sequence[Row], file: Path) -> None:
+    """Write a PNG: each row in an axial, a coronal and a sagittal line, all columns of one width.
+
+    Args:
+        rows: at least one.
+        file: ends in .png; an earlier sheet of ours is replaced.
+
+    Raises:
+        UsageError, OutputRefused: see `check_picture`, or the folder refuses.
+        ResourcesExhausted: the disk is full.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    check_picture(file)
+    told = PngInfo()
+    told.add_text("Software", _SOFTWARE)
+    told.add_text("Comment", CAPTION)
+    content = io.BytesIO()
+    sheet_of(rows).save(content, "PNG", pnginfo=told)
+    write_whole(file, content.getvalue(), sha256_of(file) if file.exists() else None)
+
+
+def sheet_of(rows: Sequence[Row]) -> "Image":
+    """Draw rows as one picture."""
+    from PIL import Image
+
+    lines = [[_tile(panel, row.point, *plane) for panel in row.panels] for row in rows for plane in PLANES]
+    width = max(_LEAST_WIDTH, *(tile.width for line in lines for tile in line))
+    heights = [max(tile.height for tile in line) for line in lines]
+    columns = max(len(line) for line in lines)
+    synthetic = any(panel.synthetic for row in rows for panel in row.panels)
+    size = (columns * (width + _GAP) - _GAP, sum(heights) + len(lines) * _GAP + synthetic * 2 * _TEXT)
+    sheet = Image.new("RGB", size, _BLACK)
+    top = 0
+    for number, (line, height) in enumerate(zip(lines, heights, strict=True)):
+        row = rows[number // len(PLANES)]
+        for column, tile in enumerate(line):
+            left = column * (width + _GAP)
+            sheet.paste(tile, (left + (width - tile.width) // 2, top + (height - tile.height) // 2))
+            _label(sheet, row.panels[column], PLANES[number % len(PLANES)], (left, top, left + width, top + height))
+        top += height + _GAP
+    if synthetic:
+        _write(sheet, (_GAP, top), CAPTION, _AMBER)
+    return sheet
+
+
+def _tile(panel: Panel, point: FloatArray, _plane: str, axis: int, _left: str, _right: str) -> "Image":
+    """Draw the slice of an image through a point, so that a millimetre is as long in both directions."""
+    from PIL import Image
+
+    turn = Reorient(panel.grid, RADIOLOGICAL)
+    image, grid = turn.apply(panel.image), turn.grid
+    index = np.rint(np.linalg.inv(grid.affine) @ [*point, 1.0])[:3].astype(int)
+    cut = np.rot90(np.take(image, int(np.clip(index[axis], 0, image.shape[axis] - 1)), axis))
+    if axis == 0:
+        cut = cut[:, ::-1]  # the front on the left
+    across, down = [spacing for number, spacing in enumerate(grid.spacing) if number != axis]
+    size = (_pixels(cut.shape[1] * across), _pixels(cut.shape[0] * down))
+    grey = Image.fromarray((np.clip(cut, 0, 1) * 255).astype(np.uint8))
+    return grey.resize(size, Image.Resampling.BILINEAR).convert("RGB")
+
+
+def _pixels(millimetres: float) -> int:
+    return max(1, round(millimetres * PIXELS_PER_MM))
+
+
+def _label(sheet: "Image", panel: Panel, plane: tuple[str, int, str, str], cell: tuple[int, int, int, int]) -> None:
+    """Write title, sides and, on a computed image, the mark into its cell (left, top, right, bottom)."""
+    left, top, right, bottom = cell
+    name, _axis, at_left, at_right = plane
+    middle = (top + bottom) // 2
+    _write(sheet, (left + 2, top + 2), f"{panel.title}, {name}", _WHITE)
+    _write(sheet, (left + 2, middle), at_left, _WHITE)
+    _write(sheet, (right - 2, middle), at_right, _WHITE, "ra")
+    if panel.synthetic:
+        _write(sheet, ((left + right) // 2, bottom - 2), _MARK, _AMBER, "md")
+
+
+def _write(sheet: "Image", place: tuple[int, int], text: str, colour: tuple[int, int, int], anchor: str = "la") -> None:
+    """Write on a dark edge, so that it can be read on black and on white."""
+    from PIL import ImageDraw, ImageFont
+
+    font: Any = ImageFont.load_default(_TEXT)
+    ImageDraw.Draw(sheet).text(place, text, colour, font, anchor, stroke_width=2, stroke_fill=_BLACK)
+
+
+def _is_ours(file: Path) -> bool:
+    """Tell whether a file is a PNG whose first text says that mrimpute wrote it."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        begin = opened.read(4096)
+    return begin.startswith(_PNG) and b"Software\0" + _SOFTWARE.encode() in begin

@@ -57,6 +57,12 @@ class Grid:
         """Nearest anatomical axis codes, for instance 'LPS': axis 0 runs towards the left."""
         return "".join(str(code) for code in nib.orientations.aff2axcodes(self.affine))
 
+    @property
+    def words(self) -> str:
+        """Shape, spacing and orientation as a person reads them: '240x240x155 at 1x1x1 mm LPS'."""
+        shape = "x".join(str(n) for n in self.shape)
+        return f"{shape} at {'x'.join(f'{value:.3g}' for value in self.spacing)} mm {self.orientation}"
+
     @cached_property
     def shear(self) -> float:
         """Largest |cosine| between two array axes; 0 for a rectangular grid."""

@@ -14,11 +14,11 @@ LAYERS = [
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},
-    {"training", "write"},
+    {"training", "write", "picture"},
     {"generators"},
     {"calibration"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "evaluate", "verify", "picture", "phantom"},
+    {"fill", "batch", "evaluate", "verify", "phantom"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those

@@ -12,7 +12,12 @@ EPILOG = "Example: mrimpute evaluate --leave-one-out data/* --missing flair --we
 
 def evaluate(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="MADE ACQUIRED | STUDY…", readable=False, help="Two files; or studies.")
+        list[Path],
+        typer.Argument(
+            metavar="MADE ACQUIRED | STUDY…",
+            readable=False,
+            help="Two images (files, or folders of a DICOM series); or studies.",
+        ),
     ],
     leave_one_out: Annotated[
         bool, typer.Option("--leave-one-out", help="Leave each sequence of each STUDY out and make it from the others.")
@@ -37,7 +42,9 @@ def evaluate(
     seen: Annotated[
         bool, typer.Option("--seen", help="Measure studies too that network or calibration learnt from; it is told.")
     ] = False,
-    picture: Annotated[Path | None, typer.Option(metavar="PNG", help="Acquired, synthetic, difference.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw acquired, synthetic and difference where the lesion is.")
+    ] = None,
     device: common.Device = "auto",
     threads: common.Threads = None,
     trust_study_settings: common.TrustStudySettings = False,
@@ -53,13 +60,15 @@ def evaluate(
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import MrimputeError, UsageError
     from mrimpute.fill import Engine
-    from mrimpute.picture import write_picture
+    from mrimpute.picture import check_picture, write_sheet
     from mrimpute.request import Options
 
     evaluations: list[library.Evaluation] = []
     codes: list[int] = []
     if (calibration or calibrate_from) and not leave_one_out:
         raise UsageError("--calibration goes with --leave-one-out", "two files are compared as they are")
+    if picture:
+        check_picture(picture)
     if leave_one_out:
         targets = [parse_contrast(word) for word in missing or []]
         wish = Wish(calibration, tuple(calibrate_from or ()), threads=threads)
@@ -91,5 +100,5 @@ def evaluate(
     elif evaluations:
         typer.echo(render.evaluation_text(evaluations))
     if picture and evaluations:
-        write_picture(evaluations, picture)
+        write_sheet(library.picture_rows(evaluations), picture)
     raise typer.Exit(common.exit_code(codes))

@@ -25,7 +25,7 @@ def scan_text(study: Study) -> str:
     width = max((len(str(series.path)) for series in study.series), default=0)
     for series in study.series:
         reasons = "; ".join(item.reason for item in series.evidence[:2])
-        place = f"{series.path!s:<{width}}  {_grid_text(series)}"
+        place = f"{series.path!s:<{width}}  {series.grid.words}"
         lines += [f"  {series.contrast:<6}{series.confidence:.2f}  {place}  {reasons}"]
     lines += [f"  set aside     {item.path}: {item.reason}" for item in study.set_aside]
     lines += [f"  not used      {item.path}: {item.reason}{_may_be(item)}" for item in study.unidentified]
@@ -181,9 +181,3 @@ def _routes(study: Study) -> tuple[tuple[Job, ...], str]:
 def _not_made(study: Study) -> list[Contrast]:
     """Return what the study lacks and is made only when asked for by name."""
     return [contrast for contrast in study.missing if contrast in ASKED_ONLY]
-
-
-def _grid_text(series: Series) -> str:
-    shape = "x".join(str(n) for n in series.grid.shape)
-    spacing = "x".join(f"{value:.3g}" for value in series.grid.spacing)
-    return f"{shape} at {spacing} mm {series.grid.orientation}"

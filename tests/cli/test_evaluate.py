@@ -121,3 +121,48 @@ def test_leaving_one_out_of_a_dicom_study(cli, build, tiny_weights):
     record = json.loads(done.stdout)
     assert (record["target"], set(record["scores"])) == ("flair", {"whole", "brain"})
     assert tree(study) == before
+
+
+def test_what_fill_writes_as_dicom_is_compared_with_an_acquired_series(cli, build, tiny_weights, tmp_path):
+    """A folder, a file of a series and a NIfTI file with its axes in another order are one image."""
+    for number, contrast in enumerate(BRATS_FOUR, 1):
+        series = build(contrast, number=number)
+    truth, study = tmp_path / "truth", series.parent
+    series.rename(truth)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    assert cli("fill", study, *words).returncode == 0
+    made = study / "mrimpute_flair"
+    done = cli("evaluate", made, truth, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["scale"].startswith("its sidecar")
+    by_file = json.loads(cli("evaluate", next(made.iterdir()), next(truth.iterdir()), "--json").stdout)
+    assert by_file["scores"] == record["scores"]
+    assert cli("fill", study, *words, "--format", "nifti", "--out", tmp_path / "out").returncode == 0
+    image = nib.load(next((tmp_path / "out").rglob("*.nii.gz")))
+    turned = nib.as_closest_canonical(image)
+    turned.to_filename(tmp_path / "turned.nii.gz")
+    (tmp_path / "turned.json").write_text(next((tmp_path / "out").rglob("*_flair.json")).read_text())
+    other = json.loads(cli("evaluate", tmp_path / "turned.nii.gz", truth, "--json").stdout)
+    assert other["scores"]["brain"]["voxels"] == record["scores"]["brain"]["voxels"]
+    several = cli("evaluate", study, truth)
+    assert several.returncode == 2
+    assert "holds 4 DICOM series" in several.stderr
+
+
+def test_different_grids_are_refused_with_both_grids_and_the_way_out(cli, full, tmp_path):
+    coarse = write_nifti(tmp_path / "coarse.nii.gz", head_voxels(FLAIR, (20, 24, 18)), OBLIQUE)
+    done = cli("evaluate", coarse, full / "full-t2f.nii.gz")
+    assert done.returncode == 2
+    assert "20x24x18 at" in done.stderr and "40x48x36 at" in done.stderr and "--reference" in done.stderr
+
+
+def test_a_picture_goes_through_the_lesion_and_never_over_a_scan(cli, full, tmp_path):
+    pair = [full / "full-t2f.nii.gz", full / "full-t2w.nii.gz"]
+    scan = full / "full-t1n.nii.gz"
+    before = tree(full)
+    refused = cli("evaluate", *pair, "--picture", scan)
+    assert (refused.returncode, tree(full)) == (2, before)
+    assert cli("evaluate", *pair, "--mask", full / "full-seg.nii.gz", "--picture", tmp_path / "a.png").returncode == 0
+    assert cli("evaluate", *pair, "--picture", tmp_path / "b.png").returncode == 0
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
