@@ -16,6 +16,7 @@ from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.picture import Panel, Row, middle_of, most_of
 from mrimpute.plan import make_plan, route
+from mrimpute.prepare import Image
 from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.geometry import Reorient
 from mrimpute.prepare.intensity import quantile_range
@@ -25,6 +26,7 @@ from mrimpute.registry import Checkpoint
 from mrimpute.request import Options
 from mrimpute.request.order import Order, order_of
 from mrimpute.request.trust import trusted
+from mrimpute.segment import CompleteCase, Segmented, Segmenter
 from mrimpute.settings import read_settings
 from mrimpute.study import Study, find_series
 from mrimpute.study.folder import read_json_sidecar
@@ -54,6 +56,7 @@ class Evaluation:
         images: (made, acquired) in [0, 1], (X, Y, Z) each, for a picture.
         grid: where they lie.
         point: (3,) RAS mm: where a picture cuts them: most of the lesion, else the middle of the head.
+        segmented: what a segmenter makes of it; None where none was asked.
     """
 
     study: str
@@ -70,6 +73,7 @@ class Evaluation:
     grid: Grid
     point: FloatArray
     seen: str = "unknown"
+    segmented: Segmented | None = None
 
 
 def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Evaluation:
@@ -110,7 +114,12 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
 
 
 def leave_one_out(
-    folder: Path, targets: Sequence[Contrast], options: Options, engine: Engine, seen: bool = False
+    folder: Path,
+    targets: Sequence[Contrast],
+    options: Options,
+    engine: Engine,
+    seen: bool = False,
+    segmenter: Segmenter | None = None,
 ) -> Iterator[Evaluation]:
     """Leave each sequence of a study out in turn, make it from the others, and compare.
 
@@ -120,6 +129,7 @@ def leave_one_out(
         options: of the run; names of series, weights, sampling, device.
         engine: makes the images under these options.
         seen: whether a study may be measured that network or calibration learnt from.
+        segmenter: run on the complete case and on each case with a synthetic contrast.
 
     Yields:
         One evaluation per target.
@@ -143,8 +153,11 @@ def leave_one_out(
     learnt = [_learnt_from(order, volumes) for order in orders]
     if not seen:
         _check_unseen(folder, learnt)
+    mask = masks[0] if len(masks) == 1 else None
+    complete = CompleteCase(segmenter, study, mask) if segmenter else None
     for order, word in zip(orders, learnt, strict=True):
-        yield _left_out(study, order, volumes, masks[0] if len(masks) == 1 else None, engine, word)
+        evaluation, image, checkpoint = _left_out(study, order, volumes, mask, engine, word)
+        yield replace(evaluation, segmented=complete.beside(image, checkpoint)) if complete else evaluation
 
 
 def _check_unseen(folder: Path, learnt: Sequence[str]) -> None:
@@ -172,8 +185,8 @@ def _learnt_from(order: Order, volumes: dict[Path, Volume]) -> str:
 
 def _left_out(
     study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine, seen: str
-) -> Evaluation:
-    """Make one target from the others of its study, and compare."""
+) -> tuple[Evaluation, Image, Checkpoint]:
+    """Make one target from the others of its study, and compare; return that, the image and what made it."""
     target = order.job.target
     truth = volumes[study.get(target).path]
     began = time.perf_counter()
@@ -191,7 +204,7 @@ def _left_out(
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
     images = (np.asarray(made.unit, np.float64), normalised(truth))
-    return Evaluation(
+    evaluation = Evaluation(
         study=study.name,
         target=target,
         made=truth.path,
@@ -207,6 +220,7 @@ def _left_out(
         point=_point(regions, images[1], truth.grid),
         seen=seen,
     )
+    return evaluation, made, checkpoint
 
 
 def picture_rows(evaluations: Sequence[Evaluation]) -> list[Row]:

@@ -324,7 +324,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch) / "work"
         if "--store" in sys.argv:
-            text = json.dumps(recorded(other, work, "small", exact=False)).replace(str(work), "{work}")
+            text = json.dumps(recorded(other, work, "small", exact=False), indent=1).replace(str(work), "{work}")
             STORED.write_text(text + "\n")
             return
         found = []

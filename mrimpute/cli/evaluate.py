@@ -1,11 +1,14 @@
 """`mrimpute evaluate`: how near synthetic images come to acquired ones."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mrimpute.cli import common
+
+if TYPE_CHECKING:
+    from mrimpute.evaluate import Evaluation
 
 EPILOG = "Example: mrimpute evaluate --leave-one-out data/* --missing flair --weights builtin"
 
@@ -42,6 +45,26 @@ def evaluate(
     seen: Annotated[
         bool, typer.Option("--seen", help="Measure studies too that network or calibration learnt from; it is told.")
     ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --leave-one-out: write each acquired and synthetic image, both in [0, 1], there."
+        ),
+    ] = None,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="With --leave-one-out: run this on the complete case and on each with one synthetic contrast, and"
+            " compare the labels. {case} and {out} in it are folders of the case and, empty, for its one label image.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of the segmenter's case: brats21, brats23, nnunet:DATASET_JSON.")
+    ] = "brats23",
+    segmenter_minutes: Annotated[
+        float, typer.Option(min=0.01, help="After which one call of the segmenter is given up.")
+    ] = 60,
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw acquired, synthetic and difference where the lesion is.")
     ] = None,
@@ -60,13 +83,17 @@ def evaluate(
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import MrimputeError, UsageError
     from mrimpute.fill import Engine
+    from mrimpute.pairs import keep_pair
     from mrimpute.picture import check_picture, write_sheet
     from mrimpute.request import Options
+    from mrimpute.segment import parse_segmenter
+    from mrimpute.write.layout import parse_layout
 
     evaluations: list[library.Evaluation] = []
     codes: list[int] = []
-    if (calibration or calibrate_from) and not leave_one_out:
-        raise UsageError("--calibration goes with --leave-one-out", "two files are compared as they are")
+    for name, given in (("calibration", calibration or calibrate_from), ("keep", keep), ("segmenter", segmenter)):
+        if given and not leave_one_out:
+            raise UsageError(f"--{name} goes with --leave-one-out", "two files are compared as they are")
     if picture:
         check_picture(picture)
     if leave_one_out:
@@ -83,10 +110,17 @@ def evaluate(
             calibration=wish.site(paths, targets, common.notify),
         )
         engine = Engine(options, notify=common.notify)
+        named = parse_layout(layout)
+        if segmenter and named is None:
+            raise UsageError("a segmenter's case needs names", "use --layout brats21, brats23 or nnunet:DATASET_JSON")
+        command = parse_segmenter(segmenter, named, segmenter_minutes) if segmenter and named else None
         for folder in paths:
             try:
-                evaluations += library.leave_one_out(folder, targets, options, engine, seen)
-                codes.append(0)
+                for item in library.leave_one_out(folder, targets, options, engine, seen, command):
+                    evaluations.append(item)
+                    if keep:
+                        keep_pair(item, keep)
+                    codes.append(_told(item))
             except MrimputeError as error:
                 common.notify(str(error))
                 codes.append(int(error.exit_code))
@@ -102,3 +136,12 @@ def evaluate(
     if picture and evaluations:
         write_sheet(library.picture_rows(evaluations), picture)
     raise typer.Exit(common.exit_code(codes))
+
+
+def _told(item: "Evaluation") -> int:
+    """Say what a segmenter could not do; return the exit code of one evaluation."""
+    error = item.segmented.error if item.segmented else None
+    if error is None:
+        return 0
+    common.notify(f"{item.target}: {error}")
+    return int(error.exit_code)

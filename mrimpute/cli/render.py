@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from mrimpute.outcome import Outcome
 from mrimpute.plan import Job, Plan
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.request import Options
+from mrimpute.segment import Agreement, Segmented
 from mrimpute.settings import SETTINGS_FILE
 from mrimpute.study import Series
 from mrimpute.write.result import Output
@@ -193,7 +194,46 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "brain": evaluation.brain,
         "scores": {name: asdict(score) for name, score in evaluation.scores.items()},
         "texture": asdict(evaluation.texture),
+        "segmented": _segmented_record(evaluation.segmented),
     }
+
+
+def _segmented_record(segmented: Segmented | None) -> dict[str, Any] | None:
+    if segmented is None:
+        return None
+    return {
+        "labels": [asdict(label) for label in segmented.labels],
+        "error": error_record(segmented.error) if segmented.error else None,
+    }
+
+
+def _segmented_lines(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return the table of what a segmenter makes of the synthetic contrasts, and its means over the studies."""
+    rows: list[tuple[str, ...]] = [
+        ("STUDY", "SYNTHETIC", "LABEL", "DICE", "ML", "ML COMPLETE", "TRUTH DICE", "COMPLETE")
+    ]
+    found: dict[tuple[str, int], list[Agreement]] = {}
+    for item in evaluations:
+        for one in item.segmented.labels if item.segmented else ():
+            rows.append((item.study, item.target, *_agreement_cells([one])))
+            found.setdefault((item.target, one.label), []).append(one)
+    rows += [(f"mean of {len(many)}", target, *_agreement_cells(many)) for (target, _), many in found.items()]
+    return table_lines(rows) if found else []
+
+
+def _agreement_cells(many: Sequence[Agreement]) -> tuple[str, ...]:
+    def mean(values: Iterable[float | None], digits: int) -> str:
+        known = [value for value in values if value is not None]
+        return f"{sum(known) / len(known):.{digits}f}" if known else "-"
+
+    return (
+        str(many[0].label),
+        mean((one.dice for one in many), 3),
+        mean((one.synthetic_ml for one in many), 2),
+        mean((one.complete_ml for one in many), 2),
+        mean((one.synthetic_truth for one in many), 3),
+        mean((one.complete_truth for one in many), 3),
+    )
 
 
 def evaluation_text(evaluations: Sequence[Evaluation]) -> str:
@@ -211,7 +251,7 @@ def evaluation_text(evaluations: Sequence[Evaluation]) -> str:
     ]
     scales = dict.fromkeys(f"synthetic scaled by: {item.scale}; brain: {item.brain}" for item in evaluations)
     seen = dict.fromkeys(f"seen: {item.seen} ({item.study} {item.target})" for item in evaluations if item.checkpoint)
-    return "\n".join([*lines, *lively, *scales, *seen])
+    return "\n".join([*lines, *lively, *scales, *seen, *_segmented_lines(evaluations)])
 
 
 def error_record(error: MrimputeError) -> dict[str, str]:

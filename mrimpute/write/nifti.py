@@ -1,6 +1,7 @@
 """A target as NIfTI file, and its brain mask."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,25 @@ from mrimpute.errors import MrimputeError, OutputRefused
 from mrimpute.files import write_through, write_whole
 from mrimpute.io import nifti
 from mrimpute.marks import DESCRIPTION_MARK
+from mrimpute.prepare import Image
 from mrimpute.prepare.skull import BrainMask
+from mrimpute.registry import Checkpoint
 from mrimpute.volume import FloatArray
 from mrimpute.write import provenance
 from mrimpute.write.place import Destination, Standing, check_mask_place, parts_beside, publish_pair, sidecar_text
 from mrimpute.write.result import Check, Output, Result
 
 GRID_LIMIT_MM = 1e-4
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A NIfTI file that is not on the disk yet: its bytes and voxels, and what the network's 0 and 1 became."""
+
+    content: bytes
+    voxels: FloatArray
+    zero: float
+    one: float
 
 
 def write_volume(result: Result, scaled: bool) -> Output:
@@ -30,17 +43,29 @@ def write_volume(result: Result, scaled: bool) -> Output:
     Raises:
         OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
     """
-    made, place = result.image, result.destination
-    recipe = made.recipe
-    zero, one = _scale(result) if scaled else (0.0, 1.0)
-    voxels = np.where(recipe.head, zero + made.unit * np.float32(one - zero), zero).astype(np.float32)
-    image = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(made.target))
-    digest = hashlib.sha256(image).hexdigest()
-    place_image(place, image, voxels, result.sidecar(digest, zero, one), result.standing)
-    moved = float(np.abs(io.read_info(place.image).grid.corners() - recipe.grid.corners()).max())
-    return result.output(
-        digest, zero, one, Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM)
-    )
+    place, grid = result.destination, result.image.recipe.grid
+    made = encoded(result.image, result.checkpoint, scaled)
+    digest = hashlib.sha256(made.content).hexdigest()
+    sidecar = result.sidecar(digest, made.zero, made.one)
+    place_image(place, made.content, made.voxels, sidecar, result.standing)
+    moved = float(np.abs(io.read_info(place.image).grid.corners() - grid.corners()).max())
+    check = Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM)
+    return result.output(digest, made.zero, made.one, check)
+
+
+def encoded(image: Image, checkpoint: Checkpoint, scaled: bool) -> Encoded:
+    """Return a target as the NIfTI file that it will be, marked as synthetic.
+
+    Args:
+        image: the target.
+        checkpoint: what made it.
+        scaled: see `write_volume`.
+    """
+    recipe = image.recipe
+    zero, one = _scale(image, checkpoint) if scaled else (0.0, 1.0)
+    voxels = np.where(recipe.head, zero + image.unit * np.float32(one - zero), zero).astype(np.float32)
+    content = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(image.target))
+    return Encoded(content, voxels, zero, one)
 
 
 def write_mask(result: Result, mask: BrainMask) -> Path:
@@ -57,11 +82,10 @@ def write_mask(result: Result, mask: BrainMask) -> Path:
     return path
 
 
-def _scale(result: Result) -> tuple[float, float]:
+def _scale(image: Image, checkpoint: Checkpoint) -> tuple[float, float]:
     """Return the grey values that 0 and 1 become: of CT the checkpoint's range in Hounsfield units,
     else the study's scale."""
-    ranges = result.checkpoint.record.inputs.ranges
-    low, high = ranges.get(result.image.target, (0.0, result.image.recipe.scale))
+    low, high = checkpoint.record.inputs.ranges.get(image.target, (0.0, image.recipe.scale))
     return low, high
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mrimpute.write.dicom.derivation import (
+    COSINE_DIGITS,
     Derivation,
     code_of,
     common_part,
@@ -37,7 +38,7 @@ def classic_image(stored: Any, index: int, derivation: Derivation) -> "Dataset":
         setattr(data, keyword, None)
     data.InstanceNumber = index + 1
     position, orientation, spacing = geometry_of(derivation.reference, index)
-    data.ImagePositionPatient, data.ImageOrientationPatient = decimals(position), decimals(orientation)
+    data.ImagePositionPatient, data.ImageOrientationPatient = decimals(position), decimals(orientation, COSINE_DIGITS)
     data.PixelSpacing = decimals(spacing[:2])
     data.SliceThickness = decimals([item.thickness or spacing[2]])[0]
     data.SpacingBetweenSlices = decimals(spacing[2:])[0]

@@ -67,6 +67,8 @@ REQUIRED_EMPTY = (
     "PatientPosition",
 )
 """Type 2: present, empty where the reference has none."""
+LENGTH_DIGITS, COSINE_DIGITS = 6, 10
+"""Decimals of lengths in mm and of direction cosines: both place a voxel to 1e-6 mm."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,14 @@ def geometry_of(series: DicomSeries, index: int) -> tuple[FloatArray, FloatArray
     return position, orientation, np.array([between_rows, between_columns, between_slices])
 
 
-def decimals(values: Sequence[float] | FloatArray) -> list[Any]:
-    """Return decimal strings of at most 16 characters, which pydicom does not see to by itself."""
+def decimals(values: Sequence[float] | FloatArray, digits: int = LENGTH_DIGITS) -> list[Any]:
+    """Return decimal strings of at most 16 characters, which pydicom does not see to by itself.
+
+    They are rounded, since the last digits of a computed geometry differ from one processor to the next.
+    """
     from pydicom.valuerep import DSfloat
 
-    return [DSfloat(float(value), auto_format=True) for value in values]
+    return [DSfloat(round(float(value), digits) + 0.0, auto_format=True) for value in values]
 
 
 def window_of(stored: Any) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import numpy as np
 from mrimpute.contrasts import Contrast
 from mrimpute.marks import MODEL
 from mrimpute.write.dicom.derivation import (
+    COSINE_DIGITS,
     Derivation,
     code_of,
     common_part,
@@ -69,7 +70,7 @@ def enhanced_image(stored: Any, derivation: Derivation) -> "Dataset":
     measures.PixelSpacing = decimals(spacing[:2])
     measures.SliceThickness = decimals([reference.slices[0].thickness or spacing[2]])[0]
     measures.SpacingBetweenSlices = decimals(spacing[2:])[0]
-    plane.ImageOrientationPatient = decimals(orientation)
+    plane.ImageOrientationPatient = decimals(orientation, COSINE_DIGITS)
     anatomy.AnatomicRegionSequence = [code_of("SCT", "Brain")]
     anatomy.FrameLaterality = "U"
     kind.FrameType = image_type

@@ -122,6 +122,9 @@ def test_other_readers_find_the_same_place_and_integers(filled, family, tmp_path
     assert np.array_equal(np.sort(np.asarray(volume.array).ravel()), np.sort(stored.ravel()))
     assert np.abs(np.abs(np.linalg.det(volume.affine[:3, :3])) - np.abs(np.linalg.det(reference.affine[:3, :3]))) < 1e-4
 
+    measures = next(item for item in dcmread(files[0]).iterall() if item.keyword == "PixelSpacing")
+    assert [str(value) for value in measures.value] == ["2.1", "2.1"]  # no digits that differ between processors
+
     (tmp_path / "out").mkdir()
     tool = Path(sys.executable).parent / "dcm2niix"
     subprocess.run([tool, "-o", tmp_path / "out", "-f", "x", folder], check=True, capture_output=True)
