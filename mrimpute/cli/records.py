@@ -1,4 +1,4 @@
-"""The JSON lines of `mrimpute fill` and `mrimpute verify`, as typed models: `--json-schema` prints their schema."""
+"""The JSON of `mrimpute fill`, `verify` and `bids … group`, as typed models: `--json-schema` prints their schema."""
 
 from typing import Literal
 
@@ -213,3 +213,33 @@ class VerifyRecord(_Record):
     sha256: str | None
     recorded_sha256: str | None
     sources: list[SourceRecord]
+
+
+class GroupImageRecord(_Record):
+    """One synthetic image of a session; `status` as in `mrimpute verify`."""
+
+    participant: str
+    session: str | None
+    path: str
+    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    target: str
+    generator: str
+    checkpoint: str
+    sha256: str | None
+
+
+class GroupRecord(_Record):
+    """What `mrimpute bids IN OUT group` finds in OUT: numbers of images by target, checkpoint and status, and each."""
+
+    schema_name: Literal["mrimpute.bids-group/1"] = Field(default="mrimpute.bids-group/1", alias="schema")
+    version: str
+    exit: int
+    data: str
+    derivatives: str
+    participants: int
+    sessions: int
+    sessions_with_images: int
+    targets: dict[str, int]
+    checkpoints: dict[str, int]
+    statuses: dict[str, int]
+    images: list[GroupImageRecord]
