@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrimpute import device, signals
-from mrimpute.calibration.naming import with_fit
 from mrimpute.calibration.use import regressor_of
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
 from mrimpute.errors import Unexpected, as_mrimpute_error
 from mrimpute.generators.contract import Sampling
-from mrimpute.make import prepare_sources, synthesise
+from mrimpute.make import looked_at, prepare_sources, synthesise
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
 from mrimpute.prepare.skull import BrainMask
@@ -145,12 +144,11 @@ class Engine:
     def _image(
         self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
     ) -> Image:
-        regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
-        if self.options.checks:
-            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
-        generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
         target = order.job.target
+        regressor = regressor_of(order.calibration, checkpoint, target, sources, mask is not None)
+        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
+        ready = looked_at(ready, sources, checkpoint, mask, target, order.calibration, self.options.checks)
+        generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
 
         def told(done: int, total: int) -> None:
             signals.check()

@@ -6,7 +6,8 @@ DATA_DIR holds ms-aligned/OPENMSL-PATIENT-VISIT with t1, t2 and flair. Each cont
 from the two others with the built-in SynDiff network, in four ways: blended with the regression in its own file (one
 source); with the package's regression on both sources; with a calibration from one study of another patient; with one
 from a study each of the two other patients. PSNR and SSIM in the brain, in the network's frame. Before that the
-regressions alone, after it the package's own on every set of sources, each training patient left out in turn.
+regressions alone; then the training patients, each left out of the others: how much those of one's own scanner should
+count, and whether OPENMSL beside them helps. After it the package's regressions on every set of sources, likewise.
 """
 
 import sys
@@ -40,6 +41,7 @@ def main() -> None:
     volumes = {folder.name: volumes_of(folder) for folder in folders}
     grams = {name: _gram(held) for name, held in volumes.items()}
     _alone(grams)
+    _own_scanner(grams)
     print(f"| study | target | {' | '.join(WAYS)} |")
     print("|---|---|---|---|---|---|")
     found: dict[Contrast, list[list[Score]]] = {}
@@ -91,8 +93,43 @@ def _alone(grams: dict[str, Gram]) -> None:
     print()
 
 
-def _decibels(own: Gram, learnt: list[FloatArray], target: Contrast, sources: tuple[Contrast, ...]) -> float:
-    weights = coefficients(learnt, sources, target)
+SHARES = (0.5, 0.67, 0.75, 0.85, 1.0)
+
+
+def _own_scanner(grams: dict[str, Gram]) -> None:
+    """Print what the package's regressions on every set of sources do on training patients that are left out."""
+    print(
+        f"| patient | target | from | alike | own {' | own '.join(map(str, SHARES))} | with OPENMSL |\n|" + "---|" * 10
+    )
+    others = [grams[name].matrix for name in _first_visits(list(grams))]
+    for number, one in enumerate(builtin_site().studies, 1):
+        rest = [other for other in builtin_site().studies if other is not one]
+        places = [other.place == one.place for other in rest]
+        for target, sources in source_sets(BRATS_FOUR):
+            matrices = [other.gram.matrix for other in rest]
+            weighed = [_weighed(places, share) for share in SHARES] if any(places) else [None] * len(SHARES)
+            ways = [(matrices, shares) for shares in (None, *weighed)]
+            if Contrast.T1C not in (target, *sources):
+                ways.append((matrices + others, None))
+            found = [f"{_decibels(one.gram, learnt, target, sources, shares):.2f}" for learnt, shares in ways]
+            print(f"| {number} {one.place} | {target} | {', '.join(sources)} | {' | '.join(found)} |", flush=True)
+    print()
+
+
+def _weighed(own: Sequence[bool], share: float) -> list[float]:
+    """Return how much each study counts where the own ones count `share` together."""
+    count = sum(own)
+    return [share / count if one else (1 - share) / (len(own) - count) for one in own]
+
+
+def _decibels(
+    own: Gram,
+    learnt: Sequence[FloatArray],
+    target: Contrast,
+    sources: tuple[Contrast, ...],
+    shares: Sequence[float] | None = None,
+) -> float:
+    weights = coefficients(learnt, sources, target, shares=shares)
     return -10 * float(np.log10(squared_error(own.matrix, sources, target, weights)))
 
 

@@ -185,6 +185,7 @@ class _MemberTable(_Model):
     voxels: dict[Contrast, _Digest]
     spacing_mm: dict[Contrast, tuple[_Spacing, _Spacing, _Spacing]]
     seen: bool = False
+    place: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]{1,32}$")] | None = None
 
     @classmethod
     def of(cls, one: Member) -> "_MemberTable":
@@ -195,11 +196,12 @@ class _MemberTable(_Model):
             voxels=one.voxels,
             spacing_mm=one.spacing_mm,
             seen=one.seen,
+            place=one.place or None,
         )
 
     def member(self, matrix: FloatArray) -> Member:
         gram = Gram(matrix, self.head_voxels, self.contrasts)
-        return Member(gram, self.voxels, self.spacing_mm, self.seen)
+        return Member(gram, self.voxels, self.spacing_mm, self.seen, self.place or "")
 
 
 class _FigureTable(_Model):

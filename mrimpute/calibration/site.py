@@ -1,7 +1,7 @@
 """What complete studies of one scanner teach, and what follows from it for a study that lacks a contrast; no torch."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -25,6 +25,12 @@ FRAME = InputSpec(
 """Where matrices are computed: voxels of 1 mm, and the grey values that the built-in networks see."""
 
 
+OWN_PLACE = 0.75
+"""How much the training studies of a study's own scanner count together. Measured with three sources, each of two
+patients of one scanner left out, against all alike (0.5): 0.75 gains 0.4 dB on average and loses 0.06 at worst; 1,
+without the other scanner, loses 0.4 at worst (8 pairs of patient and target)."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One study of a calibration.
@@ -34,12 +40,14 @@ class Member:
         voxels: contrast → digest of its voxels, see `Volume.voxel_digest`.
         spacing_mm: contrast → voxel size of its series as acquired, finest axis first.
         seen: whether a network that is known here was trained on it.
+        place: of the package's own studies, where it was scanned; '' else.
     """
 
     gram: Gram
     voxels: dict[Contrast, str]
     spacing_mm: dict[Contrast, tuple[float, float, float]]
     seen: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Regressor:
         calibration: its digest; '' for the package's own regressions.
         apart: whether the study itself is in the calibration, and was left out.
         warnings: what speaks against it.
+        place: where most of it was learnt, because the study's scanner is that of this place; '' for nowhere.
     """
 
     target: Contrast
@@ -85,6 +94,7 @@ class Regressor:
     calibration: str
     apart: bool = False
     warnings: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def description(self) -> dict[str, object]:
@@ -104,6 +114,7 @@ class Regressor:
             "sources": list(self.sources),
             "studies": self.studies,
             "own_study_left_out": self.apart,
+            "training_site": self.place,
             "expected": expected,
         }
 
@@ -142,13 +153,25 @@ class Site:
         """Tell whether an image with one of these voxel digests is in it."""
         return not self.digests.isdisjoint(digests)
 
-    def regressor(self, target: Contrast, present: Collection[Contrast], digests: Collection[str]) -> Regressor:
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its studies were scanned, as far as it says."""
+        return tuple(dict.fromkeys(one.place for one in self.studies if one.place))
+
+    def of_place(self, place: str) -> "Site":
+        """Return the part of it that was scanned at one place."""
+        return Site(place, tuple(one for one in self.studies if one.place == place), (), self.with_skull)
+
+    def regressor(
+        self, target: Contrast, present: Collection[Contrast], digests: Collection[str], place: str = ""
+    ) -> Regressor:
         """Return what it says of a target: from as many of the present contrasts as its studies have beside it.
 
         Args:
             target: what is made.
             present: contrasts of the study that is filled.
             digests: of that study's voxels; a study never stands in its own calibration.
+            place: whose studies count OWN_PLACE together; '' for all alike.
 
         Raises:
             StudyRefused: no study that remains has the target beside one of them.
@@ -156,16 +179,27 @@ class Site:
         others = [one for one in self.studies if not set(one.voxels.values()) & set(digests)]
         apart = len(others) < len(self.studies)
         for sources in _subsets(target, present):
-            holding = [one.gram.matrix for one in others if one.gram.holds((*sources, target))]
+            holding = [one for one in others if one.gram.holds((*sources, target))]
             if holding:
-                weights = coefficients(holding, sources, target)
+                matrices, shares = [one.gram.matrix for one in holding], _shares(holding, place)
+                weights = coefficients(matrices, sources, target, shares=shares)
                 figure = next((one for one in self.figures if (one.target, one.sources) == (target, sources)), None)
-                return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart)
+                own = place if any(one.place == place for one in holding) else ""
+                return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart, place=own)
         raise StudyRefused(
             f"the calibration {self.name} has no {'other ' if apart else ''}study with {target} beside one of "
             f"{', '.join(present)}",
             f"calibrate with a study that has {target}, or leave the calibration out",
         )
+
+
+def _shares(studies: Sequence[Member], place: str) -> list[float] | None:
+    """Return how much each study counts, where those of one place count OWN_PLACE together; None for all alike."""
+    own = sum(one.place == place for one in studies)
+    if not place or own in (0, len(studies)):
+        return None
+    rest = (1 - OWN_PLACE) / (len(studies) - own)
+    return [OWN_PLACE / own if one.place == place else rest for one in studies]
 
 
 def _subsets(target: Contrast, present: Collection[Contrast]) -> Iterator[tuple[Contrast, ...]]:
