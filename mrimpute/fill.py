@@ -1,30 +1,21 @@
 """The straight line: study folder → request → inputs → images → written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mrimpute import device, signals
-from mrimpute.calibration.use import regressor_of
+from mrimpute import device
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
+from mrimpute.engine.target import Maker, Progress
 from mrimpute.errors import Unexpected, as_mrimpute_error
-from mrimpute.generators.contract import Sampling
-from mrimpute.make import looked_at, prepare_sources, synthesise
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
-from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Inputs, Sources, read_inputs
 from mrimpute.registry import Checkpoint, hub
-from mrimpute.request import Options, Order, Request, check_inputs, fingerprint_of, make_request, writes_bids
-from mrimpute.write import Result, write
+from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
 from mrimpute.write.copies import complete_case, plan_copies
-from mrimpute.write.nifti import write_mask
-from mrimpute.write.place import already_made, check_free, check_place, holding, mask_left_out
-from mrimpute.write.result import found
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is going on, steps done, steps in all)."""
+from mrimpute.write.place import check_free, check_place, holding
 
 
 def fill(
@@ -52,9 +43,8 @@ class Engine:
 
     def __init__(self, options: Options, progress: Progress | None = None, notify: hub.Notify | None = None) -> None:
         self.options = options
-        self.progress = progress or (lambda _what, _done, _total: None)
-        self.networks = Networks(options, notify or (lambda _line: None))
-        self.masks = BrainMasks(options)
+        networks = Networks(options, notify or (lambda _line: None))
+        self.maker = Maker(options, networks, BrainMasks(options), progress or (lambda _what, _done, _total: None))
         self.claimed = ClaimedPlaces()
 
     def fill(self, folder: Path, missing: Sequence[Contrast] = ()) -> Outcome:
@@ -113,45 +103,11 @@ class Engine:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
-        with device.memory_errors():
-            checkpoint, sampling = self.networks.obtain(order)
-            return self._image(order, sources, self.masks.of(sources), checkpoint, sampling), checkpoint
+        return self.maker.image(order, sources)
 
     def _attempt(self, request: Request, order: Order, inputs: Inputs) -> Target:
         try:
             with device.memory_errors():
-                return self._target(request, order, inputs.sources[order.job.target])
+                return self.maker.target(request, order, inputs.sources[order.job.target])
         except Exception as error:
             return Target(error=as_mrimpute_error(error))
-
-    def _target(self, request: Request, order: Order, sources: Sources) -> Target:
-        """Make and write one target, or find it made by the same recipe."""
-        options, place = self.options, request.destinations[order.job.target]
-        checkpoint, sampling = self.networks.obtain(order)
-        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
-        standing = already_made(place, fingerprint, options.overwrite)
-        if standing.finished:
-            return Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
-        mask = self.masks.of(sources)
-        image = self._image(order, sources, mask, checkpoint, sampling)
-        dicom = request.dicom_of(fingerprint.sources)
-        highest = max(request.highest_number, sources.highest_number)
-        result = Result(image, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
-        output = write(result, request.form == "dicom", scaled=options.intensity == "study")
-        masks = (write_mask(result, mask),) if mask and options.save_mask else ()
-        return Target(output, masks, (*sources.notes, *image.warnings, *output.warnings))
-
-    def _image(
-        self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
-    ) -> Image:
-        target = order.job.target
-        regressor = regressor_of(order.calibration, checkpoint, target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
-        ready = looked_at(ready, sources, checkpoint, mask, target, order.calibration, self.options.checks)
-        generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
-
-        def told(done: int, total: int) -> None:
-            signals.check()
-            self.progress(target, done, total)
-
-        return synthesise(ready, generator, target, self.options.seed, mask, told)

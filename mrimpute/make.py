@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from mrimpute.calibration import FRAME, Regressor, Site
+from mrimpute.calibration import FRAME, Curve, Regressor, Site
+from mrimpute.calibration.curve import corrected
 from mrimpute.calibration.naming import with_fit
 from mrimpute.calibration.use import placed_regressor, takes_package
-from mrimpute.contrasts import LIMITS, Contrast
+from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
-from mrimpute.prepare.frame import place_beside
+from mrimpute.prepare.frame import image_of, place_beside
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint, Record
@@ -22,7 +23,7 @@ StepsDone = Callable[[int, int], None]
 
 
 def prepare_sources(
-    sources: Sources, record: Record, mask: BrainMask | None, regressor: Regressor | None = None
+    sources: Sources, record: Record, mask: BrainMask | None, correction: Regressor | Curve | None = None
 ) -> Prepared:
     """Bring the sources of one target into the frame that a checkpoint was trained in.
 
@@ -30,7 +31,8 @@ def prepare_sources(
         sources: as they lie on their reference.
         record: of the checkpoint: which of them it takes, and its frame.
         mask: where the brain is; what it leaves out is 0. None for the images as they are.
-        regressor: what the network is blended with; None for the regression in its own file.
+        correction: what the network is blended with, or the curve that its result goes through; None for neither, or
+            the regression in its own file.
 
     Raises:
         StudyRefused: the sources do not lie on each other, or one has no grey values.
@@ -39,7 +41,9 @@ def prepare_sources(
     if mask:
         volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
     ready = prepare(volumes, record.inputs, (sources.reference.contrast, sources.onto))
-    return with_estimate(ready, sources, mask, regressor) if regressor else ready
+    if isinstance(correction, Regressor):
+        return with_estimate(ready, sources, mask, correction)
+    return with_curve(ready, correction) if correction else ready
 
 
 def looked_at(
@@ -94,6 +98,12 @@ def with_estimate(ready: Prepared, sources: Sources, mask: BrainMask | None, reg
     return replace(ready, recipe=recipe, warnings=warnings, estimates=estimates, regression=regressor.description)
 
 
+def with_curve(ready: Prepared, curve: Curve) -> Prepared:
+    """Add the curve that a network's result goes through."""
+    warnings = (*ready.warnings, *curve.warnings)
+    return replace(ready, curve=curve.knots, warnings=warnings, regression=curve.description)
+
+
 def synthesise(
     ready: Prepared, generator: Generator, target: Contrast, seed: int, mask: BrainMask | None, progress: StepsDone
 ) -> Image:
@@ -116,7 +126,8 @@ def synthesise(
             f"the network makes a {target} that is not finite", "its weights are damaged; get others"
         )
     unit = restore(made.voxels, ready.recipe)
+    if ready.curve is not None:
+        unit = corrected(unit, ready.recipe.head, ready.curve)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))
-    warnings = (*ready.warnings, *((LIMITS[target],) if target in LIMITS else ()))
-    return Image(target, unit, ready.recipe, warnings, ready.regression, ready.fit)
+    return image_of(ready, target, unit)

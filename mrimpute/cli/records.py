@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mrimpute.write.verdict import Verdict
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -71,7 +73,7 @@ class RecipeRecord(_Record):
     brain_mask: str
     sampler: str
     steps: int
-    samples: Literal[1]
+    samples: int
     seed: int
     precision: str
     device: str
@@ -105,7 +107,7 @@ class RegressionRecord(_Record):
 
 class OutputRecord(_Record):
     """One synthetic image; `regression` is null where its network was blended with its own, with none, or where the
-    image was skipped."""
+    image was skipped, `verdict` where nothing was checked."""
 
     path: str
     kind: Literal["volume"]
@@ -117,6 +119,7 @@ class OutputRecord(_Record):
     threads: int | None
     intensity: IntensityRecord
     regression: RegressionRecord | None
+    verdict: Verdict | None
     recipe: RecipeRecord
 
 
