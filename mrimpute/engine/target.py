@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute import device, io, signals
-from mrimpute.calibration.naming import with_fit
-from mrimpute.calibration.use import regressor_of
+from mrimpute.calibration.use import correction_of
 from mrimpute.engine import BrainMasks, Networks
 from mrimpute.generators.contract import Generator, Sampling
-from mrimpute.make import prepare_sources, synthesise
+from mrimpute.make import looked_at, prepare_sources, synthesise
 from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
@@ -99,10 +98,10 @@ class Maker:
         self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
     ) -> Bench:
         """Bring the sources into the network's frame, check them there, and load the network."""
-        regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
-        if self.options.checks:
-            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
+        site, target = order.calibration, order.job.target
+        correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
+        ready = prepare_sources(sources, checkpoint.record, mask, correction)
+        ready = looked_at(ready, sources, checkpoint, mask, target, site, self.options.checks)
         generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
         return Bench(order, sources, checkpoint, ready, generator, mask)
 
