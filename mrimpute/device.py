@@ -77,8 +77,11 @@ def threads_used() -> int:
 
 
 def allowed_cpus() -> int:
-    """Return the CPUs that affinity and the job's cgroup quota allow."""
+    """Return the CPUs that affinity, the job's cgroup quota and Slurm allow; a Slurm need not enforce what it gave."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if given.isdigit():
+        count = min(count, max(1, int(given)))
     quota = _read("/sys/fs/cgroup/cpu.max").split()
     if len(quota) == 2 and quota[0].isdigit():
         count = min(count, max(1, int(quota[0]) // int(quota[1])))

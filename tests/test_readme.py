@@ -20,7 +20,13 @@ README = (ROOT / "README.md").read_text()
 CARDS = (ROOT / "mrimpute" / "weights" / "README.md").read_text()
 TRAINING = (ROOT / "examples" / "training" / "README.md").read_text()
 VERIFY = (ROOT / "examples" / "verify.md").read_text()
-PAGES = ("README.md", "mrimpute/weights/README.md", "examples/training/README.md", "examples/verify.md")
+PAGES = (
+    "README.md",
+    "mrimpute/weights/README.md",
+    "examples/training/README.md",
+    "examples/verify.md",
+    "examples/cohort.md",
+)
 
 
 def test_the_readme_is_short():
@@ -38,12 +44,14 @@ def test_every_exit_code_is_described():
 COMMANDS = (
     "fill",
     "merge",
+    "bids",
     "scan",
     "example",
     "doctor",
     "evaluate",
     "calibrate",
     "verify",
+    "report",
     "weights list",
     "weights pull",
     "weights import",
@@ -74,10 +82,12 @@ def test_every_option_named_exists(cli):
         for words in (
             ["fill"],
             ["merge"],
+            ["bids"],
             ["scan"],
             ["evaluate"],
             ["calibrate"],
             ["verify"],
+            ["report"],
             ["train", "cwdm"],
             ["train", "syndiff"],
             ["train", "aldm"],
@@ -166,7 +176,12 @@ def example(monkeypatch, tmp_path):
 @pytest.mark.parametrize("script", ["fill_api.py", "batch.sh", "segmenter.sh"])
 def test_examples_run(script, example, make_study, tmp_path):
     folder = make_study() if script == "fill_api.py" else make_study("cohort/case")
-    example(script, *((folder,) if script == "fill_api.py" else (folder.parent, tmp_path / "out")))
+    words = {
+        "fill_api.py": (folder,),
+        "batch.sh": (folder.parent, tmp_path / "out"),
+        "segmenter.sh": (folder.parent, tmp_path / "out", "brats23", "--weights", "builtin", "--as-is"),
+    }
+    example(script, *words[script])
     made = list(tmp_path.rglob("case-t2f.nii.gz"))
     assert len(made) == 1
     assert len(list(made[0].parent.glob("case-*.nii.gz"))) == (1 if script == "batch.sh" else 4)

@@ -24,6 +24,7 @@ class Options:
         generator: instead of the table's choice.
         out: folder in which each study gets one; None for beside the sources.
         layout: with `out`, assemble complete cases under these names.
+        as_is: assemble a case though it does not lie as the layout's segmenters expect.
         intensity: grey values on the study's scale, or left in [0, 1].
         format: 'same' (NIfTI from NIfTI, DICOM from DICOM), 'nifti' or 'dicom'.
         reference: contrast, or folder of one DICOM series, whose grid results get; None for the
@@ -47,6 +48,8 @@ class Options:
             else none.
         samples: how many images with as many seeds; of several the mean is the result.
         self_check: whether results are judged, see `mrimpute.selfcheck`.
+        report: whether an HTML report is written beside each result.
+        picture: whether a picture of the sources and the result is written beside it.
         require: the verdict that results must have for exit code 0; None for any.
 
     Raises:
@@ -57,6 +60,7 @@ class Options:
     generator: str | None = None
     out: Path | None = None
     layout: Layout | None = None
+    as_is: bool = False
     intensity: Literal["study", "unit"] = "study"
     format: Literal["same", "nifti", "dicom"] = "same"
     reference: Contrast | Path | None = None
@@ -78,6 +82,8 @@ class Options:
     calibration: Site | None = None
     samples: int = 1
     self_check: bool = True
+    report: bool = False
+    picture: bool = False
     require: Word | None = None
 
     def __post_init__(self) -> None:
