@@ -1,6 +1,5 @@
 """Many studies in one call."""
 
-import errno
 import json
 import os
 import subprocess
@@ -8,13 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from mrimpute import Contrast, Options, device, io
+from mrimpute import Contrast, Options
 from mrimpute.batch import fill_all, shard
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.device import allowed_cpus
-from mrimpute.errors import ImageDamaged, UsageError
+from mrimpute.errors import UsageError
 from mrimpute.files import content_sha256
 from mrimpute.fill import Engine
 from mrimpute.registry import read_checkpoint_folder
@@ -273,57 +271,6 @@ def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, mon
     done = list(fill_all(engine, folders, ()))
     assert [int(item.error.exit_code) if item.error else 0 for item in done] == [0, 1, 0]
     assert "unexpected error (ZeroDivisionError)" in str(done[1].error)
-
-
-def test_a_failing_disk_is_no_bug(make_study, tiny_weights, monkeypatch, tmp_path):
-    """Before: "unexpected error (OSError)", code 1, "report it"."""
-    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
-    engine = Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1))
-
-    def failing(order):
-        raise OSError(errno.EIO, os.strerror(errno.EIO), "/store/model.safetensors")
-
-    monkeypatch.setattr(engine.maker.networks, "obtain", failing)
-    [done] = fill_all(engine, [make_study(shape=(20, 24, 18), affine=WIDE)], ())
-    assert int(done.error.exit_code) == 5
-    assert "refused to go on (Input/output error): /store/model.safetensors" in str(done.error)
-
-
-def test_a_library_that_finds_no_room_is_no_bug(cli, make_study, monkeypatch):
-    """Before, under `ulimit -v 1000000`: "unexpected error (ImportError)", code 1."""
-
-    def no_room(_needed, _device):
-        raise ImportError("resource.so: failed to map segment from shared object")
-
-    monkeypatch.setattr(device, "require_memory", no_room)
-    study = make_study(shape=(20, 24, 18), affine=WIDE)
-    done = cli("fill", study, "--missing", "flair", "--weights", "builtin", "--device", "cpu")
-    assert done.returncode == 5, done.stderr
-    assert "memory ran out while a library was loaded" in done.stderr
-    monkeypatch.setattr("mrimpute.cli.given.folders_of", lambda *_words: no_room(0, ""))
-    assert cli("fill", study).returncode == 5
-
-
-def test_an_image_that_stands_is_told_though_the_disk_fails_then(cli, make_study, tiny_weights, monkeypatch):
-    """Before: code 3 as if a source were damaged, or 1, although the image had been written."""
-    real, released = io.read_info, FileLock.release
-
-    def unreadable(path):
-        if path.name.endswith("t2f.nii.gz") and path.exists():
-            raise ImageDamaged(f"cannot read {path}: Input/output error")
-        return real(path)
-
-    def stuck(lock, *words, **named):
-        released(lock, *words, **named)
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(io, "read_info", unreadable)
-    monkeypatch.setattr(FileLock, "release", stuck)
-    study = make_study(shape=(20, 24, 18), affine=WIDE)
-    done = cli("fill", study, "--weights", tiny_weights[FLAIR], "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    assert "though it was written whole" in done.stderr
-    assert done.stdout.strip() == str(study / "case-t2f.nii.gz")
 
 
 def test_names_that_are_not_utf_8_work(process, make_study, tiny_weights):
