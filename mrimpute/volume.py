@@ -109,7 +109,7 @@ class Volume:
         It follows the box of voxels that are not 0, as float32, and its position to a tenth of a millimetre; file
         format, compression, number type, the order in which axes are stored, and empty margin do not count.
         """
-        upright, affine = upright(self.voxels, self.grid)
+        upright, affine = turned_upright(self.voxels, self.grid)
         box = tuple(
             slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0)
             for places in (np.flatnonzero(upright.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
@@ -130,7 +130,7 @@ class Volume:
         return voxel_sha256(self.voxels, self.grid)[:16]
 
 
-def upright(voxels: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
+def turned_upright(voxels: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
     """Return voxels (X, Y, Z) as float32, axes towards right, front and up, and the affine that goes with them."""
     turn = nib.orientations.axcodes2ornt(tuple(grid.orientation))
     turned = nib.orientations.apply_orientation(np.asarray(voxels, "<f4"), turn)
@@ -139,7 +139,7 @@ def upright(voxels: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
 
 def voxel_sha256(voxels: FloatArray, grid: Grid) -> str:
     """Return the digest of voxels (X, Y, Z) on a grid that `Volume.voxel_digest` is the beginning of."""
-    turned, _ = upright(voxels, grid)
+    turned, _ = turned_upright(voxels, grid)
     digest = hashlib.sha256(str(turned.shape).encode())
     digest.update(np.ascontiguousarray(turned).tobytes())
     return digest.hexdigest()
