@@ -20,7 +20,13 @@ README = (ROOT / "README.md").read_text()
 CARDS = (ROOT / "mrimpute" / "weights" / "README.md").read_text()
 TRAINING = (ROOT / "examples" / "training" / "README.md").read_text()
 VERIFY = (ROOT / "examples" / "verify.md").read_text()
-PAGES = ("README.md", "mrimpute/weights/README.md", "examples/training/README.md", "examples/verify.md")
+PAGES = (
+    "README.md",
+    "mrimpute/weights/README.md",
+    "examples/training/README.md",
+    "examples/verify.md",
+    "examples/cohort.md",
+)
 
 
 def test_the_readme_is_short():
@@ -38,6 +44,7 @@ def test_every_exit_code_is_described():
 COMMANDS = (
     "fill",
     "merge",
+    "bids",
     "scan",
     "example",
     "doctor",
@@ -75,6 +82,7 @@ def test_every_option_named_exists(cli):
         for words in (
             ["fill"],
             ["merge"],
+            ["bids"],
             ["scan"],
             ["evaluate"],
             ["calibrate"],
