@@ -56,9 +56,9 @@ HALF_FEATURES = frozenset({"avx512_bf16", "amx_bf16"})
 def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> str:
     """Return the number type of the convolutions, 'float32' or 'bfloat16'.
 
-    'auto' is bfloat16 for a large network on a processor that has it, else float32: of built-in networks bfloat16
-    changes an image by less than 0.05 dB in the brain (measured: tests/benchmarks/table.py), and they need a second.
-    On CUDA this was not measured.
+    'auto' is bfloat16 for a large network on a processor that has it, else float32: bfloat16 changed what the built-in
+    cWDM makes by 0.002 dB and 0.0001 SSIM in the brain (one study; tests/benchmarks/table.py measures more). Built-in
+    networks themselves need a second, and on CUDA this was not measured.
 
     Raises:
         UsageError: another word than auto, float32 or bfloat16.

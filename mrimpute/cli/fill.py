@@ -154,7 +154,7 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_PRECISION",
             rich_help_panel=_HOW,
-            help="auto is bfloat16 for large networks on processors that have it, else float32; the recipe tells.",
+            help="auto is bfloat16 for large cWDM networks on processors that have it, else float32; the recipe tells.",
         ),
     ] = "auto",
     threads: common.Threads = None,
