@@ -55,7 +55,8 @@ def test_studies_are_read_from_stdin(cli, make_study, tiny_weights, options, joi
     assert done.returncode == 0, done.stderr
     assert all(list(folder.glob("*t2f.nii.gz")) for folder in folders)
     empty = cli(*words, input="")
-    assert (empty.returncode, empty.stdout) == (0, "")
+    assert (empty.returncode, empty.stdout) == (2, "")
+    assert "the list on stdin is empty" in empty.stderr
 
 
 @pytest.mark.parametrize(("options", "joint"), [(["-"], "\r\n"), (["-0", "-"], "\0")])

@@ -176,7 +176,12 @@ def example(monkeypatch, tmp_path):
 @pytest.mark.parametrize("script", ["fill_api.py", "batch.sh", "segmenter.sh"])
 def test_examples_run(script, example, make_study, tmp_path):
     folder = make_study() if script == "fill_api.py" else make_study("cohort/case")
-    example(script, *((folder,) if script == "fill_api.py" else (folder.parent, tmp_path / "out")))
+    words = {
+        "fill_api.py": (folder,),
+        "batch.sh": (folder.parent, tmp_path / "out"),
+        "segmenter.sh": (folder.parent, tmp_path / "out", "brats23", "--weights", "builtin", "--as-is"),
+    }
+    example(script, *words[script])
     made = list(tmp_path.rglob("case-t2f.nii.gz"))
     assert len(made) == 1
     assert len(list(made[0].parent.glob("case-*.nii.gz"))) == (1 if script == "batch.sh" else 4)

@@ -51,6 +51,7 @@ def calibrate(
     device: common.Device = "auto",
     threads: common.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel="Output")] = False,
+    json_schema: common.CalibrateSchema = False,
     debug: common.Debug = False,
 ) -> None:
     """Learn from complete STUDIES how one scanner's contrasts follow from each other.
@@ -59,8 +60,6 @@ def calibrate(
 
     `mrimpute fill` and `mrimpute evaluate` take it with --calibration.
     """
-    import json
-
     from mrimpute import device as devices
     from mrimpute.batch.curves import curve_orders, with_curves
     from mrimpute.calibration import write_site
@@ -112,7 +111,7 @@ def calibrate(
     for line in render_calibration.notes(learnt):
         common.notify(line)
     if as_json:
-        typer.echo(json.dumps(render_calibration.record(learnt, place)))
+        typer.echo(render_calibration.record(learnt, place).line())
     else:
         typer.echo(render_calibration.text(learnt))
         typer.echo(place)
@@ -120,8 +119,6 @@ def calibrate(
 
 def _list_store(as_json: bool) -> None:
     """Tell what calibrations the store holds, and which cannot be used."""
-    import json
-
     from mrimpute.calibration.folder import place_of, sites_in_store
     from mrimpute.cli import render_calibration
 
@@ -130,6 +127,6 @@ def _list_store(as_json: bool) -> None:
         common.notify(line)
     if as_json:
         for site in sites:
-            typer.echo(json.dumps(render_calibration.site_record(site, place_of(site.name))))
+            typer.echo(render_calibration.site_record(site, place_of(site.name)).line())
     else:
         typer.echo(render_calibration.listing(sites))

@@ -51,6 +51,53 @@ CalibrateFrom = Annotated[
 ]
 
 
+def complete_weights(incomplete: str) -> list[str]:
+    """Return what may stand for a checkpoint and begins so, for the shell."""
+    from mrimpute.registry import load_registry
+
+    return [word for word in ("auto", "builtin", *load_registry()) if word.startswith(incomplete)]
+
+
+def complete_contrast(incomplete: str) -> list[str]:
+    """Return the contrasts that begin so, for the shell."""
+    from mrimpute.contrasts import Contrast
+
+    return [contrast for contrast in Contrast if contrast.startswith(incomplete)]
+
+
+def complete_layout(incomplete: str) -> list[str]:
+    """Return the layouts that begin so, for the shell."""
+    return [word for word in ("same", "brats21", "brats23", "bids", "nnunet:") if word.startswith(incomplete)]
+
+
+def _schema(record: str) -> typer.models.OptionInfo:
+    """Return the option that prints the schema of one model of `records` and ends."""
+
+    def shown(wanted: bool) -> None:
+        if wanted:
+            import json
+
+            from mrimpute.cli import records
+
+            typer.echo(json.dumps(getattr(records, record).model_json_schema(), indent=2))
+            raise typer.Exit
+
+    words = "Print the schema of --json and end."
+    option: typer.models.OptionInfo = typer.Option(
+        "--json-schema", is_eager=True, callback=shown, help=words, rich_help_panel="Output"
+    )
+    return option
+
+
+FillSchema = Annotated[bool, _schema("FillRecord")]
+ScanSchema = Annotated[bool, _schema("ScanRecord")]
+EvaluateSchema = Annotated[bool, _schema("EvaluateRecord")]
+WeightsSchema = Annotated[bool, _schema("WeightsRecord")]
+DoctorSchema = Annotated[bool, _schema("DoctorRecord")]
+VerifySchema = Annotated[bool, _schema("VerifyRecord")]
+CalibrateSchema = Annotated[bool, _schema("CalibrateRecord")]
+
+
 def exit_code(codes: list[int]) -> int:
     """Return the exit code of a run over studies: their common one (0 of none), 8 where they differ."""
     from mrimpute.errors import ExitCode

@@ -72,11 +72,10 @@ def evaluate(
     threads: common.Threads = None,
     trust_study_settings: common.TrustStudySettings = False,
     as_json: common.Json = False,
+    json_schema: common.EvaluateSchema = False,
     debug: common.Debug = False,
 ) -> None:
     """Measure PSNR, SSIM and NMSE in the whole volume, in the brain, and in a lesion."""
-    import json
-
     from mrimpute import evaluate as library
     from mrimpute.calibration.run import Wish
     from mrimpute.cli import render
@@ -131,7 +130,7 @@ def evaluate(
         raise UsageError(f"{len(paths)} files are given", "give MADE and ACQUIRED, or --leave-one-out with studies")
     if as_json:
         for item in evaluations:
-            typer.echo(json.dumps(render.evaluation_record(item)))
+            typer.echo(render.evaluation_record(item).line())
     elif evaluations:
         typer.echo(render.evaluation_text(evaluations))
     if picture and evaluations:

@@ -33,6 +33,7 @@ def fill(
             "--missing",
             "-m",
             metavar="CONTRAST",
+            autocompletion=common.complete_contrast,
             rich_help_panel=_WHAT,
             help="What to make: t1, t1c, t2, flair, pd or ct; repeatable. Default: those of t1, t2, flair that are"
             " missing; t1c only when asked for.",
@@ -112,6 +113,7 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_WEIGHTS",
             metavar="WORD",
+            autocompletion=common.complete_weights,
             rich_help_panel=_HOW,
             help="auto, builtin, a name from `weights list`, a checkpoint folder or hf://owner/repo; GENERATOR=WORD"
             " for one generator only.",
@@ -213,10 +215,20 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_LAYOUT",
             metavar="NAMES",
+            autocompletion=common.complete_layout,
             rich_help_panel=_WHERE,
             help="With --out: a complete case named as brats21, brats23, bids or nnunet:DATASET_JSON wants it.",
         ),
     ] = "same",
+    as_is: Annotated[
+        bool,
+        typer.Option(
+            "--as-is",
+            rich_help_panel=_WHERE,
+            help="Assemble it though it does not fit: brats21 and brats23 want 240x240x155 at 1 mm, SRI24, stripped;"
+            " nnunet the spacing in the plans file beside its dataset.json.",
+        ),
+    ] = False,
     format: Annotated[
         Literal["same", "nifti", "dicom"],
         typer.Option(envvar="MRIMPUTE_FORMAT", rich_help_panel=_WHERE, help="same: DICOM from DICOM, else NIfTI."),
@@ -237,9 +249,7 @@ def fill(
         bool, typer.Option("--dry-run", rich_help_panel=_OUTPUT, help="Print the plan; write nothing.")
     ] = False,
     as_json: common.Json = False,
-    json_schema: Annotated[
-        bool, typer.Option("--json-schema", rich_help_panel=_OUTPUT, help="Print the schema of --json and end.")
-    ] = False,
+    json_schema: common.FillSchema = False,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -268,8 +278,6 @@ def fill(
     debug: common.Debug = False,
 ) -> None:
     """Make the sequences that each STUDY lacks, and write them beside it, labelled as synthetic."""
-    import json
-
     from mrimpute import batch
     from mrimpute.calibration.run import Wish
     from mrimpute.contrasts import parse_contrast
@@ -278,11 +286,6 @@ def fill(
     from mrimpute.request import Options
     from mrimpute.write.layout import parse_layout
 
-    if json_schema:
-        from mrimpute.cli.records import FillRecord
-
-        typer.echo(json.dumps(FillRecord.model_json_schema(), indent=2))
-        return
     folders = given.folders_of(studies, null)
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     onto = _reference(reference)
@@ -294,6 +297,7 @@ def fill(
         generator=generator,
         out=out,
         layout=parse_layout(layout),
+        as_is=as_is,
         intensity=intensity,
         format=format,
         reference=onto,

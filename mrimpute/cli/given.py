@@ -62,8 +62,9 @@ def folders_of(studies: list[Path] | None, null: bool) -> list[Path]:
     folders: list[Path] = []
     for study in studies or ():
         folders += listed(study, null) if str(study) == "-" else [study]
-    if not studies:
-        raise UsageError("no study is given", "name at least one folder, or - for a list on stdin")
+    if not folders:
+        where = "the list on stdin is empty" if studies else "no study is given"
+        raise UsageError(where, "name at least one folder, or - for a list on stdin")
     return list(dict.fromkeys(folders))
 
 

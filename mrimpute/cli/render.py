@@ -9,13 +9,17 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from importlib import metadata
+from textwrap import shorten, wrap
 from typing import Any, Literal
 
 from mrimpute import __version__, device
 from mrimpute.cli.records import (
+    AgreementRecord,
     CheckRecord,
     CostRecord,
+    DoctorRecord,
     ErrorRecord,
+    EvaluateRecord,
     FillRecord,
     InputRecord,
     IntensityRecord,
@@ -23,9 +27,13 @@ from mrimpute.cli.records import (
     OutputRecord,
     RecipeRecord,
     RegressionRecord,
+    ScoreRecord,
+    SegmentedRecord,
     SetAsideRecord,
     SettingsRecord,
+    TextureRecord,
     WarningRecord,
+    WeightsRecord,
 )
 from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import ExitCode, MrimputeError
@@ -45,8 +53,6 @@ Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"
 _SCALE_FROM = {"study": "median of the sources' in-brain 99.9 percentiles", "unit": "the network"}
 _SHOWN_PACKAGES = ("torch", "numpy", "nibabel", "SimpleITK", "pydicom", "huggingface-hub", "safetensors")
 
-WEIGHTS_SCHEMA = "mrimpute.weights/1"
-EVALUATE_SCHEMA = "mrimpute.evaluate/1"
 WARNING_CODES = frozenset(text.partition(":")[0] for text in LIMITS.values())
 
 
@@ -155,7 +161,7 @@ def settings_notes(outcome: Outcome) -> list[str]:
     return [f"{outcome.folder / SETTINGS_FILE} chooses --weights {word}" for word in outcome.settings.weights]
 
 
-def doctor_record() -> dict[str, Any]:
+def doctor_record() -> DoctorRecord:
     """Return what `doctor` shows: versions, machine, store, network settings."""
     import torch
     from huggingface_hub import constants
@@ -166,7 +172,7 @@ def doctor_record() -> dict[str, Any]:
     versions = {name: metadata.version(name) for name in _SHOWN_PACKAGES}
     cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     checkpoints = load_registry().values()
-    return {
+    facts = {
         "mrimpute": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -183,35 +189,35 @@ def doctor_record() -> dict[str, Any]:
         "hub_offline": bool(constants.HF_HUB_OFFLINE),
         "hub_token": bool(os.environ.get("HF_TOKEN")),
     }
+    return DoctorRecord.model_validate(facts)
 
 
-def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
+def evaluation_record(evaluation: Evaluation) -> EvaluateRecord:
     """Return one evaluation as a JSON object."""
-    return {
-        "schema": EVALUATE_SCHEMA,
-        "version": __version__,
-        "study": evaluation.study,
-        "target": evaluation.target,
-        "checkpoint": evaluation.checkpoint,
-        "made": str(evaluation.made) if not evaluation.checkpoint else None,
-        "acquired": str(evaluation.acquired),
-        "seen": evaluation.seen,
-        "seconds": round(evaluation.seconds, 3),
-        "scale": evaluation.scale,
-        "brain": evaluation.brain,
-        "scores": {name: asdict(score) for name, score in evaluation.scores.items()},
-        "texture": asdict(evaluation.texture),
-        "segmented": _segmented_record(evaluation.segmented),
-    }
+    return EvaluateRecord(
+        version=__version__,
+        study=evaluation.study,
+        target=evaluation.target,
+        checkpoint=evaluation.checkpoint,
+        made=str(evaluation.made) if not evaluation.checkpoint else None,
+        acquired=str(evaluation.acquired),
+        seen=evaluation.seen,
+        seconds=round(evaluation.seconds, 3),
+        scale=evaluation.scale,
+        brain=evaluation.brain,
+        scores={name: ScoreRecord(**asdict(score)) for name, score in evaluation.scores.items()},
+        texture=TextureRecord(**asdict(evaluation.texture)),
+        segmented=_segmented_record(evaluation.segmented),
+    )
 
 
-def _segmented_record(segmented: Segmented | None) -> dict[str, Any] | None:
+def _segmented_record(segmented: Segmented | None) -> SegmentedRecord | None:
     if segmented is None:
         return None
-    return {
-        "labels": [asdict(label) for label in segmented.labels],
-        "error": error_record(segmented.error) if segmented.error else None,
-    }
+    return SegmentedRecord(
+        labels=[AgreementRecord(**asdict(label)) for label in segmented.labels],
+        error=ErrorRecord.model_validate(error_record(segmented.error)) if segmented.error else None,
+    )
 
 
 def _segmented_lines(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -266,48 +272,87 @@ def error_record(error: MrimputeError) -> dict[str, str]:
     return {"code": error.kind, "text": error.text, "hint": error.hint}
 
 
-def weights_record(checkpoint: Checkpoint) -> dict[str, Any]:
+def weights_record(checkpoint: Checkpoint) -> WeightsRecord:
     """Return one checkpoint as a JSON object."""
     record = checkpoint.record
-    return {
-        "schema": WEIGHTS_SCHEMA,
-        "name": checkpoint.name,
-        "generator": record.generator,
-        "sources": list(record.sources),
-        "target": record.target,
-        "origin": record.origin,
-        "first_choice": record.first_choice,
-        "available": checkpoint.path.is_file(),
-        "path": str(checkpoint.path),
-        "bytes": checkpoint.path.stat().st_size if checkpoint.path.is_file() else None,
-        "sha256": record.sha256,
-        "about": record.about.model_dump(),
-    }
+    return WeightsRecord(
+        version=__version__,
+        name=checkpoint.name,
+        generator=record.generator,
+        sources=list(record.sources),
+        target=record.target,
+        origin=record.origin,
+        first_choice=record.first_choice,
+        available=checkpoint.path.is_file(),
+        path=str(checkpoint.path),
+        bytes=_bytes_of(checkpoint),
+        megabytes=_megabytes(checkpoint),
+        sha256=record.sha256,
+        about=record.about,
+    )
 
 
 def weights_text(checkpoints: Sequence[Checkpoint]) -> str:
-    """Return the table of `weights list`."""
-    rows = [("NAME", "MAKES", "FROM", "ORIGIN", "HERE", "MB", "LICENCE", "MEASURED")]
+    """Return the table of `weights list`, at most 100 columns wide."""
+    rows = [("NAME", "MAKES", "FROM", "ORIGIN", "HERE", "MB", "LICENCE")]
     for checkpoint in checkpoints:
-        record, here = checkpoint.record, checkpoint.path.is_file()
-        size = f"{checkpoint.path.stat().st_size / 1e6:.1f}" if here else "-"
+        record = checkpoint.record
         name = checkpoint.name + (" *" if record.first_choice else "")
-        sources = ",".join(record.sources)
-        about = record.about
-        rows.append(
-            (
-                name,
-                record.target or "any other",
-                sources,
-                record.origin,
-                "yes" if here else "no",
-                size,
-                about.licence,
-                about.quality,
-            )
-        )
-    lines = table_lines(rows)
-    return "\n".join([*lines, "* first choice of --weights auto"])
+        here = "yes" if checkpoint.path.is_file() else "no"
+        licence = shorten(record.about.licence, 24, placeholder=" …")
+        makes, sources, size = record.target or "any", ",".join(record.sources), _megabytes(checkpoint)
+        rows.append((name, makes, sources, record.origin, here, f"{size:g}" if size else "-", licence))
+    about = "* first choice of --weights auto; figures, data and whom to cite: mrimpute weights show NAME"
+    return "\n".join([*table_lines(rows), about])
+
+
+def checkpoint_text(checkpoint: Checkpoint) -> str:
+    """Return what `weights show` prints: everything a person wants to know before using a checkpoint."""
+    record, about = checkpoint.record, checkpoint.record.about
+    rows = (
+        ("makes", f"{record.target or 'any other'} from {', '.join(record.sources)}, by {record.generator}"),
+        ("origin", record.origin + (f": {record.hub.repo}, {record.hub.file}" if record.hub else "")),
+        ("here", str(checkpoint.path) if checkpoint.path.is_file() else "no"),
+        ("size", f"about {_megabytes(checkpoint) or 'an unknown number of'} MB"),
+        ("sha256", record.sha256 or "not known before the first pull"),
+        ("licence", about.licence),
+        ("trained on", about.trained_on),
+        ("measured", about.quality),
+        ("note", about.note),
+        ("cite", about.cite),
+    )
+    lines = [line for label, value in rows if value for line in wrapped(label, value)]
+    return "\n".join([checkpoint.name, *lines])
+
+
+def _bytes_of(checkpoint: Checkpoint) -> int | None:
+    """Return the size of the file that is here, else of the one on the Hub; None where neither is known."""
+    if checkpoint.path.is_file():
+        return checkpoint.path.stat().st_size
+    return checkpoint.record.hub.bytes if checkpoint.record.hub else None
+
+
+def _megabytes(checkpoint: Checkpoint) -> float | None:
+    """Return about how large it is; None where that is not known."""
+    size, hub = _bytes_of(checkpoint), checkpoint.record.hub
+    return round(size / 1e6, 1) if size else hub.megabytes if hub else None
+
+
+WIDTH = 80
+"""Columns of a terminal that nobody made wider; only a path may be longer."""
+LABEL = 14
+
+
+def wrapped(label: str, text: str) -> list[str]:
+    """Return a labelled text in lines of WIDTH columns; a path in it is never cut."""
+    return wrap(
+        text,
+        WIDTH,
+        initial_indent=f"  {label:<{LABEL}}",
+        subsequent_indent=" " * (LABEL + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def table_lines(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -8,10 +8,9 @@ from mrimpute import __version__
 from mrimpute.calibration import Figure, Site
 from mrimpute.calibration.learn import Learnt
 from mrimpute.calibration.site import MIN_FOR_WIDTH
+from mrimpute.cli.records import CalibrateRecord
 from mrimpute.cli.render import table_lines
 from mrimpute.contrasts import BRATS_FOUR
-
-SCHEMA = "mrimpute.calibrate/1"
 
 
 def notes(learnt: Learnt) -> list[str]:
@@ -78,18 +77,22 @@ def listing(sites: Sequence[Site]) -> str:
     return "\n".join(table_lines(rows))
 
 
-def record(learnt: Learnt, place: Path) -> dict[str, Any]:
+def record(learnt: Learnt, place: Path) -> CalibrateRecord:
     """Return what `calibrate` learnt as a JSON object."""
-    return site_record(learnt.site, place) | {
+    told = {
         "used": [str(folder) for folder in learnt.used],
         "left_out": [{"study": str(one.folder), "reason": one.reason} for one in learnt.left_out],
     }
+    return CalibrateRecord.model_validate(_site_record(learnt.site, place) | told)
 
 
-def site_record(site: Site, place: Path) -> dict[str, Any]:
-    """Return a calibration as a JSON object."""
+def site_record(site: Site, place: Path) -> CalibrateRecord:
+    """Return a calibration of the store as a JSON object."""
+    return CalibrateRecord.model_validate(_site_record(site, place) | {"used": None, "left_out": None})
+
+
+def _site_record(site: Site, place: Path) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
         "version": __version__,
         "name": site.name,
         "path": str(place),

@@ -8,75 +8,97 @@ from pathlib import Path
 from typing import Any
 
 from mrimpute import __version__
-from mrimpute.cli.render import _job_record, _job_text, error_record
+from mrimpute.cli.records import ErrorRecord, JobRecord, LeftRecord, ProblemRecord, ScannedRecord, ScanRecord
+from mrimpute.cli.render import LABEL, _job_record, _job_text, _series_record, error_record, wrapped
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, NoRoute, UsageError
 from mrimpute.files import real_path
 from mrimpute.plan import ASKED_ONLY, Job, route, targets_of
-from mrimpute.study import NotUsed, Problem, Series, Study
+from mrimpute.study import NotUsed, Problem, Study
 from mrimpute.study.evidence import Evidence
-
-SCAN_SCHEMA = "mrimpute.scan/1"
+from mrimpute.study.model import About
 
 
 def scan_text(study: Study) -> str:
-    """Return what `scan` prints for one study."""
+    """Return what `scan` prints for one study: of each series what it is, why, and last its path."""
     lines = [f"{study.folder}  (names: {study.naming.scheme})"]
-    width = max((len(str(series.path)) for series in study.series), default=0)
     for series in study.series:
-        reasons = "; ".join(item.reason for item in series.evidence[:2])
-        place = f"{series.path!s:<{width}}  {series.grid.words}"
-        lines += [f"  {series.contrast:<6}{series.confidence:.2f}  {place}  {reasons}"]
-    lines += [f"  set aside     {item.path}: {item.reason}" for item in study.set_aside]
-    lines += [f"  not used      {item.path}: {item.reason}{_may_be(item)}" for item in study.unidentified]
-    lines.append(f"  missing       {', '.join(study.missing) or 'nothing'}")
+        reasons = [item.reason for item in series.evidence[:2]]
+        sure = f"{series.contrast:<6}{series.confidence:.2f}"
+        lines += _entry(sure, _about_text(study, series.path, series.grid.words), reasons, series.path)
+    for label, items in (("set aside", study.set_aside), ("not used", study.unidentified)):
+        for item in items:
+            doubt = _may_be(item) if item.broken or label == "not used" else ""
+            lines += _entry(label, _about_text(study, item.path), [item.reason + doubt], item.path)
+    lines += wrapped("missing", ", ".join(study.missing) or "nothing")
     for problem in study.problems:
-        lines.append(f"  question      {problem.text}")
-        lines += [f"                {option}" for option in problem.options]
+        lines += wrapped("question", problem.text)
+        lines += [f"{'':{LABEL + 2}}{option}" for option in problem.options or ()]
+        lines += [] if problem.options else wrapped("", problem.hint)
     jobs, no_route = _routes(study)
-    lines += [f"  can be made   {_job_text(job)}" for job in jobs]
-    lines += [f"  no route      {no_route}"] if no_route else []
-    if not study.problems:
-        lines += [f"  not made      {target} unasked; --missing {target} makes one" for target in _not_made(study)]
+    for job in jobs:
+        lines += wrapped("can be made", _job_text(job))
+    lines += wrapped("no route", no_route) if no_route else []
+    for target in () if study.problems or no_route else _not_made(study):
+        lines += wrapped("not made", f"{target} unasked, since enhancement cannot be computed; --missing {target}")
     return "\n".join(lines)
 
 
-def scan_record(study: Study) -> dict[str, Any]:
+def _entry(label: str, about: str, reasons: Sequence[str], path: Path) -> list[str]:
+    """Return the lines of one series: its label, what it is, why, where."""
+    told = [line for text in (about, *reasons) if text for line in wrapped("", text)]
+    first = f"  {label:<{LABEL}}" + told[0].strip()
+    return [first, *told[1:], f"{'':{LABEL + 2}}{path}"]
+
+
+def _about_text(study: Study, path: Path, grid: str = "") -> str:
+    """Return number, kind of sequence, plane, slices and grid of a series, as far as they are known."""
+    about = study.about.get(path, About())
+    words = [f"series {about.number}"] if about.number else []
+    words += [word for word in (about.kind, about.plane) if word]
+    words += [f"{about.slices} slice{'s' * (about.slices != 1)}"] if about.slices else []
+    words += [grid or (about.grid.words if about.grid else "")]
+    return ", ".join(word for word in words if word)
+
+
+def scan_record(study: Study) -> ScanRecord:
     """Return the JSON object of `scan --json` for one study, with `error` where `fill` would refuse it."""
     jobs, no_route = _routes(study)
-    record = {
-        "schema": SCAN_SCHEMA,
-        "version": __version__,
-        "exit": exit_of(study),
-        "study": str(study.folder),
-        "scheme": study.naming.scheme,
-        "inputs": [_series_record(series) for series in study.series],
-        "set_aside": [_left_record(item) for item in study.set_aside],
-        "unidentified": [_left_record(item) for item in study.unidentified],
-        "problems": [_problem_record(problem) for problem in study.problems],
-        "missing": list(study.missing),
-        "not_made": _not_made(study),
-        "plan": [_job_record(job) for job in jobs],
-        "no_route": no_route,
-    }
-    if study.problems:
-        record["error"] = error_record(study.problems[0].refusal())
-    return record
+    error = error_record(study.problems[0].refusal()) if study.problems else None
+    return ScanRecord(
+        version=__version__,
+        exit=exit_of(study),
+        study=str(study.folder),
+        scheme=study.naming.scheme,
+        inputs=[ScannedRecord(**_series_record(item), **_told_of(study, item.path)) for item in study.series],
+        set_aside=[_left_record(study, item) for item in study.set_aside],
+        unidentified=[_left_record(study, item) for item in study.unidentified],
+        problems=[_problem_record(problem) for problem in study.problems],
+        missing=list(study.missing),
+        not_made=list(_not_made(study)),
+        plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
+        no_route=no_route,
+        error=ErrorRecord.model_validate(error) if error else None,
+    )
 
 
-def scan_error_record(folder: Path, error: MrimputeError) -> dict[str, Any]:
+def scan_error_record(folder: Path, error: MrimputeError) -> ScanRecord:
     """Return the JSON object for a study that `scan` could not read."""
-    return {
-        "schema": SCAN_SCHEMA,
-        "version": __version__,
-        "exit": int(error.exit_code),
-        "study": str(folder),
-        "inputs": [],
-        "set_aside": [],
-        "unidentified": [],
-        "problems": [{"text": error.text, "hint": error.hint, "paths": [], "options": []}],
-        "error": error_record(error),
-    }
+    return ScanRecord(
+        version=__version__,
+        exit=int(error.exit_code),
+        study=str(folder),
+        scheme=None,
+        inputs=[],
+        set_aside=[],
+        unidentified=[],
+        problems=[ProblemRecord(text=error.text, hint=error.hint, paths=[], options=[])],
+        missing=[],
+        not_made=[],
+        plan=[],
+        no_route="",
+        error=ErrorRecord.model_validate(error_record(error)),
+    )
 
 
 def explain_text(study: Study, series: Path) -> str:
@@ -134,34 +156,28 @@ def _either(contrasts: Sequence[Contrast]) -> str:
     return " or ".join(contrasts)
 
 
-def _left_record(item: NotUsed) -> dict[str, Any]:
-    return {
-        "path": str(item.path),
-        "reason": item.reason,
-        "may_be": list[str](item.may_be),
-        "evidence": _reasons(item.evidence),
-    }
+def _left_record(study: Study, item: NotUsed) -> LeftRecord:
+    return LeftRecord(
+        path=str(item.path),
+        reason=item.reason,
+        may_be=list(item.may_be),
+        evidence=_reasons(item.evidence),
+        **_told_of(study, item.path),
+    )
 
 
-def _problem_record(problem: Problem) -> dict[str, Any]:
-    return {
-        "text": problem.text,
-        "hint": problem.hint,
-        "paths": [str(path) for path in problem.paths],
-        "options": list(problem.options),
-    }
+def _told_of(study: Study, path: Path) -> dict[str, Any]:
+    about = study.about.get(path, About())
+    return {"number": about.number, "kind": about.kind, "plane": about.plane, "slices": about.slices}
 
 
-def _series_record(series: Series) -> dict[str, Any]:
-    return {
-        "path": str(series.path),
-        "modality": series.contrast,
-        "confidence": series.confidence,
-        "evidence": _reasons(series.evidence),
-        "shape": series.grid.shape,
-        "spacing": [round(value, 4) for value in series.grid.spacing],
-        "orientation": series.grid.orientation,
-    }
+def _problem_record(problem: Problem) -> ProblemRecord:
+    return ProblemRecord(
+        text=problem.text,
+        hint=problem.hint,
+        paths=[str(path) for path in problem.paths],
+        options=list(problem.options),
+    )
 
 
 def _reasons(rules: Iterable[Evidence]) -> list[str]:

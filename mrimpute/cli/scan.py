@@ -30,6 +30,7 @@ def scan(
     ] = None,
     null: given.Null = False,
     as_json: common.Json = False,
+    json_schema: common.ScanSchema = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", rich_help_panel="Output", help="No list of series; problems and code only.")
     ] = False,
@@ -39,8 +40,6 @@ def scan(
 
     Nothing is written but the picture that is asked for, and no network is loaded.
     """
-    import json
-
     from mrimpute.cli import render_scan
     from mrimpute.errors import MrimputeError, UsageError
     from mrimpute.picture import check_picture
@@ -64,13 +63,13 @@ def scan(
             codes.append(int(error.exit_code))
             common.notify(str(error))
             if as_json:
-                typer.echo(json.dumps(render_scan.scan_error_record(folder, error)))
+                typer.echo(render_scan.scan_error_record(folder, error).line())
             continue
         codes.append(render_scan.exit_of(study))
         for problem in study.problems:
             common.notify(str(problem.refusal()))
         if as_json:
-            typer.echo(json.dumps(render_scan.scan_record(study)))
+            typer.echo(render_scan.scan_record(study).line())
         elif explained or not quiet:
             typer.echo("\n".join(explained) or render_scan.scan_text(study))
     raise typer.Exit(common.exit_code(codes))

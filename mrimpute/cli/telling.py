@@ -1,6 +1,5 @@
 """What `fill` tells of one study, as plain text that can come from another process."""
 
-import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,7 +74,7 @@ def _results(outcome: "Outcome", options: "Options", seconds: float, manner: Man
     from mrimpute.cli import render
 
     if manner.as_json:
-        yield json.dumps(render.fill_record(outcome, options, seconds, manner.dry_run).model_dump(by_alias=True))
+        yield render.fill_record(outcome, options, seconds, manner.dry_run).line()
     elif manner.dry_run and outcome.plan and not outcome.error:
         yield render.plan_text(outcome.plan)
     else:

@@ -29,9 +29,7 @@ def verify(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per image and line.", rich_help_panel="Output")
     ] = False,
-    json_schema: Annotated[
-        bool, typer.Option("--json-schema", help="Print the schema of --json and end.", rich_help_panel="Output")
-    ] = False,
+    json_schema: common.VerifySchema = False,
     debug: common.Debug = False,
 ) -> None:
     """Tell whether images are synthetic, by what, unchanged since, and from which sources.
@@ -44,16 +42,10 @@ def verify(
     marks in the image can still be told, but nothing proves that it is unchanged: unchecked, code 3. There is no
     signature: this finds accidents, not a forger who also writes the sidecar anew.
     """
-    import json
-
     from mrimpute.cli import render_verify
-    from mrimpute.cli.records import VerifyRecord
     from mrimpute.errors import UsageError
     from mrimpute.verify import digests_of, images_at, judge
 
-    if json_schema:
-        typer.echo(json.dumps(VerifyRecord.model_json_schema(), indent=2))
-        return
     if not paths:
         raise UsageError("nothing to verify was given", "name an image, a sidecar or a folder")
     given = digests_of(source) if source else None

@@ -5,6 +5,7 @@ from mrimpute.registry.catalogue import (
     CHECKPOINT_TOML,
     choose_checkpoint,
     load_registry,
+    named,
     read_checkpoint_folder,
 )
 from mrimpute.registry.record import MODEL_FILE, About, HubFile, InputSpec, Record, SamplingSpec
@@ -25,6 +26,7 @@ __all__ = [
     "choose_checkpoint",
     "home_folder",
     "load_registry",
+    "named",
     "own_folder",
     "read_checkpoint_folder",
     "read_lock",

@@ -1,6 +1,7 @@
 """Which checkpoints there are: weights.toml, the user's own entries, and checkpoint folders."""
 
 import tomllib
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import WeightsUnavailable
+from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.files import read_small
 from mrimpute.registry.record import MODEL_FILE, Record
 from mrimpute.registry.store import HUB_WORD, LIST_HINT, Checkpoint, home_folder, own_folder
@@ -54,6 +55,24 @@ def read_checkpoint_folder(folder: Path) -> Checkpoint:
     return Checkpoint(folder.resolve().name, record, path)
 
 
+def named(name: str) -> Checkpoint:
+    """Return the checkpoint of a name from `weights list`.
+
+    Raises:
+        UsageError: there is none; the message says which name is meant, perhaps.
+    """
+    known = load_registry()
+    if name not in known:
+        raise UsageError(f"no checkpoint is called {name!r}", meant(name))
+    return known[name]
+
+
+def meant(name: str) -> str:
+    """Return the hint for a name that no checkpoint has: the nearest one, else where they are listed."""
+    alike = get_close_matches(name, load_registry(), 1)
+    return f"did you mean {alike[0]}?" if alike else LIST_HINT
+
+
 def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], target: Contrast) -> Checkpoint:
     """Return the checkpoint that the user's word means for one job.
 
@@ -78,7 +97,7 @@ def choose_checkpoint(word: str, generator: str, sources: tuple[Contrast, ...], 
     elif _is_folder(Path(word)):
         chosen = [read_checkpoint_folder(Path(word))]
     else:
-        raise WeightsUnavailable(f"no checkpoint and no folder is called {word!r}", LIST_HINT)
+        raise WeightsUnavailable(f"no checkpoint and no folder is called {word!r}", meant(word))
     if not chosen:
         raise WeightsUnavailable(f"no {word} checkpoint makes {job}", _way_out(generator, sources, target))
     checkpoint = chosen[0]

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from mrimpute.errors import MrimputeError, ResourcesExhausted, WeightsUnavailable
 from mrimpute.files import FULL_DISK, sha256_of
-from mrimpute.registry.catalogue import CHECKPOINT_TOML, load_registry, read_checkpoint_folder
+from mrimpute.registry.catalogue import CHECKPOINT_TOML, named, read_checkpoint_folder
 from mrimpute.registry.record import MODEL_FILE
 from mrimpute.registry.store import (
     HUB_WORD,
@@ -96,16 +96,14 @@ def pull(word: str, notify: Notify, convert: Convert) -> Path:
         The safetensors file.
 
     Raises:
-        WeightsUnavailable: unknown name, no network, refused by the Hub, wrong bytes.
+        UsageError: unknown name.
+        WeightsUnavailable: no network, refused by the Hub, wrong bytes.
         ResourcesExhausted: the disk is full.
     """
     if word.startswith(HUB_WORD):
         with exclusively(own_folder(word).name):
             return _pull_own(word, notify)
-    registry = load_registry()
-    if word not in registry:
-        raise WeightsUnavailable(f"no checkpoint is called {word!r}", "see `mrimpute weights list`")
-    checkpoint = registry[word]
+    checkpoint = named(word)
     if checkpoint.record.origin != "hub":
         if checkpoint.path.is_file():
             return checkpoint.path
@@ -130,13 +128,11 @@ def import_file(name: str, source: Path, convert: Convert) -> Path:
         convert: turns it into a safetensors file, strictly.
 
     Raises:
-        WeightsUnavailable: unknown name, or the file is not this network's.
+        UsageError: unknown name.
+        WeightsUnavailable: the file is not this network's.
         ResourcesExhausted: the disk is full.
     """
-    registry = load_registry()
-    if name not in registry:
-        raise WeightsUnavailable(f"no checkpoint is called {name!r}", "see `mrimpute weights list`")
-    checkpoint = registry[name]
+    checkpoint = named(name)
     if checkpoint.record.origin == "builtin":
         raise WeightsUnavailable(f"checkpoint {name} is built in", "import under another name")
     if not source.is_file():

@@ -110,12 +110,13 @@ class About(_Table):
 
 
 class HubFile(_Table):
-    """A file in a Hugging Face Hub repository."""
+    """A file in a Hugging Face Hub repository; `megabytes` is about what a pull fetches, where `bytes` is not known."""
 
     repo: str
     revision: Annotated[str, StringConstraints(pattern="^([0-9a-f]{40}|unpinned)$")]
     file: str
     bytes: int | None = Field(default=None, ge=1)
+    megabytes: float | None = Field(default=None, gt=0)
     sha256: Sha256 | None = None
 
 

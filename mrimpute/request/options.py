@@ -24,6 +24,7 @@ class Options:
         generator: instead of the table's choice.
         out: folder in which each study gets one; None for beside the sources.
         layout: with `out`, assemble complete cases under these names.
+        as_is: assemble a case though it does not lie as the layout's segmenters expect.
         intensity: grey values on the study's scale, or left in [0, 1].
         format: 'same' (NIfTI from NIfTI, DICOM from DICOM), 'nifti' or 'dicom'.
         reference: contrast, or folder of one DICOM series, whose grid results get; None for the
@@ -59,6 +60,7 @@ class Options:
     generator: str | None = None
     out: Path | None = None
     layout: Layout | None = None
+    as_is: bool = False
     intensity: Literal["study", "unit"] = "study"
     format: Literal["same", "nifti", "dicom"] = "same"
     reference: Contrast | Path | None = None

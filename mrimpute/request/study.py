@@ -22,6 +22,7 @@ from mrimpute.request.order import Order, order_of
 from mrimpute.request.trust import trusted
 from mrimpute.settings import Settings, read_settings
 from mrimpute.study import Series, Study, find_series
+from mrimpute.write.fit import check_fit, check_stripped
 from mrimpute.write.layout import check_complete
 from mrimpute.write.place import Destination, place_of_file, place_of_series
 
@@ -147,6 +148,8 @@ def _with_orders(request: Request, options: Options) -> Request:
     form = form_of(study, options)
     if options.layout is not None:
         check_complete(study, options.layout, [job.target for job in plan.jobs])
+        if not options.as_is:
+            check_fit(study, options.layout)
     destinations = {job.target: _destination(study, job.target, form, options) for job in plan.jobs}
     orders = tuple(order_of(job, study.present, study.folder, settings, options) for job in plan.jobs)
     reference = find_reference(study, options.reference)
@@ -194,7 +197,7 @@ def check_inputs(request: Request, inputs: Inputs, options: Options) -> None:
     """Check what only the sources' voxels tell, before anything is made of them.
 
     Raises:
-        StudyRefused: they had to be moved, and a complete case copies them as they are.
+        StudyRefused: they had to be moved, or have skull, and a complete case copies them as they are.
         ResourcesExhausted: they have skull, and no stripper is on PATH.
     """
     if options.layout is not None and options.layout.needs and any(one.moved for one in inputs.sources.values()):
@@ -202,5 +205,8 @@ def check_inputs(request: Request, inputs: Inputs, options: Options) -> None:
             f"{request.folder}: series are out of register, and a {options.layout.name} case copies them so",
             "register the study first, or use --layout same",
         )
+    if options.layout is not None and not options.as_is:
+        full = dict.fromkeys(contrast for one in inputs.sources.values() for contrast in one.with_skull)
+        check_stripped(request.folder, options.layout, tuple(full))
     if options.skull_strip and any(one.with_skull for one in inputs.sources.values()):
         skull.program()

@@ -9,12 +9,20 @@ from mrimpute.errors import StudyRefused
 from mrimpute.io.dicom.facts import Facts
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.study.judge import FEW_SLICES, Verdict
-from mrimpute.study.model import NotUsed
+from mrimpute.study.model import About, NotUsed
 from mrimpute.study.names import NameReading
 from mrimpute.volume import Grid
 
 SHORT_ECHO = 10.0
 """TE in ms below which a gradient echo may be T1-weighted."""
+_SEQUENCES = (
+    ({"GR", "IR"}, "inversion-prepared gradient echo"),
+    ({"IR"}, "inversion recovery"),
+    ({"EP"}, "echo-planar imaging"),
+    ({"GR"}, "gradient echo"),
+    ({"SE"}, "spin echo"),
+)
+"""Values of Scanning Sequence (0018,0020) → a person's words; the first that are all there."""
 FLAT = 1.5
 """Slices this many times thicker than the rows are wide make a plane."""
 
@@ -79,6 +87,24 @@ class Candidate:
     def plane(self) -> str:
         """Axial, sagittal, coronal by word or by the shape of its voxels, '' where neither tells."""
         return self.verdict.plane or (_plane_of(self.grid) if self.grid else "")
+
+    @property
+    def about(self) -> About:
+        """What a person is shown of it."""
+        return About(self.number, self._kind, self.plane, self._slices, self.grid)
+
+    @property
+    def _kind(self) -> str:
+        sequence = self.facts.sequence
+        kind = next((words for values, words in _SEQUENCES if values <= set(sequence)), "")
+        volumetric = kind and (self.facts.volumetric or self.verdict.volume)
+        return f"3-D {kind}" if volumetric else kind
+
+    @property
+    def _slices(self) -> int:
+        if self.dicom:
+            return len(self.dicom.slices)
+        return self.grid.shape[self.grid.spacing.index(max(self.grid.spacing))] if self.grid else 0
 
 
 @dataclass

@@ -39,9 +39,8 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
     users = _users(folder, groups, overrides)
     usable = [group.facts for group in groups if not set_aside(group.facts, len(group.slices), 1)]
     tells = len(usable) == 1 or agent_tells(usable)
-    found = sort_out(
-        [_candidate(group, users.get(id(group)), tells) for group in groups], "nothing in its header says what it is"
-    )
+    candidates = [_candidate(group, users.get(id(group)), tells) for group in groups]
+    found = sort_out(candidates, "nothing in its header says what it is")
     settled = settle(found.usable, found.others, set(overrides))
     series = [settled.kept[contrast] for contrast in Contrast if contrast in settled.kept]
     if mixed := _several_visits(folder, found.usable):
@@ -61,6 +60,7 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
         (*found.unknown, *settled.open, *_out_of_reach(headers.links)),
         max((group.facts.number for group in groups if not group.facts.synthetic), default=0),
         tuple(problems),
+        {item.path: item.about for item in candidates},
     )
 
 

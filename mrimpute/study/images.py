@@ -182,7 +182,8 @@ def _study(images: _Images, overruled: set[Contrast], beside: bool) -> Study:
         series = (replace(series[0], warnings=(*series[0].warnings, note)), *series[1:])
     aside = (*made, *found.aside, *settled.left, *_no_files(images))
     unidentified = (*found.unknown, *settled.open)
-    return Study(images.folder, name, series, naming, aside, unidentified, problems=tuple(settled.problems))
+    about = {item.path: item.about for item in candidates}
+    return Study(images.folder, name, series, naming, aside, unidentified, 0, tuple(settled.problems), about)
 
 
 def _no_files(images: _Images) -> list[NotUsed]:

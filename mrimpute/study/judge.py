@@ -41,7 +41,7 @@ _CODED = {
 }
 """Acquisition Contrast (0008,9209) → contrast."""
 
-FEW_SLICES = "slices only"
+FEW_SLICES = ("slice only", "slices only")
 """How the reason ends why a series that is cut short is no source."""
 _SHORT_ECHO = 40.0
 """Diffusion has an echo time above this, in ms: a T1 'of a DTI protocol' with a shorter one is a T1."""
@@ -203,7 +203,7 @@ def set_aside(facts: Facts, slices: int, least: int, names: Sequence[Told] = ())
     if reason:
         return reason
     by_words = _by_words(facts, names)
-    return f"{slices} {FEW_SLICES}" if slices < least and not by_words else by_words
+    return f"{slices} {FEW_SLICES[slices != 1]}" if slices < least and not by_words else by_words
 
 
 def _by_image_type(facts: Facts) -> str | None:

@@ -1,5 +1,6 @@
 """What a study is: series that were identified, and what was left aside."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,6 +51,25 @@ class Series:
     def confidence(self) -> float:
         """Confidence of the decision, 0 to 1: of the evidence that stands first."""
         return self.evidence[0].confidence
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person is shown of a series, whatever becomes of it.
+
+    Attributes:
+        number: series number, by header or name; 0 where there is none.
+        kind: of sequence, in words of our own; '' where nothing tells.
+        plane: axial, sagittal or coronal; '' for voxels of nearly one length.
+        slices: how many; 0 where that was not read.
+        grid: where its voxels lie; None where they form no volume or were not read.
+    """
+
+    number: int = 0
+    kind: str = ""
+    plane: str = ""
+    slices: int = 0
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,7 @@ class Study:
         set_aside: images that are recognised as no source (masks, maps, synthetic …).
         unidentified: images that nothing identifies, or whose evidence leaves a question; never used.
         problems: why the study cannot be used as it is; none where it can.
+        about: path → what a person is shown of each series, used or not.
         highest_number: highest series number of a DICOM study.
     """
 
@@ -124,6 +145,7 @@ class Study:
     unidentified: tuple[NotUsed, ...] = ()
     highest_number: int = 0
     problems: tuple[Problem, ...] = ()
+    about: Mapping[Path, About] = field(default_factory=dict, repr=False)
 
     @property
     def present(self) -> tuple[Contrast, ...]:

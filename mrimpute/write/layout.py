@@ -26,11 +26,13 @@ class Layout:
         name: brats21, brats23, bids, bids-derivatives or nnunet.
         words: contrast → its word in a file name (nnunet: the channel, four digits).
         needs: contrasts that a complete case has, in the segmenter's order; () where no acquired file is copied.
+        dataset_json: of nnU-Net; None for the others.
     """
 
     name: str
     words: Mapping[Contrast, str]
     needs: tuple[Contrast, ...]
+    dataset_json: Path | None = None
 
     def image(self, study: Study, contrast: Contrast, out: Path, synthetic: bool) -> Path:
         """Return where an image of a case belongs."""
@@ -78,7 +80,7 @@ def parse_layout(word: str) -> Layout | None:
     if ordered != list(range(len(ordered))) or len(set(channels.values())) < len(channels):
         raise StudyRefused(f"{file}: its channels are not numbered 0, 1, … with a contrast each", "repair it")
     words = {contrast: f"{channel:04d}" for channel, contrast in channels.items()}
-    return Layout("nnunet", words, tuple(channels[channel] for channel in ordered))
+    return Layout("nnunet", words, tuple(channels[channel] for channel in ordered), Path(file))
 
 
 def check_complete(study: Study, layout: Layout, targets: Sequence[Contrast]) -> None:

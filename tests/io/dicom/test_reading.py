@@ -390,7 +390,7 @@ def test_slices_without_a_common_series_and_lone_slices_are_set_aside(build):
     folder = build(change=lambda data, _index: setattr(data, "SeriesInstanceUID", generate_uid()))
     study = find_series(folder.parent)
     assert study.present == ()
-    assert [item.reason for item in study.set_aside] == ["1 slices only"] * 9
+    assert [item.reason for item in study.set_aside] == ["1 slice only"] * 9
 
 
 def test_two_series_in_one_folder_are_two(build):
