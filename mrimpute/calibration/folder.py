@@ -230,6 +230,7 @@ class _MemberTable(_Model):
     spacing_mm: dict[Contrast, tuple[_Spacing, _Spacing, _Spacing]]
     seen: bool = False
     joints: list[_JointTable] = []
+    place: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]{1,32}$")] | None = None
 
     @classmethod
     def of(cls, one: Member) -> "_MemberTable":
@@ -241,11 +242,12 @@ class _MemberTable(_Model):
             spacing_mm=one.spacing_mm,
             seen=one.seen,
             joints=[_JointTable.of(joint.run) for joint in one.joints],
+            place=one.place or None,
         )
 
     def member(self, matrix: FloatArray, joints: tuple[Joint, ...]) -> Member:
         gram = Gram(matrix, self.head_voxels, self.contrasts)
-        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints)
+        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints, self.place or "")
 
 
 class _FigureTable(_Model):

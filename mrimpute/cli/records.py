@@ -126,6 +126,7 @@ class RegressionRecord(_Record):
     sources: list[str]
     studies: int
     own_study_left_out: bool
+    training_site: str
     expected: ExpectedRecord | None
 
 

@@ -362,6 +362,9 @@ def test_a_real_patient_is_filled_better_than_by_copying(cli, shared, tmp_path, 
     done = cli("fill", study, "--missing", missing, "--weights", "builtin", "--intensity", "unit")
     assert done.returncode == 0, done.stderr
     made = nib.load(done.stdout.strip())
+    sidecar = json.loads(Path(done.stdout.strip().removesuffix(".nii.gz") + ".json").read_text())
+    assert sidecar["fit"]["scanner"] == "known"
+    assert sidecar["regression"]["training_site"] == sidecar["fit"]["training_site"] == "OPENMS"
     np.testing.assert_array_equal(made.affine, truth.affine)
     assert made.shape == truth.shape
     values = truth.get_fdata()

@@ -61,7 +61,7 @@ def aldm(
         typer.Option(
             "--brain-window",
             help="Frame: the box around the head instead of 144x192x144, and grey values by percentiles 0.1 to 99.9 of "
-            "the volume instead of 0.5 to 99.5 of that box.",
+            "a volume that the head fills to 15 % instead of 0.5 to 99.5 of that box.",
         ),
     ] = False,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.9999,
