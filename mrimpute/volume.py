@@ -109,7 +109,7 @@ class Volume:
         It follows the box of voxels that are not 0, as float32, and its position to a tenth of a millimetre; file
         format, compression, number type, the order in which axes are stored, and empty margin do not count.
         """
-        upright, affine = self._upright()
+        upright, affine = turned_upright(self.voxels, self.grid)
         box = tuple(
             slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0)
             for places in (np.flatnonzero(upright.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
@@ -127,13 +127,19 @@ class Volume:
         It follows the values as float32 and their number along right-left, back-front and down-up; file format,
         compression, the order in which axes are stored, and where the grid lies do not count.
         """
-        upright, _ = self._upright()
-        digest = hashlib.sha256(str(upright.shape).encode())
-        digest.update(np.ascontiguousarray(upright).tobytes())
-        return digest.hexdigest()[:16]
+        return voxel_sha256(self.voxels, self.grid)[:16]
 
-    def _upright(self) -> tuple[FloatArray, FloatArray]:
-        """Return the voxels as float32, axes towards right, front and up, and the affine that goes with them."""
-        turn = nib.orientations.axcodes2ornt(tuple(self.grid.orientation))
-        voxels = nib.orientations.apply_orientation(np.asarray(self.voxels, "<f4"), turn)
-        return voxels, self.grid.affine @ nib.orientations.inv_ornt_aff(turn, self.grid.shape)
+
+def turned_upright(voxels: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
+    """Return voxels (X, Y, Z) as float32, axes towards right, front and up, and the affine that goes with them."""
+    turn = nib.orientations.axcodes2ornt(tuple(grid.orientation))
+    turned = nib.orientations.apply_orientation(np.asarray(voxels, "<f4"), turn)
+    return turned, grid.affine @ nib.orientations.inv_ornt_aff(turn, grid.shape)
+
+
+def voxel_sha256(voxels: FloatArray, grid: Grid) -> str:
+    """Return the digest of voxels (X, Y, Z) on a grid that `Volume.voxel_digest` is the beginning of."""
+    turned, _ = turned_upright(voxels, grid)
+    digest = hashlib.sha256(str(turned.shape).encode())
+    digest.update(np.ascontiguousarray(turned).tobytes())
+    return digest.hexdigest()

@@ -90,8 +90,8 @@ class Maker:
             verdict = judged(result.image, bench.ready, sources, checkpoint, order.calibration, mask)
             result = replace(result, verdict=verdict)
         output = write(result, request.form == "dicom", scaled=self._scaled)
-        masks = (write_mask(result, mask),) if mask and options.save_mask else ()
-        warnings = (*sources.notes, *result.image.warnings, *output.warnings)
+        masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
+        warnings = (*sources.notes, *result.image.warnings, *output.warnings, *told)
         return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
 
     def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:

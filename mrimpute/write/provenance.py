@@ -95,6 +95,7 @@ def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> 
 def sidecar(
     image: str,
     image_sha256: str,
+    voxel_sha256: str,
     fingerprint: Fingerprint,
     checkpoint: Checkpoint,
     volumes: Mapping[Contrast, Volume],
@@ -170,7 +171,12 @@ def sidecar(
             "window_size": recipe.window.size,
         },
         "intensity": {"scale": fingerprint.intensity, "zero": zero, "one": one},
-        "image": {"file": image, "sha256": image_sha256},
+        "image": {
+            "file": image,
+            "sha256": image_sha256,
+            "voxels_sha256": voxel_sha256,
+            "affine": recipe.grid.affine.tolist(),
+        },
         "threads": threads,
         "warnings": list(warnings),
         "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}

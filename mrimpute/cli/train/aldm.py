@@ -90,6 +90,7 @@ def aldm(
 ) -> None:
     """Train ALDM: any contrast to any other, in three stages. Defaults are the authors' sizes (days on a GPU)."""
     from mrimpute.device import choose_device, configure, memory_errors
+    from mrimpute.files import hold
     from mrimpute.generators.aldm import training
     from mrimpute.generators.aldm.checkpoint import network_config, stage_of
     from mrimpute.generators.aldm.network import AldmConfig
@@ -145,7 +146,7 @@ def aldm(
     training.check_frame(plan, earlier)
     where = choose_device(device)
     configure(threads)
-    with memory_errors():
+    with memory_errors(), hold([out]):
         cases = load_cases(studies, plan.classes, plan.inputs)
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
         if stage == "autoencoder" and perceptual is None:
