@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute import device, io, signals
+from mrimpute.calibration.information import with_information
 from mrimpute.calibration.use import correction_of
 from mrimpute.engine import BrainMasks, Networks
 from mrimpute.errors import MrimputeError
@@ -123,6 +124,8 @@ class Maker:
         correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
         ready = prepare_sources(sources, checkpoint.record, mask, correction)
         ready = looked_at(ready, sources, checkpoint, mask, target, site, self.options.checks)
+        if self.options.checks and site:
+            ready = with_information(ready, site, sources, mask, checkpoint.record.inputs)
         generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
         return Bench(order, sources, checkpoint, ready, generator, mask)
 
