@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mrimpute import signals
 from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
 from mrimpute.files.digest import content_sha256, sha256_of, standing_sha256
 from mrimpute.files.locks import hold
@@ -154,13 +155,18 @@ def unsynced(folder: Path) -> tuple[str, ...]:
 
 
 def unremoved(parts: Iterable[Path]) -> tuple[str, ...]:
-    """Remove temporary files and folders; return what is to be told of those that could not be removed."""
+    """Remove temporary files and folders; return what is to be told of those that could not be removed.
+
+    Raises:
+        Terminated: a signal came meanwhile; it waits until all are removed.
+    """
     notes = []
-    for part in parts:
-        try:
-            remove(part)
-        except OSError as error:
-            notes.append(f"{part} could not be removed ({error.strerror}); the next run there tries again")
+    with signals.held():
+        for part in parts:
+            try:
+                remove(part)
+            except OSError as error:
+                notes.append(f"{part} could not be removed ({error.strerror}); the next run there tries again")
     return tuple(notes)
 
 

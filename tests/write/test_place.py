@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrimpute import files
-from mrimpute.errors import OutputRefused, ResourcesExhausted
+from mrimpute import files, signals
+from mrimpute.errors import OutputRefused, ResourcesExhausted, Terminated
 from mrimpute.files import parts, rename
 from mrimpute.io import nifti
 from mrimpute.marks import SIDECAR_SCHEMA
@@ -232,6 +232,22 @@ def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkey
     assert already_made(place, FINGERPRINT, overwrite=False).finished
     notes = files.write_whole(place.image.with_name("mask.nii.gz"), IMAGE)
     assert len(notes) == 1
+
+
+def test_a_signal_waits_until_temporary_files_are_removed(place, monkeypatch):
+    """Before, one that came while a replaced series was removed left the rest of it under a hidden name."""
+    put(place)
+    monkeypatch.setattr(signals._State, "arrived", None)
+    real = files.remove
+
+    def interrupted(part):
+        signals._arrive(signal.SIGTERM, None)
+        real(part)
+
+    monkeypatch.setattr(files, "remove", interrupted)
+    with pytest.raises(Terminated):
+        put(place)
+    assert sorted(path.name for path in place.image.parent.iterdir()) == ["x.json", "x.nii.gz"]
 
 
 def test_an_old_image_that_cannot_be_read_again_is_put_back(place, monkeypatch):
