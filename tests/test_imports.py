@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mrimpute"
 LAYERS = [
-    {"_version", "errors", "contrasts", "volume", "device", "settings", "files", "metrics", "signals"},
+    {"_version", "errors", "contrasts", "volume", "device", "settings", "files", "metrics", "signals", "progress"},
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,15 @@ TrustStudySettings = Annotated[
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")]
+Progress = Annotated[
+    Literal["auto", "plain", "none"],
+    typer.Option(
+        "--progress",
+        envvar="MRIMPUTE_PROGRESS",
+        help="auto: bars on a terminal, nothing in a pipe. plain: a line a minute, for logs.",
+        rich_help_panel="Output",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per study and line.", rich_help_panel="Output")]
 
 Calibration = Annotated[

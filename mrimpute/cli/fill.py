@@ -1,7 +1,5 @@
 """`mrimpute fill`: the main job, for one or many studies."""
 
-import sys
-import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +10,7 @@ import typer
 from mrimpute.cli import common, given
 
 if TYPE_CHECKING:
-    import rich.progress
-
+    from mrimpute.cli.render import Spent
     from mrimpute.contrasts import Contrast
     from mrimpute.outcome import Outcome
     from mrimpute.request import Options
@@ -219,11 +216,14 @@ def fill(
             "--quiet", "-q", envvar="MRIMPUTE_QUIET", rich_help_panel=_OUTPUT, help="No progress, notes or warnings."
         ),
     ] = False,
+    progress: common.Progress = "auto",
     debug: common.Debug = False,
 ) -> None:
     """Make the sequences that each STUDY lacks, and write them beside it, labelled as synthetic."""
     from mrimpute import batch
     from mrimpute.calibration.run import Wish
+    from mrimpute.cli import render
+    from mrimpute.cli.progress import Display
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine
@@ -267,17 +267,17 @@ def fill(
     part = folders if shard is None else batch.shard(folders, shard)
     options = replace(options, calibration=wish.site(folders, targets, notify))
     codes, cited = [], set()
-    bar = _Bar(quiet)
-    engine = Engine(options, bar, notify)
-    started = time.monotonic()
+    display = Display("none" if quiet or dry_run else progress, len(part))
+    engine = Engine(options, display, notify)
+    before = render.Spent.so_far()
     try:
         for outcome in batch.fill_all(engine, part, targets, dry_run):
-            bar.close()
-            seconds, started = time.monotonic() - started, time.monotonic()
-            codes.append(_tell(outcome, options, seconds, dry_run, as_json, quiet, debug))
+            display.next_study()
+            spent, before = render.Spent.so_far() - before, render.Spent.so_far()
+            codes.append(_tell(outcome, options, spent, dry_run, as_json, quiet, debug))
             cited |= {output.checkpoint.record.about.cite for output in outcome.outputs}
     finally:
-        bar.close()
+        display.close()
     if not quiet:
         for text in sorted(cited):
             common.notify(f"cite: {text}")
@@ -296,7 +296,7 @@ def _reference(word: str | None) -> "Contrast | Path | None":
 
 
 def _tell(
-    outcome: "Outcome", options: "Options", seconds: float, dry_run: bool, as_json: bool, quiet: bool, debug: bool
+    outcome: "Outcome", options: "Options", spent: "Spent", dry_run: bool, as_json: bool, quiet: bool, debug: bool
 ) -> int:
     """Print what came of one study; return its exit code."""
     from mrimpute.cli import render
@@ -308,11 +308,11 @@ def _tell(
         for line in render.settings_notes(outcome):
             common.notify(line)
     if not quiet:
-        _notes(outcome, seconds)
+        _notes(outcome, spent.seconds)
     if error:
         common.notify(str(error))
     if as_json:
-        typer.echo(render.fill_record(outcome, options, seconds, dry_run).line())
+        typer.echo(render.fill_record(outcome, options, spent, dry_run).line())
     elif dry_run and outcome.plan and not error:
         typer.echo(render.plan_text(outcome.plan))
     else:
@@ -337,42 +337,3 @@ def _notes(outcome: "Outcome", seconds: float) -> None:
             common.notify(render.not_made_note(plan))
         elif not plan.jobs and not plan.acquired:
             common.notify(f"{outcome.folder}: nothing is missing")
-
-
-class _Bar:
-    """A progress bar on a terminal, and nothing anywhere else.
-
-    It is drawn from the first step of a study on and removed before anything is printed, so that
-    it never mixes with results.
-    """
-
-    def __init__(self, quiet: bool) -> None:
-        self._wanted = not quiet and sys.stderr.isatty()
-        self._bar: rich.progress.Progress | None = None
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if not self._wanted:
-            return
-        if self._bar is None:
-            self._bar = self._drawn()
-            self._bar.add_task(what, total=total)
-        self._bar.update(self._bar.task_ids[0], description=what, completed=done, total=total)
-
-    def close(self) -> None:
-        """Remove the bar; the next step draws a new one."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    @staticmethod
-    def _drawn() -> "rich.progress.Progress":
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        steps = TextColumn("step {task.completed}/{task.total}")
-        columns = (TextColumn("{task.description}"), BarColumn(), steps, TimeElapsedColumn())
-        bar = Progress(
-            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
-        )
-        bar.start()
-        return bar

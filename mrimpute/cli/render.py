@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from textwrap import shorten, wrap
 from typing import Any, Literal
@@ -81,7 +81,23 @@ def output_note(output: Output, seconds: float) -> str:
     )
 
 
-def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: bool) -> FillRecord:
+@dataclass(frozen=True)
+class Spent:
+    """Time on the clock and on the CPU, in seconds."""
+
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def so_far(cls) -> "Spent":
+        """Return what this process has spent; only differences mean something."""
+        return cls(time.monotonic(), time.process_time())
+
+    def __sub__(self, earlier: "Spent") -> "Spent":
+        return Spent(self.seconds - earlier.seconds, self.cpu_seconds - earlier.cpu_seconds)
+
+
+def fill_record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> FillRecord:
     """Return the JSON object of `fill --json` for one study."""
     error, outputs = outcome.error, outcome.outputs
     jobs = outcome.plan.jobs if outcome.plan else ()
@@ -97,7 +113,7 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
         recipe=_recipe_record(outputs[0]) if outputs else None,
-        cost=_cost(seconds),
+        cost=_cost(spent),
         checks=[
             CheckRecord(name=check.name, value=check.value, limit=check.limit, ok=check.ok)
             for output in outputs
@@ -431,12 +447,12 @@ def _recipe_record(output: Output) -> RecipeRecord:
     )
 
 
-def _cost(seconds: float) -> CostRecord:
+def _cost(spent: Spent) -> CostRecord:
     torch = sys.modules.get("torch")
     cuda = torch.cuda.max_memory_allocated() // 2**20 if torch and torch.cuda.is_initialized() else 0
     return CostRecord(
-        seconds=round(seconds, 2),
-        cpu_seconds=round(time.process_time(), 2),
+        seconds=round(spent.seconds, 2),
+        cpu_seconds=round(spent.cpu_seconds, 2),
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         peak_cuda_mb=cuda,
     )
