@@ -10,6 +10,7 @@ from mrimpute import signals
 def main() -> None:
     """Run the command line; after a signal end at once, without waiting for a thread that still reads."""
     signals.install()
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch's large maps in large pages: a third of their cost
     try:
         from mrimpute.cli.app import main as run
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"generators"},
     {"calibration"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "evaluate", "verify", "phantom", "segment", "pairs"},
+    {"fill", "batch", "bids", "evaluate", "verify", "phantom", "segment", "pairs"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those

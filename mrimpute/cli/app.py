@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mrimpute import __version__, signals
-from mrimpute.cli import calibrate, common, doctor, evaluate, example, fill, merge, scan, train, verify, weights
+from mrimpute.cli import bids, calibrate, common, doctor, evaluate, example, fill, merge, scan, train, verify, weights
 from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
@@ -46,6 +46,7 @@ def _root(
 
 app.command("fill", epilog=fill.EPILOG)(fill.fill)
 app.command("scan", epilog=scan.EPILOG)(scan.scan)
+app.command("bids", cls=bids.BidsCommand, epilog=bids.EPILOG)(bids.bids)
 app.command("merge", epilog=merge.EPILOG)(merge.merge)
 app.command("calibrate", epilog=calibrate.EPILOG)(calibrate.calibrate)
 app.add_typer(weights.app, name="weights")

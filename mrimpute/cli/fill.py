@@ -1,18 +1,18 @@
 """`mrimpute fill`: the main job, for one or many studies."""
 
-import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mrimpute.cli import common, given
+from mrimpute.cli.telling import Manner, Telling, telling_of
 
 if TYPE_CHECKING:
-    from mrimpute.cli.render import Spent
     from mrimpute.contrasts import Contrast
-    from mrimpute.outcome import Outcome
     from mrimpute.request import Options
 
 EPILOG = "Example: mrimpute fill study_dir/ --missing flair --weights builtin"
@@ -209,6 +209,15 @@ def fill(
             help="Part I of N of the studies, from 0; or slurm: this job's part of its array.",
         ),
     ] = None,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            envvar="MRIMPUTE_CLUSTER",
+            rich_help_panel=_WHAT,
+            help="Have the workers of a running Dask cluster do the work: tcp://HOST:PORT of its scheduler.",
+        ),
+    ] = "",
     null: given.Null = False,
     quiet: Annotated[
         bool,
@@ -222,8 +231,6 @@ def fill(
     """Make the sequences that each STUDY lacks, and write them beside it, labelled as synthetic."""
     from mrimpute import batch
     from mrimpute.calibration.run import Wish
-    from mrimpute.cli import render
-    from mrimpute.cli.progress import Display
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.fill import Engine
@@ -266,22 +273,67 @@ def fill(
     batch.check_places(Engine(options, notify=notify), folders, targets)
     part = folders if shard is None else batch.shard(folders, shard)
     options = replace(options, calibration=wish.site(folders, targets, notify))
-    codes, cited = [], set()
-    display = Display("none" if quiet or dry_run else progress, len(part))
-    engine = Engine(options, display, notify)
-    before = render.Spent.so_far()
-    try:
-        for outcome in batch.fill_all(engine, part, targets, dry_run):
-            display.next_study()
-            spent, before = render.Spent.so_far() - before, render.Spent.so_far()
-            codes.append(_tell(outcome, options, spent, dry_run, as_json, quiet, debug))
-            cited |= {output.checkpoint.record.about.cite for output in outcome.outputs}
-    finally:
-        display.close()
-    if not quiet:
+    raise typer.Exit(fill_and_tell(part, targets, options, Manner(dry_run, as_json, quiet, debug, progress), cluster))
+
+
+def fill_and_tell(
+    folders: Sequence[Path], targets: "Sequence[Contrast]", options: "Options", manner: Manner, cluster: str = ""
+) -> int:
+    """Fill studies and print what came of each, as soon as it is known.
+
+    Args:
+        folders: the studies.
+        targets, options: as in `mrimpute.fill`.
+        manner: how to print.
+        cluster: address of a Dask scheduler whose workers do the work; '' for this process.
+
+    Returns:
+        The exit code of the run.
+    """
+    codes: list[int] = []
+    cited: set[str] = set()
+    for telling in (_told_by_workers if cluster else _told_here)(folders, targets, options, manner, cluster):
+        for line in telling.notes:
+            common.notify(line)
+        for text in telling.results:
+            typer.echo(text)
+        codes.append(telling.code)
+        cited |= telling.cited
+    if not manner.quiet:
         for text in sorted(cited):
             common.notify(f"cite: {text}")
-    raise typer.Exit(common.exit_code(codes))
+    return common.exit_code(codes)
+
+
+def _told_here(
+    folders: Sequence[Path], targets: "Sequence[Contrast]", options: "Options", manner: Manner, _cluster: str
+) -> Iterator[Telling]:
+    """Fill studies in this process; yield what is to be told of each."""
+    from mrimpute import batch
+    from mrimpute.cli.progress import Display
+    from mrimpute.fill import Engine
+    from mrimpute.outcome import Spent
+
+    display = Display("none" if manner.quiet or manner.dry_run else manner.progress, len(folders))
+    engine = Engine(options, display, (lambda _line: None) if manner.quiet else common.notify)
+    before = Spent.so_far()
+    try:
+        for outcome in batch.fill_all(engine, folders, targets, manner.dry_run):
+            display.next_study()
+            spent, before = Spent.so_far() - before, Spent.so_far()
+            yield telling_of(outcome, options, spent, manner)
+    finally:
+        display.close()
+
+
+def _told_by_workers(
+    folders: Sequence[Path], targets: "Sequence[Contrast]", options: "Options", manner: Manner, cluster: str
+) -> Iterator[Telling]:
+    """Have the workers of a cluster fill studies; yield what is to be told of each."""
+    from mrimpute.batch.cluster import Task, fill_on_cluster
+
+    tell = partial(telling_of, manner=manner, settings_said=False)
+    return fill_on_cluster(cluster, folders, Task(tuple(targets), options, manner.dry_run, tell))
 
 
 def _reference(word: str | None) -> "Contrast | Path | None":
@@ -293,47 +345,3 @@ def _reference(word: str | None) -> "Contrast | Path | None":
     if word.lower() not in ALIASES and Path(word).is_dir():
         return Path(word)
     return parse_contrast(word)
-
-
-def _tell(
-    outcome: "Outcome", options: "Options", spent: "Spent", dry_run: bool, as_json: bool, quiet: bool, debug: bool
-) -> int:
-    """Print what came of one study; return its exit code."""
-    from mrimpute.cli import render
-
-    error = outcome.error
-    if error and debug:
-        traceback.print_exception(error)
-    if quiet or dry_run:  # otherwise it was said when the weights were obtained
-        for line in render.settings_notes(outcome):
-            common.notify(line)
-    if not quiet:
-        _notes(outcome, spent.seconds)
-    if error:
-        common.notify(str(error))
-    if as_json:
-        typer.echo(render.fill_record(outcome, options, spent, dry_run).line())
-    elif dry_run and outcome.plan and not error:
-        typer.echo(render.plan_text(outcome.plan))
-    else:
-        for path in (*(output.path for output in outcome.outputs), *outcome.copies):
-            typer.echo(path)
-    return int(error.exit_code) if error else 0
-
-
-def _notes(outcome: "Outcome", seconds: float) -> None:
-    """Say on stderr what a person should know about one study."""
-    from mrimpute.cli import render
-
-    for warning in dict.fromkeys(outcome.warnings):
-        common.notify(f"warning: {warning}")
-    for output in outcome.outputs:
-        common.notify(render.output_note(output, seconds))
-    plan = outcome.plan
-    if plan:
-        for contrast in plan.acquired:
-            common.notify(f"{outcome.folder}: {contrast} was acquired; nothing is made for it")
-        if plan.not_made:
-            common.notify(render.not_made_note(plan))
-        elif not plan.jobs and not plan.acquired:
-            common.notify(f"{outcome.folder}: nothing is missing")

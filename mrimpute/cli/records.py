@@ -3,7 +3,9 @@
 A field may be added within a version; none is renamed, removed or given another meaning without a new one.
 """
 
-from typing import Literal
+import json
+import math
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +16,18 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
 
     def line(self) -> str:
-        """Return it as one line of JSON; a number that is infinite or none is null."""
-        return self.model_dump_json(by_alias=True)
+        """Return it as one line of ASCII; what JSON cannot write is null (a PSNR of equal images) or escaped (a path
+        that is not UTF-8)."""
+        return json.dumps(_finite(self.model_dump(by_alias=True)), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value in which numbers that are infinite, or none, are None."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class SeriesRecord(_Record):
@@ -419,3 +431,33 @@ class CalibrateRecord(_Record):
     left_out: list[LeftOutRecord]
     studies: list[LearntFromRecord]
     figures: list[FigureRecord]
+
+
+class GroupImageRecord(_Record):
+    """One synthetic image of a session; `status` as in `mrimpute verify`."""
+
+    participant: str
+    session: str | None
+    path: str
+    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    target: str
+    generator: str
+    checkpoint: str
+    sha256: str | None
+
+
+class GroupRecord(_Record):
+    """What `mrimpute bids IN OUT group` finds in OUT: numbers of images by target, checkpoint and status, and each."""
+
+    schema_name: Literal["mrimpute.bids-group/1"] = Field(default="mrimpute.bids-group/1", alias="schema")
+    version: str
+    exit: int
+    data: str
+    derivatives: str
+    participants: int
+    sessions: int
+    sessions_with_images: int
+    targets: dict[str, int]
+    checkpoints: dict[str, int]
+    statuses: dict[str, int]
+    images: list[GroupImageRecord]

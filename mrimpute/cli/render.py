@@ -5,9 +5,8 @@ import platform
 import resource
 import shutil
 import sys
-import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from textwrap import shorten, wrap
 from typing import Any, Literal
@@ -38,7 +37,7 @@ from mrimpute.cli.records import (
 from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.evaluate import Evaluation
-from mrimpute.outcome import Outcome
+from mrimpute.outcome import Outcome, Spent
 from mrimpute.plan import Job, Plan
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.request import Options
@@ -79,22 +78,6 @@ def output_note(output: Output, seconds: float) -> str:
         f"{output.path}: synthetic {output.target} by {output.checkpoint.name} "
         f"({made.sampler}, {steps}, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
     )
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Time on the clock and on the CPU, in seconds."""
-
-    seconds: float
-    cpu_seconds: float
-
-    @classmethod
-    def so_far(cls) -> "Spent":
-        """Return what this process has spent; only differences mean something."""
-        return cls(time.monotonic(), time.process_time())
-
-    def __sub__(self, earlier: "Spent") -> "Spent":
-        return Spent(self.seconds - earlier.seconds, self.cpu_seconds - earlier.cpu_seconds)
 
 
 def fill_record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> FillRecord:

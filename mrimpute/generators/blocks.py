@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out
+
 
 def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
     """Return [cos, sin] of t times geometric frequencies: (N,) → (N, width) float32."""
@@ -17,45 +19,65 @@ def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm in float32 whatever the input's type, contiguous for precision: PyTorch's
-    channels-last GroupNorm loses three digits on the CPU."""
+    """GroupNorm with float32 statistics whatever the input's type; the result has the input's type."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, X, Y, Z); the result has the input's type."""
-        return super().forward(x.float().contiguous()).to(x.dtype)
-
-
-SLAB_BYTES = 128 * 2**20
-"""Input of a convolution's part: oneDNN copies input and output into layouts of its own, which for a whole
-map at full resolution is two gigabytes."""
-
-
-class SlabConv(nn.Conv3d):
-    """A 3x3x3 convolution with padding 1 that, where no gradient is wanted, takes a large map on the CPU in slabs."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in, X, Y, Z) → (B, out, X, Y, Z)."""
-        length = x.shape[2]
-        planes = max(1, SLAB_BYTES * length // (x.element_size() * x.numel()))
-        if planes >= length or x.device.type != "cpu" or torch.is_grad_enabled():
+        """Normalise (B, C, X, Y, Z)."""
+        if not is_laid_out(x):
+            return super().forward(x.float().contiguous()).to(x.dtype)
+        if x.dtype != torch.float32:
             return super().forward(x)
-        made = None
-        for start in range(0, length, planes):
-            before, stop = max(0, start - 1), min(start + planes, length)
-            slab = super().forward(x[:, :, before : stop + 1])[:, :, start - before : stop - before]
-            if made is None:  # only now is its type known
-                made = slab.new_empty(*slab.shape[:2], *x.shape[2:])
-            made[:, :, start:stop] = slab
-        assert made is not None  # a map has planes
-        return made
+        return self._precise(x)
+
+    def _precise(self, x: Tensor) -> Tensor:
+        """Normalise float32 with channels last, where PyTorch's own GroupNorm loses three digits: statistics of a few
+        planes at a time, without what the first plane's mean is, brought together in float64."""
+        batch, width, length = x.shape[:3]
+        planes = x.transpose(1, 2).flatten(0, 1)  # (B X, C, Y, Z)
+        size, groups = planes[0, 0].numel(), self.num_groups
+
+        def statistics(part: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.native_group_norm(part, None, None, len(part), width, size, groups, self.eps)[1:]
+
+        def per_channel(value: Tensor) -> Tensor:
+            return value.repeat_interleave(width // groups, dim=-1)
+
+        near = per_channel(statistics(planes[:1])[0])  # (1, C)
+        parts = [statistics(part - near[:, :, None, None]) for part in planes.split(PLANES)]
+        means, inverse = (torch.cat(found).double().view(batch, length, groups) for found in zip(*parts, strict=True))
+        mean = means.mean(dim=1)
+        variance = (inverse**-2 - self.eps + means.square()).mean(dim=1) - mean.square()
+        gain = self.weight * per_channel((variance + self.eps).rsqrt())
+        offset = self.bias - gain * (near + per_channel(mean))
+        result: Tensor = torch.addcmul(offset.float()[:, :, None, None, None], x, gain.float()[:, :, None, None, None])
+        return result
 
 
-def double(x: Tensor) -> Tensor:
-    """Repeat each voxel 2x2x2 times: (B, C, X, Y, Z) → (B, C, 2X, 2Y, 2Z)."""
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+PLANES = 8
+"""How many planes `Norm` looks at together: what it makes of them is thrown away."""
+
+
+def halve(x: Tensor) -> Tensor:
+    """Average 2x2x2 voxels: (B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2)."""
+    if not is_laid_out(x):
+        return F.avg_pool3d(x.float(), 2).to(x.dtype)  # PyTorch has no bfloat16 average pooling on the CPU
+    x = x[:, :, 0::2] + x[:, :, 1::2]
+    x = x[:, :, :, 0::2] + x[:, :, :, 1::2]
+    return (x[..., 0::2] + x[..., 1::2]).mul_(1 / 8)
+
+
+def lay_out(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Bring a network that is not trained to its device, once and for all steps: its convolutions in their type, on
+    the CPU with channels last, where nothing is then copied between layouts from the first to the last. Planes stay
+    as they are in float32: PyTorch's GroupNorm with channels last loses three digits."""
+    network.to(device)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            layer.to(dtype)
+            if device.type == "cpu" and isinstance(layer, nn.Conv3d):
+                layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            elif device.type == "cpu" and dtype != torch.float32:
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def silu(x: Tensor) -> Tensor:
@@ -88,20 +110,22 @@ class ResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.resample = resample
-        self.in_layers = nn.Sequential(Norm(groups, inputs), nn.SiLU(), nn.Conv3d(inputs, outputs, 3, padding=1))
+        self.in_layers = nn.Sequential(Norm(groups, inputs), nn.SiLU(), Conv3(inputs, outputs))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, outputs))
         self.out_layers = nn.Sequential(
-            Norm(groups, outputs), nn.SiLU(), nn.Identity(), zeroed(nn.Conv3d(outputs, outputs, 3, padding=1))
+            Norm(groups, outputs), nn.SiLU(), nn.Identity(), zeroed(Conv3(outputs, outputs))
         )
-        self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1)
+        self.skip_connection = nn.Identity() if inputs == outputs else Conv1(inputs, outputs)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Return x plus what two normalised convolutions make of it."""
         norm, _, convolve = self.in_layers
         h = silu(norm(x))
-        if self.resample is not None:
-            h = self.resample(h)
-        h = convolve(h)
+        assert isinstance(convolve, Conv3)  # see above
+        if self.resample is double:
+            h = convolve.on_doubled(h)
+        else:
+            h = convolve(h if self.resample is None else self.resample(h))
         h += self.emb_layers(embedding)[:, :, None, None, None].to(h.dtype)
         norm, _, _, convolve = self.out_layers
         h = convolve(silu(norm(h)))
@@ -127,9 +151,9 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = SlabConv(channels, channels)
+        self.conv = Conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map at twice the size."""
-        doubled: Tensor = self.conv(double(x))
+        doubled: Tensor = self.conv.on_doubled(x)
         return doubled

@@ -88,7 +88,7 @@ class Options:
         if self.layout is not None and self.out is None:
             raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
         changed = self.brain_mask or self.skull_strip or isinstance(self.reference, Path)
-        if self.layout is not None and (changed or self.format == "dicom"):
+        if self.layout is not None and self.layout.needs and (changed or self.format == "dicom"):
             raise UsageError(
                 "a complete case holds the acquired NIfTI files as they are: no mask, other grid or DICOM goes with it",
                 "leave --layout out, or prepare the study first",

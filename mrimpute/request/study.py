@@ -200,7 +200,7 @@ def check_inputs(request: Request, inputs: Inputs, options: Options) -> None:
         StudyRefused: they had to be moved, or have skull, and a complete case copies them as they are.
         ResourcesExhausted: they have skull, and no stripper is on PATH.
     """
-    if options.layout is not None and any(one.moved for one in inputs.sources.values()):
+    if options.layout is not None and options.layout.needs and any(one.moved for one in inputs.sources.values()):
         raise StudyRefused(
             f"{request.folder}: series are out of register, and a {options.layout.name} case copies them so",
             "register the study first, or use --layout same",

@@ -165,6 +165,10 @@ def make_naming(study_name: str, readings: list[NameReading]) -> Naming:
     return free
 
 
+BIDS_MADE = "desc-synthetic"
+"""The entity that tells a synthetic image in a BIDS name."""
+
+
 def bids_naming(entities: list[str]) -> Naming:
     """Return the BIDS derivative names for a study whose images have these entity strings.
 
@@ -172,7 +176,7 @@ def bids_naming(entities: list[str]) -> Naming:
     that a synthetic image is not.
     """
     kept = "_".join(part for part in entities[0].split("_") if part.split("-")[0] in ("sub", "ses"))
-    made = "desc-synthetic"
+    made = BIDS_MADE
     words = {
         Contrast.T1: f"{made}_T1w",
         Contrast.T1C: f"ce-gadolinium_{made}_T1w",

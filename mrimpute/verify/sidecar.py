@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from mrimpute.errors import ImageDamaged
 from mrimpute.files import read_small
@@ -39,7 +39,7 @@ class Sidecar(BaseModel):
 
     contrast: str = Field(alias="Contrast")
     generated_by: list[_Program] = Field(alias="GeneratedBy", min_length=1)
-    listed: list[_Source] = Field(alias="Sources")
+    listed: list[_Source] = Field(validation_alias=AliasChoices("sources", "Sources"))
     checkpoint: _Checkpoint
     image: _Image
 

@@ -4,12 +4,14 @@ import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mrimpute._version import __version__
 from mrimpute.errors import OutputRefused
 from mrimpute.files import write_whole
 from mrimpute.study import Study
 from mrimpute.write.layout import Layout
+from mrimpute.write.provenance import SOURCE_LINK
 
 
 def plan_copies(study: Study, layout: Layout | None, out: Path | None) -> dict[Path, bytes]:
@@ -66,6 +68,9 @@ def complete_case(
     return list(copies)
 
 
+DESCRIPTION = "dataset_description.json"
+
+
 def describe_bids(image: Path) -> None:
     """Give the BIDS data set that an image lies in its dataset_description.json, where it has none.
 
@@ -76,18 +81,38 @@ def describe_bids(image: Path) -> None:
         OutputRefused, ResourcesExhausted: it cannot be written.
     """
     root = next(folder for folder in image.parents if folder.name.startswith("sub-")).parent
-    derivative = root.name == "mrimpute"
+    if root.name == "mrimpute":
+        describe_derivatives(root, "../..")
+    else:
+        _describe(root, {"Name": "Assembled by mrimpute", "DatasetType": "raw"})
+
+
+def describe_derivatives(root: Path, source: str) -> None:
+    """Give a folder of derivatives its dataset_description.json, where it has none.
+
+    Args:
+        root: of the derivatives.
+        source: URI of the data set that they are made from; it may be relative.
+
+    Raises:
+        OutputRefused, ResourcesExhausted: it cannot be written.
+    """
     content = {
-        "Name": "Synthetic images made by mrimpute" if derivative else "Assembled by mrimpute",
-        "BIDSVersion": "1.9.0",
-        "DatasetType": "derivative" if derivative else "raw",
-        "GeneratedBy": [{"Name": "mrimpute", "Version": __version__}],
+        "Name": "Synthetic images made by mrimpute",
+        "DatasetType": "derivative",
+        "SourceDatasets": [{"URL": source}],
+        "DatasetLinks": {SOURCE_LINK: source},
     }
-    file = root / "dataset_description.json"
+    _describe(root, content)
+
+
+def _describe(root: Path, content: dict[str, Any]) -> None:
+    file = root / DESCRIPTION
     if file.exists():
         return
+    made_by = {"BIDSVersion": "1.9.0", "GeneratedBy": [{"Name": "mrimpute", "Version": __version__}]}
     try:
-        write_whole(file, (json.dumps(content, indent=2) + "\n").encode())
+        write_whole(file, (json.dumps(content | made_by, indent=2) + "\n").encode())
     except OutputRefused:
         if not file.exists():  # otherwise another run was quicker
             raise

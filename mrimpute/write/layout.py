@@ -23,9 +23,9 @@ class Layout:
     """Names of a complete case.
 
     Attributes:
-        name: brats21, brats23, bids or nnunet.
+        name: brats21, brats23, bids, bids-derivatives or nnunet.
         words: contrast → its word in a file name (nnunet: the channel, four digits).
-        needs: contrasts that a complete case has, in the segmenter's order.
+        needs: contrasts that a complete case has, in the segmenter's order; () where no acquired file is copied.
         dataset_json: of nnU-Net; None for the others.
     """
 
@@ -39,15 +39,20 @@ class Layout:
         word = self.words[contrast]
         if self.name == "nnunet":
             return out / f"{_safe(study.name)}_{word}{_SUFFIX}"
-        if self.name == "bids":
+        if self.name in ("bids", DERIVATIVES.name):
             subject = _bids_subject(study)
             folders = [part for part in subject.split("_") if part.split("-")[0] in ("sub", "ses")]
             if synthetic:
                 stem = bids_naming([subject]).stem(contrast)
-                return out.joinpath("derivatives", "mrimpute", *folders, "anat", f"{stem}{_SUFFIX}")
+                root = out if self.name == DERIVATIVES.name else out / "derivatives" / "mrimpute"
+                return root.joinpath(*folders, "anat", f"{stem}{_SUFFIX}")
             return out.joinpath(*folders, "anat", f"{subject}_{word}{_SUFFIX}")
         joint = "_" if self.name == "brats21" else "-"
         return out / study.name / f"{study.name}{joint}{word}{_SUFFIX}"
+
+
+DERIVATIVES = Layout("bids-derivatives", dict.fromkeys(Contrast, ""), ())
+"""Synthetic images alone, in a BIDS derivatives data set of their own."""
 
 
 def parse_layout(word: str) -> Layout | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from mrimpute._version import __version__
@@ -23,6 +24,9 @@ WARNING = (
 
 RECIPE_VERSION = "0.2"
 """Of what mrimpute does with equal inputs, weights and options; it rises with every change that alters voxels."""
+
+SOURCE_LINK = "raw"
+"""What a BIDS data set of derivatives calls the one that it was made from."""
 
 
 @dataclass(frozen=True)
@@ -156,3 +160,25 @@ def sidecar(
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def bids_sidecar(content: Mapping[str, Any], volumes: Mapping[Contrast, Volume], stripped: bool) -> dict[str, Any]:
+    """Return the content of a sidecar in a BIDS data set, where two keys have a meaning of their own.
+
+    `Sources` lists BIDS URIs there, which `DatasetLinks` of the data set's description resolves; the full entries stand
+    under `sources`. `SkullStripped` is required of derived anatomical images (BIDS 1.9, common derivatives).
+
+    Args:
+        content: of any sidecar.
+        volumes: what the image was made from.
+        stripped: whether it is 0 outside the brain.
+    """
+    uris = [f"bids:{SOURCE_LINK}:{_inside(volume.path)}" for volume in volumes.values()]
+    return {**content, "Sources": uris, "sources": content["Sources"], "SkullStripped": stripped}
+
+
+def _inside(path: Path) -> str:
+    """Return where a file lies in its BIDS data set; of a file that lies in none its name."""
+    parts = path.absolute().parts
+    subjects = [number for number, part in enumerate(parts[:-1]) if part.startswith("sub-")]
+    return "/".join(parts[subjects[-1] :] if subjects else parts[-1:])

@@ -13,6 +13,7 @@ from mrimpute.prepare import Image
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint
+from mrimpute.study.names import BIDS_MADE
 from mrimpute.write import provenance
 from mrimpute.write.place import Destination, Standing
 from mrimpute.write.provenance import Fingerprint
@@ -99,7 +100,7 @@ class Result:
 
     def sidecar(self, digest: str, zero: float, one: float) -> dict[str, object]:
         """Return the content of the JSON file beside it; `digest` is that of the image."""
-        return provenance.sidecar(
+        content = provenance.sidecar(
             self.destination.image.name,
             digest,
             self.fingerprint,
@@ -115,6 +116,10 @@ class Result:
             self.image.regression,
             self.image.fit,
         )
+        if f"_{BIDS_MADE}_" not in self.destination.image.name:
+            return content
+        stripped = self.mask is not None or not self.sources.with_skull
+        return provenance.bids_sidecar(content, self.sources.everything, stripped)
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
         """Return the description of the written image."""

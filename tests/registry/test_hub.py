@@ -324,7 +324,7 @@ def test_a_file_that_is_not_this_networks_is_refused_and_runs_no_code(place, cli
         refused(importing("tiny", file), message)
         assert not place.model.exists(), name
     assert not evil.exists()
-    refused(importing("nonsense", tmp_path / "bad.pt"), "no checkpoint is called")
+    refused(importing("nonsense", tmp_path / "bad.pt"), "no checkpoint is called", 2)
     refused(importing("cwdm-t1-small", tmp_path / "bad.pt"), "built in")
     refused(importing("tiny", tmp_path / "absent.pt"), "no such file")
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.spade import SpadeStack
-from mrimpute.generators.blocks import Norm, SlabConv, Upsample, silu
+from mrimpute.generators.blocks import Norm, Upsample, silu
+from mrimpute.generators.convolution import Conv1, Conv3
 
 EPS = 1e-6
 ROWS = 4096
@@ -26,11 +27,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
         super().__init__()
         self.norm1 = Norm(groups, inputs, eps=EPS)
-        self.conv1 = SlabConv(inputs, outputs)
+        self.conv1 = Conv3(inputs, outputs)
         self.norm2 = Norm(groups, outputs, eps=EPS)
-        self.conv2 = SlabConv(outputs, outputs)
+        self.conv2 = Conv3(outputs, outputs)
         if inputs != outputs:
-            self.nin_shortcut = nn.Conv3d(inputs, outputs, 1)
+            self.nin_shortcut = Conv1(inputs, outputs)
         self.changes_width = inputs != outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -242,8 +243,8 @@ class FirstStage(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.quantize = Quantiser(config.codes, config.latent)
-        self.quant_conv = nn.Conv3d(config.latent, config.latent, 1)
-        self.post_quant_conv = nn.Conv3d(config.latent, config.latent, 1)
+        self.quant_conv = Conv1(config.latent, config.latent)
+        self.post_quant_conv = Conv1(config.latent, config.latent)
         self.spade = SpadeStack(config)
 
     def encode(self, volume: Tensor) -> Tensor:

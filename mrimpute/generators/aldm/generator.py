@@ -16,6 +16,7 @@ from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network
 from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
 from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
 from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
@@ -144,8 +145,9 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
     schedule = None
     if sampling.sampler != NO_DIFFUSION:
         schedule = ddim_schedule(sampling.steps, LADDERS[record.sampling.ladder](record.sampling.timesteps))
-    unet = networks.unet.to(device) if networks.unet is not None and schedule is not None else None
-    placed = replace(networks, first_stage=networks.first_stage.to(device), unet=unet)
+    placed = replace(networks, unet=networks.unet if schedule is not None else None)
+    for network in filter(None, (placed.first_stage, placed.unet)):
+        lay_out(network, device, dtype)
     eta = 1.0 if sampling.sampler == PAPER else 0.0
     return AldmGenerator(placed, record.sources, schedule, eta, device, dtype)
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.convolution import Conv1, Conv3
 
 SLOPE = 0.2
 EPS = 1e-5
@@ -17,9 +18,9 @@ class SpadeNorm(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.mlp_shared = nn.Sequential(nn.Conv3d(channels, hidden, 3, padding=1), nn.ReLU())
-        self.mlp_gamma = nn.Conv3d(hidden, channels, 3, padding=1)
-        self.mlp_beta = nn.Conv3d(hidden, channels, 3, padding=1)
+        self.mlp_shared = nn.Sequential(Conv3(channels, hidden), nn.ReLU())
+        self.mlp_gamma = Conv3(hidden, channels)
+        self.mlp_beta = Conv3(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, C, X, Y, Z) → the same shape."""
@@ -47,9 +48,9 @@ class SpadeBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, config: AldmConfig) -> None:
         super().__init__()
         middle = min(inputs, outputs)
-        self.conv_0 = nn.Conv3d(inputs, middle, 3, padding=1)
-        self.conv_1 = nn.Conv3d(middle, outputs, 3, padding=1)
-        self.conv_s = nn.Conv3d(inputs, outputs, 1, bias=False)
+        self.conv_0 = Conv3(inputs, middle)
+        self.conv_1 = Conv3(middle, outputs)
+        self.conv_s = Conv1(inputs, outputs, bias=False)
         self.norm_0 = SwitchedNorm(inputs, config)
         self.norm_1 = SwitchedNorm(middle, config)
 

@@ -10,6 +10,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.diffusion.ladder import LADDERS, Ladder, trailing_timesteps
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import load_networks, network_config
@@ -108,7 +109,8 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
         WeightsUnavailable: the checkpoint is not valid.
     """
     record = checkpoint.record
-    network = load_networks(checkpoint).to(device)
+    network = load_networks(checkpoint)
+    lay_out(network, device, dtype)
     return CwdmGenerator(
         network,
         record.sources,

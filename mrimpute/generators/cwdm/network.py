@@ -8,18 +8,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, double, silu, timestep_embedding, zeroed
+from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, halve, silu, timestep_embedding, zeroed
+from mrimpute.generators.convolution import double
 from mrimpute.generators.cwdm.config import NetworkConfig
 
 __all__ = ["NetworkConfig", "WaveletUNet"]
-
-
-def halve(x: Tensor) -> Tensor:
-    """Average 2x2x2 voxels: (B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2). PyTorch has no bfloat16
-    average pooling on the CPU, hence float32."""
-    return F.avg_pool3d(x.float(), 2).to(x.dtype)
 
 
 class WaveletUNet(nn.Module):

@@ -11,6 +11,7 @@ from mrimpute.diffusion.ladder import LADDERS, Ladder
 from mrimpute.diffusion.noise import seeded
 from mrimpute.diffusion.step import posterior_step
 from mrimpute.generators import regression
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.syndiff.checkpoint import load_networks, network_config
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, parameter_bytes
@@ -143,9 +144,10 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
     """
     record = checkpoint.record
     networks = load_networks(checkpoint)
+    lay_out(networks.generator, device, dtype)
     (source,) = record.sources
     return SyndiffGenerator(
-        networks.generator.to(device),
+        networks.generator,
         source,
         record.one_target,
         LADDERS[record.sampling.ladder](sampling.steps),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mrimpute.generators.blocks import silu
 from mrimpute.generators.syndiff import resampling
 from mrimpute.generators.syndiff.config import groups_of
 
@@ -23,9 +24,23 @@ def uniform(weight: Tensor, fan: float, scale: float = 1.0) -> None:
     nn.init.uniform_(weight, -bound, bound)
 
 
+class PixelConv(nn.Conv2d):
+    """A 1x1 convolution, as a product of matrices in float32, which PyTorch's own is slower than on one thread."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) → (B, out, H, W)."""
+        if x.dtype != torch.float32 or self.weight.dtype != torch.float32 or torch.is_autocast_enabled(x.device.type):
+            plain: Tensor = super().forward(x)
+            return plain
+        assert self.bias is not None
+        weight = self.weight.flatten(1).expand(len(x), -1, -1)
+        made: Tensor = torch.baddbmm(self.bias[:, None], weight, x.flatten(2)).unflatten(2, x.shape[2:])
+        return made
+
+
 def convolution(inputs: int, outputs: int, size: int = 3, scale: float = 1.0) -> nn.Conv2d:
     """Return a same-size convolution with the authors' initial weights (section 11)."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    layer = (PixelConv if size == 1 else nn.Conv2d)(inputs, outputs, size, padding=size // 2)
     uniform(layer.weight, (inputs + outputs) / 2 * size * size, scale)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
@@ -69,9 +84,12 @@ class AdaptiveNorm(nn.Module):
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
         """(B, C, H, W), (B, latent) → (B, C, H, W)."""
-        gain, offset = self.style(latent)[:, :, None, None].chunk(2, dim=1)
+        gain, offset = self.style(latent).float().chunk(2, dim=1)
+        if len(x) == 1:  # then it is GroupNorm's own gain and offset
+            seen = x if x.device.type == "cpu" and not torch.is_grad_enabled() else x.float()
+            return F.group_norm(seen, self.groups, gain[0], offset[0], NORM_EPS).to(x.dtype)
         normal = F.group_norm(x.float(), self.groups, eps=NORM_EPS)
-        styled: Tensor = (gain * normal + offset).to(x.dtype)
+        styled: Tensor = (gain[:, :, None, None] * normal + offset[:, :, None, None]).to(x.dtype)
         return styled
 
 
@@ -124,14 +142,17 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor, latent: Tensor) -> Tensor:
         """(B, in, H, W), time embedding (B, E), latent (B, L) → (B, out, H', W')."""
-        h = F.silu(self.GroupNorm_0(x, latent))
+        h = silu(self.GroupNorm_0(x, latent))
         if self.resample is not None:
             h, x = self.resample(h), self.resample(x)
-        h = self.Conv_0(h) + self.Dense_0(F.silu(embedding))[:, :, None, None]
-        h = self.Conv_1(F.silu(self.GroupNorm_1(h, latent)))
+        h = self.Conv_0(h)
+        h += self.Dense_0(F.silu(embedding))[:, :, None, None]
+        h = self.Conv_1(silu(self.GroupNorm_1(h, latent)))
         if self.Conv_2 is not None:
             x = self.Conv_2(x)
-        result: Tensor = (x + h) * HALF_POWER
+        h += x
+        h *= HALF_POWER
+        result: Tensor = h
         return result
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mrimpute.generators.blocks import silu
 from mrimpute.generators.syndiff.config import NetworkConfig, groups_of
 from mrimpute.generators.syndiff.layers import (
     HALF_POWER,
@@ -121,7 +122,7 @@ class DiffusiveGenerator(nn.Module):
                 h = next(modules)(h)
             if level:
                 h = next(modules)(h, time, latent)
-        h = F.silu(next(modules)(h.float()).to(h.dtype))
+        h = silu(next(modules)(h.float().contiguous()).to(h.dtype))
         made: Tensor = torch.tanh(next(modules)(h))
         return made
 

@@ -7,7 +7,6 @@ import torch
 
 from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.errors import UsageError
-from mrimpute.generators import blocks
 from mrimpute.generators.aldm import autoencoder
 from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
@@ -21,25 +20,6 @@ from tests.conftest import GOLDENS
 def no_gradients():
     with torch.inference_mode():
         yield
-
-
-@pytest.mark.parametrize("length, planes", [(17, 4), (16, 4), (5, 5), (6, 1)])
-def test_a_large_map_is_convolved_in_slabs(monkeypatch, length, planes):
-    convolve = blocks.SlabConv(3, 5)
-    image = torch.randn(2, 3, length, 7, 6)
-    whole = convolve(image)
-    monkeypatch.setattr(blocks, "SLAB_BYTES", planes * 4 * 2 * 3 * 7 * 6)
-    plain, sizes = torch.nn.Conv3d.forward, []
-    monkeypatch.setattr(torch.nn.Conv3d, "forward", lambda self, x: sizes.append(x.shape[2]) or plain(self, x))
-    torch.testing.assert_close(convolve(image), whole)
-    assert len(sizes) == -(-length // planes)
-    assert max(sizes) <= planes + 2
-    with torch.inference_mode(False), torch.enable_grad():
-        sizes.clear()
-        blocks.SlabConv(3, 5)(torch.ones(2, 3, length, 7, 6))
-        assert sizes == [length]
-    with torch.autocast("cpu", torch.bfloat16):
-        assert convolve(image).dtype == torch.bfloat16
 
 
 def keys(network):

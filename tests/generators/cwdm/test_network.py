@@ -7,17 +7,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 from tests.conftest import GOLDENS
 
+CPU = torch.device("cpu")
 SMALL = NetworkConfig(base_channels=32, channel_mult=(1, 2, 2), res_blocks=2, groups=32)
 
 
-@pytest.fixture(scope="module")
-def small_network(reference: Path) -> WaveletUNet:
+@pytest.fixture(scope="module", params=["as it is trained", "laid out"])
+def small_network(request, reference: Path) -> WaveletUNet:
     network = WaveletUNet(SMALL)
     state = load_file(reference / "unet_small_state_f16.safetensors")
     network.load_state_dict({key: tensor.float() for key, tensor in state.items()}, strict=True)
+    if request.param == "laid out":
+        lay_out(network, CPU, torch.float32)
     return network.eval().requires_grad_(False)
 
 
@@ -47,7 +51,7 @@ def test_small_network_equals_the_authors_layer_by_layer(small_network, referenc
         def hook(_module, _inputs, output):
             expected = recorded[name]
             assert list(output.shape) == expected["shape"], name
-            values = output.flatten()[expected["probe_index"]]
+            values = output.contiguous().flatten()[expected["probe_index"]]
             assert (values - torch.tensor(expected["probe"])).abs().max() < 5e-5, name
             assert abs(float(output.std(correction=0)) - expected["std"]) < 1e-4, name
             seen.add(name)
@@ -84,10 +88,17 @@ def test_official_size_network_equals_the_authors():
     with torch.device("meta"):
         network = WaveletUNet(NetworkConfig())
     network.load_state_dict(state, strict=True, assign=True)
-    with torch.inference_mode():
-        output = network.eval()(torch.from_numpy(x), torch.tensor([321]))
     golden = load_file(GOLDENS / "cwdm" / "unet_official_output.safetensors")["output"]
-    assert (output - golden).abs().max() < 3e-5
+    network.eval().requires_grad_(False)
+    made = []
+    for dtype in (None, torch.float32, torch.bfloat16):
+        if dtype is not None:
+            lay_out(network, CPU, dtype)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+            made.append(network(torch.from_numpy(x), torch.tensor([321])).float())
+    assert (made[0] - golden).abs().max() < 3e-5
+    assert (made[1] - golden).abs().max() < 3e-5
+    assert (made[2] - golden).norm() < 0.02 * golden.norm()
 
 
 @pytest.mark.parametrize(

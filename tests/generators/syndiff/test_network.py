@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import load_file
 
 from mrimpute.diffusion.ladder import variance_preserving_ladder
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.syndiff import layers, resampling
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.generators.syndiff.training_networks import (
@@ -106,6 +107,17 @@ def test_the_small_generators_equal_the_authors(goldens):
 def test_the_stored_small_generator_equals_the_authors():
     golden = load_file(STORED / "gen_small_b.safetensors")
     assert gap(small("gen_small_b", STORED)(golden["x"], golden["t"], golden["z"]), golden["output"]) < 1e-5
+
+
+@torch.inference_mode()
+def test_a_laid_out_generator_stays_near_the_authors():
+    golden, network = load_file(STORED / "gen_small_b.safetensors"), small("gen_small_b", STORED)
+    lay_out(network, torch.device("cpu"), torch.float32)
+    assert gap(network(golden["x"], golden["t"], golden["z"]), golden["output"]) < 1e-5
+    lay_out(network, torch.device("cpu"), torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = [network(*item).float() for item in zip(*(golden[key].split(1) for key in "xtz"), strict=True)]
+    assert (torch.cat(made) - golden["output"]).norm() < 0.02 * golden["output"].norm()
 
 
 @torch.inference_mode()

@@ -1,0 +1,96 @@
+"""What `fill` tells of one study, as plain text that can come from another process."""
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mrimpute.outcome import Outcome, Spent
+    from mrimpute.request import Options
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How results are told: of a dry run or not, as JSON, without notes, with tracebacks; and how the work is shown."""
+
+    dry_run: bool = False
+    as_json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    progress: Literal["auto", "plain", "none"] = "auto"
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What is told of one study.
+
+    Attributes:
+        code: its exit code.
+        results: lines for stdout.
+        notes: lines for stderr.
+        cited: works that its images rest on.
+    """
+
+    code: int
+    results: tuple[str, ...]
+    notes: tuple[str, ...]
+    cited: frozenset[str]
+
+
+def telling_of(
+    outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner, *, settings_said: bool = True
+) -> Telling:
+    """Return what is told of one study.
+
+    Args:
+        outcome: what came of it.
+        options: of the run.
+        spent: what it took.
+        manner: how it is told.
+        settings_said: whether what its own settings choose was said as its weights were obtained.
+    """
+    from mrimpute.cli import render
+
+    error = outcome.error
+    return Telling(
+        int(error.exit_code) if error else 0,
+        tuple(_results(outcome, options, spent, manner)),
+        (
+            *(traceback.format_exception(error) if error and manner.debug else ()),
+            *(render.settings_notes(outcome) if manner.quiet or manner.dry_run or not settings_said else ()),
+            *(() if manner.quiet else _notes(outcome, spent.seconds)),
+            *([str(error)] if error else ()),
+        ),
+        frozenset(output.checkpoint.record.about.cite for output in outcome.outputs),
+    )
+
+
+def _results(outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner) -> Iterator[str]:
+    """Yield the lines of stdout."""
+    from mrimpute.cli import render
+
+    if manner.as_json:
+        yield render.fill_record(outcome, options, spent, manner.dry_run).line()
+    elif manner.dry_run and outcome.plan and not outcome.error:
+        yield render.plan_text(outcome.plan)
+    else:
+        yield from (str(path) for path in (*(output.path for output in outcome.outputs), *outcome.copies))
+
+
+def _notes(outcome: "Outcome", seconds: float) -> Iterator[str]:
+    """Yield what a person should know about one study."""
+    from mrimpute.cli import render
+
+    for warning in dict.fromkeys(outcome.warnings):
+        yield f"warning: {warning}"
+    for output in outcome.outputs:
+        yield render.output_note(output, seconds)
+    plan = outcome.plan
+    if plan:
+        for contrast in plan.acquired:
+            yield f"{outcome.folder}: {contrast} was acquired; nothing is made for it"
+        if plan.not_made:
+            yield render.not_made_note(plan)
+        elif not plan.jobs and not plan.acquired:
+            yield f"{outcome.folder}: nothing is missing"

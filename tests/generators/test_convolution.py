@@ -1,0 +1,109 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mrimpute.generators import blocks, convolution
+from mrimpute.generators.blocks import Norm, halve, lay_out
+from mrimpute.generators.convolution import Conv1, Conv3, double, six_for_twelve
+from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+def last(x):
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
+def gap(made, exact):
+    assert made.shape == exact.shape
+    return float((made.double() - exact).abs().max())
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (4, 5, 6), (7, 9, 3), (13, 2, 4)])
+@pytest.mark.parametrize("rows", [1, 4, 100])
+def test_six_products_make_four_planes(monkeypatch, size, rows):
+    monkeypatch.setattr(convolution, "BLOCK_BYTES", rows * 4 * size[2] * 5)
+    layer, x = Conv3(3, 5), torch.randn(2, 3, *size)
+    exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
+    made = six_for_twelve(last(x), layer.weight, layer.bias)
+    assert gap(made, exact) < 1e-5
+    assert made.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_wide_layer_takes_them_where_it_is_laid_out_and_no_gradient_is_wanted(monkeypatch):
+    taken = []
+    whole = convolution.six_for_twelve
+    monkeypatch.setattr(convolution, "six_for_twelve", lambda *tensors: taken.append(1) or whole(*tensors))
+    layer, x = Conv3(64, 64), torch.randn(1, 64, 3, 32, 32)
+    plain = layer(x)
+    assert taken == []
+    lay_out(layer, CPU, torch.float32)
+    assert gap(layer(last(x)), plain.double()) < 1e-5
+    assert taken == [1]
+    with torch.inference_mode(False), torch.enable_grad():
+        Conv3(64, 64)(last(torch.ones(1, 64, 3, 32, 32)))
+    layer(last(x[:, :, :, :3]))  # too small a plane
+    assert taken == [1]
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+def test_a_doubled_map_is_convolved_without_being_made(dtype, limit):
+    layer, x = Conv3(6, 4), torch.randn(2, 6, 3, 5, 4)
+    exact = F.conv3d(double(x).double(), layer.weight.double(), layer.bias.double(), padding=1)
+    assert gap(layer.on_doubled(x), exact) < 1e-5
+    lay_out(layer, CPU, dtype)
+    made = layer.on_doubled(last(x.to(dtype)))
+    assert gap(made, exact) < limit
+    assert made.dtype == dtype
+
+
+@pytest.mark.parametrize("offset", [0, 10])
+def test_norms_with_channels_last_keep_their_digits(offset):
+    """PyTorch's own lose three: 5e-3 for a mean of 10."""
+    x = torch.randn(2, 12, 19, 24, 20) * 2 + offset
+    norm = Norm(4, 12)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    exact = F.group_norm(x.double(), 4, norm.weight.double(), norm.bias.double())
+    assert gap(norm(x), exact) < 1e-5
+    assert gap(norm(last(x)), exact) < 5e-5
+    half = last(x.bfloat16())
+    exact = F.group_norm(half.double(), 4, norm.weight.double(), norm.bias.double())
+    assert norm(half).dtype == torch.bfloat16
+    assert gap(norm(half), exact) < 0.05
+
+
+def test_pooling_and_linear_maps_are_those_of_contiguous_maps():
+    x, layer = torch.randn(2, 6, 4, 6, 8), Conv1(6, 3)
+    assert gap(halve(last(x)), halve(x).double()) < 1e-6
+    assert gap(layer(last(x)), layer(x).double()) < 1e-6
+
+
+def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type():
+    network = WaveletUNet(NetworkConfig(8, (1, 2, 2), 2, 4)).eval().requires_grad_(False)
+    lay_out(network, CPU, torch.bfloat16)
+    seen = []
+    first, *rest = [module for module in network.modules() if isinstance(module, (nn.Conv3d, Norm))]
+    for module in rest:
+        module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.randn(1, 32, 8, 12, 4), torch.tensor([5]))
+    assert first.weight.dtype == torch.bfloat16
+    assert len(seen) > 40
+    assert all(x.dtype == torch.bfloat16 and convolution.is_laid_out(x) for x in seen)
+
+
+def test_blocks_are_what_they_were_where_a_gradient_is_wanted():
+    with torch.inference_mode(False), torch.enable_grad():
+        block = blocks.ResBlock(4, 6, 5, 2, double)
+        nn.init.normal_(block.out_layers[-1].weight)
+        block(torch.randn(1, 4, 4, 4, 2, requires_grad=True), torch.randn(1, 5)).sum().backward()
+        assert all(parameter.grad is not None for parameter in block.parameters())
