@@ -45,7 +45,7 @@ class Task(Generic[T]):
     missing: tuple[Contrast, ...]
     options: Options
     dry_run: bool
-    tell: Callable[[Outcome, Options, float], T]
+    tell: Callable[[Outcome, Options, Spent], T]
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
