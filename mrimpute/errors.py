@@ -13,8 +13,8 @@
     └── Unexpected            1   a bug, wrapped for one study of a batch
     Terminated          130, 143  a signal arrived; no `except Exception` stops it
 
-Code 7 is no error: what was asked does not hold (`mrimpute verify`: no mark). Everything else is a bug and ends with
-code 1.
+Code 7 is no error: what was asked does not hold (`mrimpute verify`: no mark; `fill --require`: another verdict).
+Everything else is a bug and ends with code 1.
 """
 
 from enum import IntEnum

@@ -5,24 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrimpute import device
-from mrimpute.calibration.naming import with_fit
-from mrimpute.calibration.use import regressor_of
 from mrimpute.contrasts import Contrast
-from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch, Weights
+from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch
+from mrimpute.engine.target import Maker
 from mrimpute.errors import Unexpected, as_mrimpute_error
-from mrimpute.make import prepare_sources, synthesise
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
-from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Inputs, Sources, read_inputs
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint, hub
-from mrimpute.request import Options, Order, Request, check_inputs, fingerprint_of, make_request, writes_bids
-from mrimpute.write import Result, write
+from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
 from mrimpute.write.copies import complete_case, plan_copies
-from mrimpute.write.nifti import write_mask
-from mrimpute.write.place import already_made, check_free, check_place, holding, mask_left_out
-from mrimpute.write.result import found
+from mrimpute.write.place import check_free, check_place, holding
 
 
 def fill(
@@ -50,9 +44,8 @@ class Engine:
 
     def __init__(self, options: Options, progress: Progress | None = None, notify: hub.Notify | None = None) -> None:
         self.options = options
-        self.progress = progress or (lambda _step: None)
-        self.networks = Networks(options, notify or (lambda _line: None))
-        self.masks = BrainMasks(options)
+        networks = Networks(options, notify or (lambda _line: None))
+        self.maker = Maker(options, networks, BrainMasks(options), progress or (lambda _step: None))
         self.claimed = ClaimedPlaces()
 
     def fill(self, folder: Path, missing: Sequence[Contrast] = ()) -> Outcome:
@@ -85,7 +78,7 @@ class Engine:
                         options.register,
                         options.brain_mask,
                         request.regressed,
-                        Watch(self.progress, request.folder, ahead=True).tell,
+                        Watch(self.maker.progress, request.folder, ahead=True).tell,
                     )
                 check_inputs(request, inputs, options)
         except Exception as error:
@@ -112,42 +105,11 @@ class Engine:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
-        with device.memory_errors():
-            weights = self.networks.obtain(order)
-            watch = Watch(self.progress, sources.onto.path)
-            return self._image(order, sources, self.masks.of(sources), weights, watch), weights[0]
+        return self.maker.image(order, sources)
 
     def _attempt(self, request: Request, order: Order, inputs: Inputs) -> Target:
         try:
             with device.memory_errors():
-                return self._target(request, order, inputs.sources[order.job.target])
+                return self.maker.target(request, order, inputs.sources[order.job.target])
         except Exception as error:
             return Target(error=as_mrimpute_error(error))
-
-    def _target(self, request: Request, order: Order, sources: Sources) -> Target:
-        """Make and write one target, or find it made by the same recipe."""
-        options, place = self.options, request.destinations[order.job.target]
-        watch = Watch(self.progress, request.folder)
-        checkpoint, sampling = weights = self.networks.obtain(order)
-        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
-        standing = already_made(place, fingerprint, options.overwrite)
-        if standing.finished:
-            return Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
-        mask = self.masks.of(sources, watch.tell)
-        image = self._image(order, sources, mask, weights, watch)
-        dicom = request.dicom_of(fingerprint.sources)
-        highest = max(request.highest_number, sources.highest_number)
-        result = Result(image, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
-        output = write(result, request.form == "dicom", scaled=options.intensity == "study")
-        masks = (write_mask(result, mask),) if mask and options.save_mask else ()
-        return Target(output, masks, (*sources.notes, *image.warnings, *output.warnings))
-
-    def _image(self, order: Order, sources: Sources, mask: BrainMask | None, weights: Weights, watch: Watch) -> Image:
-        target, (checkpoint, _) = order.job.target, weights
-        watch.tell(f"preparing {target}")
-        regressor = regressor_of(order.calibration, checkpoint, target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
-        if self.options.checks:
-            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
-        generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
-        return synthesise(ready, generator, target, self.options.seed, mask, watch.steps(f"sampling {target}"))

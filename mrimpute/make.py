@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from mrimpute.calibration import FRAME, Regressor
-from mrimpute.contrasts import LIMITS, Contrast
+from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
-from mrimpute.prepare.frame import place_beside
+from mrimpute.prepare.frame import image_of, place_beside
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Record
@@ -89,5 +89,4 @@ def synthesise(
     unit = restore(made.voxels, ready.recipe)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))
-    warnings = (*ready.warnings, *((LIMITS[target],) if target in LIMITS else ()))
-    return Image(target, unit, ready.recipe, warnings, ready.regression, ready.fit)
+    return image_of(ready, target, unit)

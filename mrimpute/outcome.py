@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
-from mrimpute.errors import MrimputeError
+from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.plan import Plan
 from mrimpute.prepare.sources import Inputs
 from mrimpute.request import Request
 from mrimpute.settings import Settings
 from mrimpute.study import Study
 from mrimpute.write import Output
+from mrimpute.write.verdict import Word
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Outcome:
         study, settings, plan: as far as they became known.
         volumes: digest of each source read, by contrast.
         outputs: images written or found.
-        copies: other files written: acquired ones of a complete case (with a layout), brain masks.
+        copies: other files written: acquired ones of a complete case (with a layout), brain masks, samples.
         warnings: what the user should know.
         error: what ended the work; None where all was done.
     """
@@ -38,6 +39,16 @@ class Outcome:
     copies: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     error: MrimputeError | None = None
+
+    def unmet(self, required: Word | None) -> list[Output]:
+        """Return the images whose verdict is not the one required; none where any will do."""
+        return [one for one in self.outputs if required and (one.verdict is None or one.verdict.word != required)]
+
+    def exit_code(self, required: Word | None = None) -> ExitCode:
+        """Return the exit code of this study alone: that of its error, else whether what is required holds."""
+        if self.error:
+            return self.error.exit_code
+        return ExitCode.UNMET if self.unmet(required) else ExitCode.DONE
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, mon
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     folders = [make_study(name, shape=(20, 24, 18), affine=WIDE) for name in ("a", "b", "c")]
     engine = Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1))
-    real, seen = engine.networks.obtain, []
+    real, seen = engine.maker.networks.obtain, []
 
     def faulty(order):
         seen.append(order)
@@ -258,7 +258,7 @@ def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, mon
             raise ZeroDivisionError("a bug")
         return real(order)
 
-    monkeypatch.setattr(engine.networks, "obtain", faulty)
+    monkeypatch.setattr(engine.maker.networks, "obtain", faulty)
     done = list(fill_all(engine, folders, ()))
     assert [int(item.error.exit_code) if item.error else 0 for item in done] == [0, 1, 0]
     assert "unexpected error (ZeroDivisionError)" in str(done[1].error)

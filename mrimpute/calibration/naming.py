@@ -24,7 +24,6 @@ from mrimpute.prepare.register import MIN_LITRES
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import InputSpec
-from mrimpute.volume import Volume
 
 MIN_SERIES = 3
 WARN_GAP, REFUSE_GAP = 0.15, 0.30
@@ -106,8 +105,7 @@ def with_fit(
     litres = ready.recipe.grid.litres(ready.recipe.head)
     if len(volumes) < MIN_SERIES or full != known.with_skull or litres < MIN_LITRES:
         return ready
-    here = has_frame(inputs) and ready.images.keys() == volumes.keys()
-    seen = ready if here else _in_frame(volumes, sources, mask)
+    seen = in_frame(ready, sources, mask, inputs)
     fit = fit_of(_gram_of(seen), known, [volume.voxel_digest for volume in volumes.values()])
     if fit is None:
         return ready
@@ -135,12 +133,21 @@ def _mix_up(likelier: Mapping[Contrast, Contrast]) -> str:
     return ", ".join(f"what is called {given} looks like {likely}" for given, likely in likelier.items())
 
 
-def _in_frame(volumes: Mapping[Contrast, Volume], sources: Sources, mask: BrainMask | None) -> Prepared:
-    """Bring series into the frame of calibrations.
+def in_frame(ready: Prepared, sources: Sources, mask: BrainMask | None, inputs: InputSpec) -> Prepared:
+    """Return a study's series in the frame of calibrations; the network's own frame, where that is the same.
+
+    Args:
+        ready: the network's sources in its frame.
+        sources: of the study, and what a regression takes beside them.
+        mask: where the brain is; None for the images as they are.
+        inputs: the network's frame.
 
     Raises:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
+    volumes = {one: volume for one, volume in sources.everything.items() if one in BRATS_FOUR}
+    if has_frame(inputs) and ready.images.keys() == volumes.keys():
+        return ready
     bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
     return prepare(bare, FRAME, (sources.reference.contrast, sources.onto))
 

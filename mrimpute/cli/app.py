@@ -17,7 +17,8 @@ from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
 3 study refused · 4 weights or calibration not available · 5 memory, disk or device · 6 output cannot be placed ·
-7 not marked as synthetic (verify) · 8 some of several studies failed · 130/143 interrupted."""
+7 not marked as synthetic (verify), another verdict than required (fill) ·
+8 some of several studies failed · 130/143 interrupted."""
 
 app = typer.Typer(
     name="mrimpute",

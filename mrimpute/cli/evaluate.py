@@ -107,6 +107,7 @@ def evaluate(
             threads=threads,
             trust_study_settings=trust_study_settings,
             calibration=wish.site(paths, targets, common.notify),
+            self_check=False,
         )
         engine = Engine(options, notify=common.notify)
         named = parse_layout(layout)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = "Example: mrimpute fill study_dir/ --missing flair --weights builtin"
 
 _WHAT, _WHICH, _SPACE = "What to fill", "Which series", "Grid, register, skull"
-_HOW, _WHERE, _OUTPUT = "How", "Where", "Output"
+_HOW, _WHERE, _OUTPUT, _VERDICT = "How", "Where", "Output", "Verdict"
 
 
 def fill(
@@ -59,6 +59,24 @@ def fill(
             help="Do not judge names and scanner by the grey values; mirrored and equal images are refused always.",
         ),
     ] = False,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check/--no-self-check",
+            envvar="MRIMPUTE_SELF_CHECK",
+            rich_help_panel=_VERDICT,
+            help="Predict each present series from the others, and give a verdict on the result.",
+        ),
+    ] = True,
+    require: Annotated[
+        Literal["as-expected"] | None,
+        typer.Option(
+            metavar="VERDICT",
+            envvar="MRIMPUTE_REQUIRE",
+            rich_help_panel=_VERDICT,
+            help="as-expected: end with code 7 where a result has another verdict; it is written all the same.",
+        ),
+    ] = None,
     generator: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +114,16 @@ def fill(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(envvar="MRIMPUTE_SEED", rich_help_panel=_HOW, help="Of the noise.")] = 0,
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=99,
+            envvar="MRIMPUTE_SAMPLES",
+            rich_help_panel=_HOW,
+            help="Make so many images with seeds from --seed on; their mean is the result, their spread a map beside.",
+        ),
+    ] = 1,
     calibration: common.Calibration = None,
     calibrate_from: common.CalibrateFrom = None,
     recalibrate: Annotated[
@@ -267,6 +295,9 @@ def fill(
         trust_study_settings=trust_study_settings,
         checks=not no_checks,
         ignore_broken=ignore_broken,
+        samples=samples,
+        self_check=self_check,
+        require="as expected" if require else None,
     )
     targets = [parse_contrast(word) for word in missing or []]
     notify = (lambda _line: None) if quiet else common.notify

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mrimpute.registry.record import About
+from mrimpute.write.verdict import Verdict
 
 
 class _Record(BaseModel):
@@ -97,7 +98,7 @@ class RecipeRecord(_Record):
     brain_mask: str
     sampler: str
     steps: int
-    samples: Literal[1]
+    samples: int
     seed: int
     precision: str
     device: str
@@ -130,7 +131,7 @@ class RegressionRecord(_Record):
 
 class OutputRecord(_Record):
     """One synthetic image; `regression` is null where its network was blended with its own, with none, or where the
-    image was skipped."""
+    image was skipped, `verdict` where nothing was checked."""
 
     path: str
     kind: Literal["volume"]
@@ -142,6 +143,7 @@ class OutputRecord(_Record):
     threads: int | None
     intensity: IntensityRecord
     regression: RegressionRecord | None
+    verdict: Verdict | None
     recipe: RecipeRecord
 
 

@@ -44,6 +44,7 @@ from mrimpute.request import Options
 from mrimpute.segment import Agreement, Segmented
 from mrimpute.settings import SETTINGS_FILE
 from mrimpute.study import Series
+from mrimpute.write.provenance import Fingerprint
 from mrimpute.write.result import Output
 
 Status = Literal["filled", "complete", "skipped", "planned", "refused", "failed"]
@@ -76,8 +77,14 @@ def output_note(output: Output, seconds: float) -> str:
         return f"{output.path} is there already, made by the same recipe; skipped"
     return (
         f"{output.path}: synthetic {output.target} by {output.checkpoint.name} "
-        f"({made.sampler}, {steps}, seed {made.seed}, {made.device}) in {seconds:.0f} s; not for diagnosis"
+        f"({made.sampler}, {steps}, {_seeds(made)}, {made.device}) in {seconds:.0f} s; not for diagnosis"
+        + (f"; verdict: {output.verdict.text}" if output.verdict else "")
     )
+
+
+def _seeds(made: Fingerprint) -> str:
+    last = made.seed + made.samples - 1
+    return f"seed {made.seed}" if made.samples == 1 else f"mean of seeds {made.seed} to {last}"
 
 
 def fill_record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> FillRecord:
@@ -87,7 +94,7 @@ def fill_record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool)
     return FillRecord(
         version=__version__,
         status=_status(outcome, dry_run),
-        exit=int(error.exit_code) if error else 0,
+        exit=int(outcome.exit_code(options.require)),
         study=str(outcome.folder),
         settings=_settings_record(outcome, options),
         **_study_part(outcome, _used(outcome)),
@@ -407,6 +414,7 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
             }
         ),
         regression=RegressionRecord.model_validate(output.regression) if output.regression else None,
+        verdict=output.verdict,
         recipe=_recipe_record(output),
     )
 
@@ -425,7 +433,6 @@ def _recipe_record(output: Output) -> RecipeRecord:
         revision=read_lock().get(output.checkpoint.name, {}).get("commit"),
         sha256=made.pop("checkpoint_sha256"),
         licence=record.about.licence,
-        samples=1,
         **made,
     )
 

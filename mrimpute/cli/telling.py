@@ -54,13 +54,17 @@ def telling_of(
 
     error = outcome.error
     return Telling(
-        int(error.exit_code) if error else 0,
+        int(outcome.exit_code(options.require)),
         tuple(_results(outcome, options, spent, manner)),
         (
             *(traceback.format_exception(error) if error and manner.debug else ()),
             *(render.settings_notes(outcome) if manner.quiet or manner.dry_run or not settings_said else ()),
             *(() if manner.quiet else _notes(outcome, spent.seconds)),
             *([str(error)] if error else ()),
+            *(
+                f"{output.path}: {options.require} is required, and the verdict is another; it was written"
+                for output in outcome.unmet(options.require)
+            ),
         ),
         frozenset(output.checkpoint.record.about.cite for output in outcome.outputs),
     )

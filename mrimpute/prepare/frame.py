@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
 from mrimpute.prepare.intensity import GreyRange, mean_range, quantile_range, study_scale
@@ -89,6 +89,23 @@ class Image:
     warnings: tuple[str, ...] = ()
     regression: dict[str, object] | None = None
     fit: dict[str, object] | None = None
+
+    @property
+    def black(self) -> float:
+        """Share of the head that is exactly 0."""
+        return float(np.mean(self.unit[self.recipe.head] == 0))
+
+
+def image_of(ready: Prepared, target: Contrast, unit: FloatArray) -> Image:
+    """Return a synthetic image with what is told of its sources.
+
+    Args:
+        ready: its sources.
+        target: its contrast.
+        unit: (X, Y, Z) float32 in [0, 1] on the reference's grid, 0 outside the head.
+    """
+    warnings = (*ready.warnings, *((LIMITS[target],) if target in LIMITS else ()))
+    return Image(target, unit, ready.recipe, warnings, ready.regression, ready.fit)
 
 
 def prepare(
@@ -185,12 +202,18 @@ def place_beside(
         ranges[contrast] = _range(contrast, volume, inputs)
         grey = ranges[contrast].normalise(volume.voxels)
         grey = np.where(head_of(volume) | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
-        if volume.grid.same_as(recipe.grid) and recipe.resampled is None:
-            whole = recipe.reorient.apply(grey)
-        else:
-            whole = resample(grey, volume.grid, recipe.resampled or recipe.reorient.grid)
-        images[contrast] = recipe.window.apply(whole)
+        images[contrast] = boxed(grey, volume.grid, recipe)
     return images, ranges
+
+
+def boxed(voxels: FloatArray, grid: Grid, recipe: Recipe) -> FloatArray:
+    """Bring voxels (X, Y, Z) on some grid into the box that the sources of a recipe were brought into."""
+    if grid.same_as(recipe.grid) and recipe.resampled is None:
+        whole: FloatArray = recipe.reorient.apply(voxels)
+    else:
+        whole = resample(voxels, grid, recipe.resampled or recipe.reorient.grid)
+    box: FloatArray = recipe.window.apply(whole)
+    return box
 
 
 def _quantiles(inputs: InputSpec) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from mrimpute.generators.contract import method_of
 from mrimpute.plan import generator_names
 from mrimpute.settings import Settings
 from mrimpute.write.layout import Layout
+from mrimpute.write.verdict import Word
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Options:
         ignore_broken: go on without series that are damaged, though one may be a wanted source.
         calibration: learnt from complete studies of the scanner; None for what the study's mrimpute.toml names,
             else none.
+        samples: how many images with as many seeds; of several the mean is the result.
+        self_check: whether results are judged, see `mrimpute.selfcheck`.
+        require: the verdict that results must have for exit code 0; None for any.
 
     Raises:
         UsageError: options that exclude each other.
@@ -74,6 +78,9 @@ class Options:
     checks: bool = True
     ignore_broken: bool = False
     calibration: Site | None = None
+    samples: int = 1
+    self_check: bool = True
+    require: Word | None = None
 
     def __post_init__(self) -> None:
         check_device_word(self.device)
@@ -85,6 +92,10 @@ class Options:
             raise UsageError("--brain-mask and --skull-strip exclude each other", "leave one of them out")
         if self.save_mask and not (self.brain_mask or self.skull_strip):
             raise UsageError("there is no brain mask to save", "add --brain-mask FILE or --skull-strip")
+        if self.require and not self.self_check:
+            raise UsageError("--require needs the verdict that --no-self-check leaves out", "leave one of them out")
+        if self.samples > 1 and self.layout is not None:
+            raise UsageError("a complete case holds one image per contrast, not several samples", "leave one out")
         if self.layout is not None and self.out is None:
             raise UsageError("--layout assembles cases in a folder of their own", "add --out DIR")
         changed = self.brain_mask or self.skull_strip or isinstance(self.reference, Path)

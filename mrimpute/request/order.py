@@ -8,7 +8,7 @@ from mrimpute.calibration import Site, site_in_store
 from mrimpute.calibration.use import check_use, regressed_beside
 from mrimpute.contrasts import Contrast
 from mrimpute.device import choose_device
-from mrimpute.errors import WeightsUnavailable
+from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.contract import Sampling, method_of
 from mrimpute.plan import Job
 from mrimpute.prepare.sources import Sources
@@ -16,6 +16,9 @@ from mrimpute.registry import Checkpoint, choose_checkpoint
 from mrimpute.request.options import Options
 from mrimpute.settings import SETTINGS_FILE, Settings
 from mrimpute.write.provenance import Fingerprint
+
+MIN_DRAWN_STEPS = 2
+"""Fewer steps from noise to image give the conditional mean: samples would differ in nothing that is meant."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def order_of(job: Job, present: Collection[Contrast], folder: Path, settings: Se
     note = f"{folder / SETTINGS_FILE} chooses --weights {word}" if settings.weights else ""
     try:
         checkpoint = choose_checkpoint(word, job.generator, job.sources, job.target)
-        wished = options.sampler is not None or options.steps is not None
+        wished = options.sampler is not None or options.steps is not None or options.samples > 1
         known = wished or checkpoint.is_here  # else what is told first is how to get the file
         sampling = sampling_of(checkpoint, options) if known else None
     except WeightsUnavailable as error:
@@ -77,7 +80,14 @@ def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
         UsageError: it cannot be sampled so.
         WeightsUnavailable: its record says what its generator does not do.
     """
-    return method_of(checkpoint.record.generator).choose_sampling(checkpoint, options.sampler, options.steps)
+    chosen = method_of(checkpoint.record.generator).choose_sampling(checkpoint, options.sampler, options.steps)
+    if options.samples > 1 and chosen.steps < MIN_DRAWN_STEPS:
+        raise UsageError(
+            f"--samples {options.samples}: {checkpoint.name} takes {chosen.steps} step with the sampler "
+            f"{chosen.sampler}, which gives the mean whatever the noise",
+            "use a sampler that draws (--sampler ddpm of cwdm, paper of aldm), or more --steps",
+        )
+    return chosen
 
 
 def fingerprint_of(
@@ -112,4 +122,5 @@ def fingerprint_of(
         device=choose_device(options.device).type,
         intensity=options.intensity,
         calibration=order.calibration.sha256 if order.calibration else "",
+        samples=options.samples,
     )

@@ -11,17 +11,32 @@ from mrimpute.study.text import Token
 from mrimpute.study.words import INITIALS, Kind
 
 _ABOUT_AGENT = (Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN)
-_SKIPPED = frozenset({"the", "of", "iv", "i", "e", "de", "agent", "medium", "media", "mittel", "agente", "meio", "any"})
-"""Words between a preposition and the agent it belongs to."""
+_MEDIUM = """
+    the of any iv i e de di do da del della dello des du den det le la el los το του την της het een o a
+    agent agente agens medium media medio mezzo mittel meio moyen gabe madde materiale material
+    substance substanta srodka srodku srodkiem hmoty latky latce חומר
+"""
+_SKIPPED = frozenset(_MEDIUM.split())
+"""Words between a preposition and the agent it belongs to: articles, and what stands for 'medium'."""
 _NO_AGENT = frozenset(
     {"phase", "high", "hi", "tissue", "mt", "soft", "multi", "low", "inversion", "white", "dual", "image"}
 )
 """What stands before 'contrast' where it means the contrast of an image."""
-_BEHIND = frozenset({"oncesi", "once", "nelkul", "elott", "olmadan", "前", "전"})
+_BEHIND = frozenset({"oncesi", "once", "nelkul", "elott", "olmadan", "前", "전", "없이", "なし"})
 """Postpositions: before, without."""
+_REFUSED = frozenset({"no", "none", "neg", "negative", "negativ", "nein", "kein", "keine", "keines", "minus", "not"})
+"""What denies an agent also behind it, where it ends the text: GAD NO."""
+_ASKING = """
+    with mit avec con com met med nach apres tras after dopo depois despues efter etter po posle poslije nakon
+    dupa setelah selepas lepas після след amb после μετα με עם אחרי לאחר بعد مع sonrasi jalkeen utana 後 后 후
+"""
+_AFTERWARDS = frozenset(_ASKING.split())
+"""Words of giving that ask for an agent: where an unknown word stands next to them, it may be one."""
+_POSTPOSED = frozenset({"sonrasi", "jalkeen", "utana", "後", "后", "후"})
+"""Those of them that stand behind what they belong to."""
 _IMAGE = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.PLANE, Kind.VOLUME)
-_LONG = 4
-"""Letters from which on an unknown word next to 'post' may be an event that the table lacks."""
+_SHORT = 2
+"""Letters from which on an unknown word may be one about agent that the tables lack."""
 
 
 @dataclass
@@ -32,11 +47,13 @@ class Said:
         given: words that say that one was given, as they stand folded.
         denied: words that say that none was given.
         unclear: words about agent that nothing explains.
+        strange: words behind a T1 that no table has: one of another language may be about agent.
     """
 
     given: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
 
     @property
     def silent(self) -> bool:
@@ -90,7 +107,19 @@ def said_of_agent(tokens: Sequence[Token]) -> Said:
             said.denied.append(token.text)
         elif token.kind is Kind.CONTRAST and token.value == "t1c":
             said.given.append(token.text)
+        elif _strange(place):
+            said.strange.append(token.text)
     return said
+
+
+def _strange(place: _Place) -> bool:
+    """Tell whether a word behind a T1 is unknown."""
+    imaged = any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
+    return imaged and _unknown(place.token)
+
+
+def _unknown(token: Token | None) -> bool:
+    return token is not None and token.kind is Kind.UNKNOWN and token.text.isalpha() and len(token.text) >= _SHORT
 
 
 def _add(said: Said, token: Token, meaning: str) -> None:
@@ -99,13 +128,31 @@ def _add(said: Said, token: Token, meaning: str) -> None:
 
 
 def _denial_before(place: _Place) -> bool:
+    """Tell whether an agent is denied: by what stands before it and its synonyms, or behind it."""
     near = place.near(1)
-    return place.kind(-1) in (Kind.WITHOUT, Kind.BEFORE, Kind.UNTIL) or (near is not None and near.text in _BEHIND)
+    if near is not None and (near.text in _BEHIND or (near.text in _REFUSED and near is place.tokens[-1])):
+        return True
+    before = [token for token in place.before if token.text not in _SKIPPED]
+    while before and before[-1].kind in _ABOUT_AGENT and before[-1].text[0] != "+":
+        before.pop()
+    return bool(before) and before[-1].kind in (Kind.WITHOUT, Kind.BEFORE, Kind.UNTIL)
+
+
+def _unexplained_before(place: _Place) -> bool:
+    """Tell whether an unknown word behind the contrast stands next to an agent's, or the agent's belongs to the name of
+    an examination with and without it: either may deny it."""
+    near = place.near(-1)
+    if near is None or near.word == place.token.word:
+        return False
+    imaged = any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
+    return near.kind is Kind.EXAM or (imaged and _unknown(near))
 
 
 def _agent(place: _Place) -> str:
     if _denial_before(place):
         return "denied"
+    if _unexplained_before(place):
+        return "unclear"
     first = not any(token.kind is not Kind.NUMBER for token in place.before)
     if first and place.token.text in INITIALS and place.behind:
         return "unclear"
@@ -118,14 +165,24 @@ def _weak(place: _Place) -> str:
         return ""  # one phrase: 'no contrast agent'
     if _denial_before(place):
         return "denied"
+    if place.token.text == "pc":
+        return "given" if place.kind(-1) in (Kind.WITH, Kind.AFTER) else _unless(place, "ac")
+    if _unexplained_before(place):
+        return "unclear"
     if place.kind(-1) in (Kind.WITH, Kind.AFTER, Kind.AGENT, Kind.GIVEN) or place.kind(1) is Kind.GIVEN:
         return "given"
     return _lone_c(place) if place.token.text == "c" else _contrast(place)
 
 
-def _contrast(place: _Place) -> str:
+def _unless(place: _Place, before: str) -> str:
+    """Return that a word is unclear, but where it stands behind another one: AC PC."""
     near = place.near(-1)
-    if near and near.text in _NO_AGENT:
+    return "" if near and near.text == before else "unclear"
+
+
+def _contrast(place: _Place) -> str:
+    near, behind = place.near(-1), place.near(1)
+    if (near and near.text in _NO_AGENT) or (behind and behind.kind is Kind.RELATION):
         return ""
     stated = any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
     return "given" if stated else "unclear"
@@ -143,7 +200,11 @@ def _lone_c(place: _Place) -> str:
 
 
 def _given(place: _Place) -> str:
-    return "denied" if _denial_before(place) else "given"
+    if place.kind(-1) is Kind.DENIED and "+" not in place.token.text:
+        return ""  # one phrase: 'non-contrast enhanced'
+    if _denial_before(place):
+        return "denied"
+    return "unclear" if _unexplained_before(place) else "given"
 
 
 def _denied(place: _Place) -> str:
@@ -156,26 +217,25 @@ def _post(place: _Place) -> str:
     near = place.near(1)
     if near and near.kind in (Kind.EVENT, Kind.TIME):
         return ""
-    return "unclear" if near and _unknown_event(near) else "given"
+    return "unclear" if _unknown(near) else "given"
 
 
 def _pre(place: _Place) -> str:
     near = place.near(1)
     if near and near.kind in (Kind.EVENT, Kind.TIME):
         return ""
-    return "unclear" if near and _unknown_event(near) else "denied"
-
-
-def _unknown_event(near: Token) -> bool:
-    return near.kind is Kind.UNKNOWN and len(near.text) >= _LONG
+    return "unclear" if _unknown(near) else "denied"
 
 
 def _with(place: _Place) -> str:
     near = place.near(1)
     if place.token.value == "hint":
         return "" if near and near.kind in _ABOUT_AGENT else "unclear"
-    if place.token.value != "with" or place.token.text == "w":
+    if place.token.text not in _AFTERWARDS:
         return ""
+    if place.token.value != "with":
+        near = place.near(-1) if place.token.text in _POSTPOSED else near
+        return "unclear" if near is None or _unknown(near) else ""
     if near and (near.kind in _ABOUT_AGENT or near.kind in (Kind.FILLER, Kind.COPY, Kind.WITHOUT, Kind.ASIDE)):
         return ""
     return "unclear"
@@ -189,6 +249,11 @@ def _without(place: _Place) -> str:
     return "denied" if alone else ""
 
 
+def _exam(place: _Place) -> str:
+    """Judge 'with and without' behind a T1, which no longer is what the examination is called."""
+    return "unclear" if any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before) else ""
+
+
 _RULES: dict[Kind, Callable[[_Place], str]] = {
     Kind.AGENT: _agent,
     Kind.WEAK_AGENT: _weak,
@@ -198,5 +263,6 @@ _RULES: dict[Kind, Callable[[_Place], str]] = {
     Kind.BEFORE: _pre,
     Kind.WITH: _with,
     Kind.WITHOUT: _without,
+    Kind.EXAM: _exam,
 }
 """Kind of word → which of `Said`'s lists it belongs to, '' where it says nothing."""

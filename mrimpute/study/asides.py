@@ -17,13 +17,16 @@ def _read(table: str) -> dict[str, str]:
 
 ASIDE_WORDS: dict[str, str] = _read(
     """
-    a segmentation: seg segm segmentation segmentations aseg parc parcellation aparc dseg probseg wmparc
+    a segmentation: mixeltype tissueclass tissueclasses classes glistrboost seg segm segmentation segmentations
+        aseg parc parcellation aparc dseg probseg wmparc
     a mask or masked image: mask masks brainmask gtv ctv ptv voided maske masque mascara maschera 掩膜
     a localizer: localizer localiser localizers locator loc locs scout scouts survey surveymst surview scanogram
         scano topogram aahead aascout smartbrain posdisp posdisplay pilot pilote autoview 3pl 3plane 3planes
         threeplane triplane triplan planscan localizador localizzatore lokaliser lokalizer lokalizator
-        lokalisator localisateur reperage repere lokator plocalizer gidsbeelden przegladowe przegladowy
-        centratura cal3plane kilavuz paikannus ubersicht topo 定位 定位像 定位图 位置決め 위치결정 локалайзер топограмма
+        lokalisator localisateur поисковый поисковая поисковые разметка reperage repere lokator plocalizer
+        gidsbeelden przegladowe przegladowy
+        centratura cal3plane kilavuz paikannus ubersicht topo setter 定位 定位像 定位图 位置決め 위치결정 локалайзер
+        топограмма
     a calibration scan: cal calib calibration calibracion kalibrierung calibrage calibrazione refscan kalibracja
         senseref coilref coilsurvey referencescan sensref prescan shim shimming smartprep bolustrack carebolus
         testbolus noisescan coilsens b1calib
@@ -41,13 +44,13 @@ ASIDE_WORDS: dict[str, str] = _read(
         phasediff tb1afi afi b1 b0field
     susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosid hemosidr hemosiderin hemosidern
         hemosiderine hamo haem heme suscept susceptibility bleed blood bleeding t2star t2starw t2stern t2etoile
-        medic merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
+        medic me2d merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
     angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
         venographie veno carotid carotids carotis cortoid karotis cow pca pcangio venc inflow motsa twist tricks
         inhance cine vertebral vertebrals trance cemra mraw trofi 血管 动脉 静脉 vene
     balanced steady state: ciss ci3d fiesta fiestac trufi truefisp truefi bffe btfe sbtfe balanced drive bssfp
         genfisp psif
-    magnetisation transfer: mt mtc mton mtoff nm neuromelanin ihmt cest aptw apt mtr
+    magnetisation transfer: mt mt1 mti mtc mton mtoff nm neuromelanin ihmt cest aptw apt mtr
     spectroscopy: csi mrs svs mrsi press spectro spectroscopy spektroskopie spectroscopie svsse svsse135 slaser
         steam
     a dynamic series: dyn dynamic dynamik dynamique dynamisch
@@ -61,14 +64,26 @@ ASIDE_WORDS: dict[str, str] = _read(
     a difference image: subtraction subtract subtracted subtr soustraction subtraktion subtraktionen sustraccion
         subtracao sottrazione substraction subs difference differenz subtrakcija 减影 差分
     computed, not acquired: synthetic synth synthsr synthseg symri synmr magic predicted prediction pred fake
-        generated gan imputed synthetique synthetisch syntetisk inpainted 合成
+        generated gan imputed synthetique synthetisch syntetisk inpainted fused fusion overlay blended 合成
     a template: template atlas colin27 icbm icbm152 avg152
     an uncertainty map: uncertainty entropy stddev
     a part of a Dixon scan: dix dixon opp opposed outofphase inphase outphase wateronly fatonly oop mdixon
+    bone, by a short echo time: zte ozteo petra ute umap mumap mrac mrct bonemri blackbone
+    a part of a parametric measurement: vfa despot despot1 despot2 mpm mtflash mtflash3d mtsat mrf fingerprinting
+    qalas
+        flipangle molli shmolli
+    several contrasts in one shot: epimix multimix
+    a cardiac image: lge pericard
     a screen capture: screenshot screensave snapshot capture screencapture
     another part of the body: spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
         lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical myelo neck wrist ankle
-        elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal
+        elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal ws hand foot finger
+        tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
+        nasopharynx nasofaringe hypopharynx
+        oropharynx parotis parotid parotide zunge tongue lingua nnh pns paranasal thyroid schilddruse steiss
+        plexus shoulders fuss ruka noha 颈椎 腰椎 胸椎 脊柱 脊椎 頚椎 경추 요추 шейный шеи поясничный грудной
+        позвоночник
+        позвоночника шейного поясничного грудного
     """
 )
 """Words that, anywhere in a name or description, mean the series is no source."""
@@ -87,7 +102,8 @@ ASIDE_STEMS: dict[str, str] = _read(
     elastography: elastogr
     tagging: tagging tagged
     a map: relaxom cartogr quantitat kwantitat kvantitat
-    another part of the body: lumb thorac cervic sacr abdom vertebr wirbels
+    another part of the body: myelo mielo pelvi becken kregosl gerinc selkar lumb thorac cervic sacr abdom vertebr
+        wirbels
     diffusion tractography: tractogr traktogr
     a difference image: subtrac soustrac sustrac sottraz subtrak
     computed, not acquired: synthes syntet synthet predict generat superres
@@ -179,6 +195,17 @@ ASIDE_PAIRS: dict[tuple[str, str], str] = {
     ("deep", "enhanced"): "computed, not acquired",
     ("resolution", "enhanced"): "computed, not acquired",
     ("super", "resolution"): "computed, not acquired",
+    ("brain", "bias"): "a field map",
+    ("tissue", "class"): "a segmentation",
+    ("tissue", "classes"): "a segmentation",
+    ("t2", "decay"): "a map",
+    ("t2", "shuffle"): "a map",
+    ("t2", "shuffling"): "a map",
+    ("t2", "prep"): "angiography",
+    ("black", "bone"): "bone, by a short echo time",
+    ("flair", "star"): "susceptibility",
+    ("star", "flair"): "susceptibility",
+    ("flip", "angle"): "a part of a parametric measurement",
     ("study", "average"): "a template",
     ("group", "average"): "a template",
     ("group", "mean"): "a template",

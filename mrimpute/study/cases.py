@@ -27,6 +27,8 @@ _IDENTITY = ("PatientID", "StudyInstanceUID")
 _HINT = "give one study at a time, or name the series with --t1, --t1c, --t2, --flair"
 _SUBJECT = frozenset({"patient", "subject", "subj", "sub", "pat", "case", "fall", "study", "exam", "p"})
 """Words that a subject's name or number follows."""
+_RECORD_NUMBER = 7
+"""Digits from which on a number at the beginning of a name is a patient's or an examination's."""
 _IMAGED = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.DARK_FLUID)
 
 
@@ -54,7 +56,7 @@ def one_case(
         _by_scheme(folder, stems)
         or _by_header(folder, tuple(stems), sidecars)
         or _by_time(folder, stems)
-        or _by_lead(folder, own, sidecars)
+        or _by_lead(folder, own, stems, sidecars)
         or _by_folder(folder, series)
     )
     return Problem(text, _HINT, tuple(stems)) if text else None
@@ -87,12 +89,15 @@ def _by_time(folder: Path, stems: Mapping[Path, str]) -> str:
     return _differ(folder, "dates", dates) or _differ(folder, "visits", visits)
 
 
-def _by_lead(folder: Path, stems: Mapping[Path, str], sidecars: Mapping[Path, Mapping[str, Any]]) -> str:
-    """Compare what stands around the contrast, where sidecars do not say that it is one study."""
-    studies = [sidecars.get(path, {}).get("StudyInstanceUID") for path in stems]
+def _by_lead(
+    folder: Path, own: Mapping[Path, str], stems: Mapping[Path, str], sidecars: Mapping[Path, Mapping[str, Any]]
+) -> str:
+    """Compare what stands before the contrast in the chosen names, and behind it in all of them, where sidecars do not
+    say that it is one study."""
+    studies = [sidecars.get(path, {}).get("StudyInstanceUID") for path in own]
     if studies and all(studies):
         return ""
-    leads = {path: _lead(stem) for path, stem in stems.items()}
+    leads = {path: _lead(stem) for path, stem in own.items()}
     tails = {path: _tail(stem) for path, stem in stems.items()}
     return _differ(folder, "subjects", leads) or _differ(folder, "subjects", tails)
 
@@ -140,15 +145,21 @@ def _lead(stem: str) -> str:
 
 
 def _subject(words: list[Token]) -> list[Token]:
-    """Return the first word where it is unknown, or a word for a subject with what follows it: sub-A."""
+    """Return the first word where it is unknown, a time point or a long number, or a word for a subject with what
+    follows it: sub-A."""
     first = [token for token in words if token.word == words[0].word]
-    if any(token.kind is Kind.UNKNOWN for token in first):
+    if any(token.kind in (Kind.UNKNOWN, Kind.TIME) for token in first) or _is_record_number(first[0].text):
         return first
     behind = words[len(first) : len(first) + 1]
     if first[0].text not in _SUBJECT or (len(first) < 2 and not behind):
         return []
     named = behind and behind[0].kind in (Kind.UNKNOWN, Kind.NUMBER, Kind.FILLER)
     return [*first, *behind] if named else first
+
+
+def _is_record_number(text: str) -> bool:
+    """Tell whether a number is longer than those of series and times of day, and no date."""
+    return text.isdigit() and len(text) >= _RECORD_NUMBER and not _DATE.match(text)
 
 
 def _before_contrast(stem: str) -> list[Token]:
@@ -166,6 +177,8 @@ def _tail(stem: str) -> str:
     rest = [token for token in tokens if token.kind not in _IMAGED]
     begins = bool(tokens) and tokens[0].kind in _IMAGED
     person = any(token.kind is Kind.UNKNOWN and len(token.text) >= 4 for token in rest)
+    if begins and len(rest) == 2 and rest[0].text in _SUBJECT and rest[1].text.startswith("0"):
+        return "".join(token.text for token in rest)
     if begins and person and all(token.kind in (Kind.UNKNOWN, Kind.NUMBER) for token in rest):
         return "".join(token.text for token in rest)
     return ""

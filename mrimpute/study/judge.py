@@ -82,6 +82,7 @@ class Verdict:
         evidence: all that speaks, strongest first.
         agents: what speaks for an agent (t1c) or against one (t1).
         unclear: that a text holds words about agent that nothing explains.
+        strange: that a text about a T1 holds a word that no table has.
         doubt: how the evidence contradicts itself ('' where it does not).
         plane, volume, copy: what texts and header say of the acquisition.
     """
@@ -91,6 +92,7 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
     agents: tuple[Evidence, ...] = ()
     unclear: str = ""
+    strange: str = ""
     doubt: str = ""
     plane: str = ""
     volume: bool = False
@@ -129,7 +131,14 @@ def judge(facts: Facts, names: Sequence[Told] = (), slices: int = 100, least: in
     agents = tuple(agent_evidence(facts, texts)) if contrast is Contrast.T1 else ()
     unclear = next((_unclear(told) for told in texts[: len(texts) - 1] if _unclear(told)), "")
     return replace(
-        shape, contrast=contrast, evidence=tuple(items), agents=agents, unclear=unclear, doubt=doubt, others=likely
+        shape,
+        contrast=contrast,
+        evidence=tuple(items),
+        agents=agents,
+        unclear=unclear,
+        strange=next((_strange(told) for told in texts[:-1] if _strange(told)), ""),
+        doubt=doubt,
+        others=likely,
     )
 
 
@@ -169,6 +178,13 @@ def _unclear(told: Told) -> str:
         if reading.taken_away and reading.said.silent and told.where == "name" and _exam_with_agent(reading):
             return "every name holds a word for a contrast agent, so it may be the examination's"
     return ""
+
+
+def _strange(told: Told) -> str:
+    """Return that a name or description holds an unknown word; a description's is not shown."""
+    words = told.reading.said.strange if told.where in ("name", "description") else []
+    shown = f" ('{words[0]}')" if words and told.shown else ""
+    return f"its {told.where} holds a word{shown} that is not known here and may tell of one" if words else ""
 
 
 def _exam_with_agent(reading: Reading) -> bool:

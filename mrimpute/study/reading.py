@@ -191,7 +191,7 @@ def _aside(tokens: Sequence[Token], contrast: Contrast | None) -> str:
 
 def _difference(tokens: Sequence[Token]) -> str:
     """Return why a name is no source that takes one image from another: post minus pre, w/o minus w."""
-    sides = (*_ABOUT_AGENT, Kind.WITH, Kind.WITHOUT)
+    sides = (*_ABOUT_AGENT, Kind.WITH, Kind.WITHOUT, Kind.CONTRAST, Kind.DARK_FLUID)
     minus = any(
         one.kind in sides and sign.text == "minus" and other.kind in sides
         for one, sign, other in zip(tokens, tokens[1:], tokens[2:], strict=False)
@@ -225,7 +225,7 @@ def _fat(tokens: Sequence[Token]) -> str:
     for index, text in enumerate(texts):
         around = {*texts[max(0, index - 1) : index], *texts[index + 1 : index + 2]}
         glued = any(o.word == tokens[index].word and o is not tokens[index] for o in tokens)
-        if text == "fat" and not around & NOT_FAT and not glued and index == 0:
+        if text in ("fat", "water") and not around & NOT_FAT and not glued and index == 0:
             return "a part of a Dixon scan"
         if (
             text in DIXON_PARTS

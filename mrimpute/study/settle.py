@@ -215,9 +215,10 @@ def _well_before(
 
 
 def _nothing_else(silent: Sequence[Candidate], everything: Sequence[Candidate], beside_agent: bool) -> bool:
-    """Tell whether a lone T1 is native: no broken T1 lies beside it, and no header speaks of an agent."""
+    """Tell whether a lone T1 is native: no broken T1 lies beside it, and neither header nor unknown word may speak of
+    an agent."""
     broken = any(item.defect and item.contrast is Contrast.T1 and item not in silent for item in everything)
-    speaks = any(names_agent(item.facts) for item in silent)
+    speaks = any(names_agent(item.facts) or item.verdict.strange for item in silent)
     return not broken and (not speaks or beside_agent)
 
 
@@ -243,6 +244,7 @@ def _which(items: Sequence[Candidate]) -> Problem:
     names = _listed(paths)
     if len(paths) == 1:
         text = f"{names}: a T1, and nothing tells whether it was acquired with a contrast agent"
+        text += f"; {items[0].verdict.strange}" if items[0].verdict.strange else ""
         both = (f"--t1 {paths[0]}", f"--t1c {paths[0]}")
         return Problem(text, f"settle it with {both[0]} or {both[1]}", paths, both)
     times = "twice" if len(paths) == 2 else f"{len(paths)} times"

@@ -16,17 +16,32 @@ LONGEST_FORM = 5
 """Letters of what may be a short form of an agent's name (gdx); what is longer is another word."""
 TRUSTED_LENGTH = 5
 """A known word at least this long is believed inside an unknown one."""
+FIRST_IDEOGRAPH = "\u3040"
+TRUSTED_SIGNS = 2
+"""So is one of this many signs of a script that writes words without spaces."""
 
 _APART = (Kind.WITH, Kind.UNTIL, Kind.WITHOUT, Kind.RELATION, Kind.EVENT)
 _GLUED = frozenset({"s", "w", "wo", "with", "without", "no", "non", "mit", "ohne", "sans", "avec"})
 """Those that are: WGAD, NONGAD; and the S before the names of one vendor (sT1W)."""
+_SHORTENED = frozenset({"contr", "kontr"})
+"""Known words that begin many others."""
 
 _AGENT = "contraste?|kontrast|gado|gad|gd|km|mdc|ce|c|k"
 _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z0-9])w(?:ith)?[\s_/.]*(?:and|&|\+|/|_)?[\s_/.]*w(?:ith)?[\s_/.]*o(?:ut)?(?![a-z])", Kind.EXAM, "w/wo"),
     (r"(?<![a-z0-9])w[\s_/.]*o[\s_/.]*(?:and|&|\+|/|_)?[\s_/.]*w(?:ith)?(?![a-z])", Kind.EXAM, "wo/w"),
-    (r"\+/-|-/\+", Kind.EXAM, "+/-"),
-    (r"(?<![a-z0-9])w[\s_]?[/\\._]\s?o\.?(?![a-z])", Kind.WITHOUT, "without"),
+    (r"\+[\s_]?[/_][\s_]?-|-[\s_]?[/_][\s_]?\+", Kind.EXAM, "+/-"),
+    (rf"(?<![a-z])(?:{_AGENT}|inj)[\s_]?\?", Kind.UNKNOWN, "agent?"),
+    (r"(?:single|half|double|triple|full|[1-3]x)[\s_-]*dos(?:e|is)(?![a-z])", Kind.UNKNOWN, "agent?"),
+    (r"\+[\s_]?\d+[\s_]?(?:min|m|sec|s|h|')(?![a-z])|(?<![a-z])sense[\s_-]+contrast(?![a-z])", Kind.UNKNOWN, "agent?"),
+    (r"(?<![a-z0-9])w(?:ith)?[\s_/]*con(?![a-z])", Kind.GIVEN, "given"),
+    (r"(?<![a-z])s\s?/\s?(?:contraste|gado|c)(?![a-z])|(?<![a-z])s_contraste(?![a-z])", Kind.DENIED, "denied"),
+    (r"(?<![a-z])(?:m|c)\s?/\s?[ck](?![a-z])", Kind.GIVEN, "given"),
+    (r"(?<![a-z])u[\s_/.]{1,2}(?=(?:kontrast|gado|gd|km|k)(?![a-z])|kontrast|gadol)", Kind.WITHOUT, "without agent"),
+    (r"(?<![a-z])[smcu]_[ck](?![a-z])", Kind.UNKNOWN, "agent?"),
+    (r"(?<![a-z])pred(?=[\s_-]+(?:k\.?l|k\.?m|gd|gad|kontr|aplik|pod|inj|iv))", Kind.UNTIL, "without agent"),
+    (r"(?<![a-z])(?:iv|i\.v\.?)-(?![a-z0-9])", Kind.DENIED, "denied"),
+    (r"(?<![a-z0-9])w[\s_]?[/\\._]\s?o(?:ut)?\.?(?![a-z])", Kind.WITHOUT, "without"),
     (r"(?<![a-z0-9])w\s?/", Kind.WITH, "with"),
     (rf"\+[\s_]?(?:{_AGENT})(?![a-z])", Kind.GIVEN, "given"),
     (rf"(?<![a-z])(?:{_AGENT}|iv)[\s_]?\+(?![a-z])", Kind.GIVEN, "given"),
@@ -43,6 +58,8 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"^(?:m?[wr]+[cp]|c)[1-6](?=[a-z][a-z0-9])", Kind.ASIDE, "a map"),
     (r"^mni152_t[12]_[0-9.]+mm", Kind.ASIDE, "a template"),
     (r"^phase(?=[\s_-]*t[12](?![a-z0-9]))", Kind.ASIDE, "a phase image"),
+    (r"(?<![a-z])da[\s_-]fl(?![a-z])", Kind.DARK_FLUID, "flair"),
+    (r"(?<![a-z])non[\s_-]fat", Kind.FILLER, ""),
     (r"dark[\s_-]?fluid|fluid[\s_-]?attenuated", Kind.DARK_FLUID, "flair"),
     (
         r"(?<![a-z0-9])[es]?b(?:0|[1-9]\d{1,3}|[\s_-](?:0|[1-9]000|[58]00|[12]500))i?(?![a-z0-9])|(?<![a-z])ebo(?![a-z])",
@@ -54,7 +71,7 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
 
 _PHRASE = re.compile("|".join(f"(?P<p{index}>{pattern})" for index, (pattern, _, _) in enumerate(_PHRASES)))
 _WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"\d+(?:mm|nsa|nex|sl|ms|t|deg|avg|min|mins|x\d+|p\d+|i\d+)?(?![a-z])")
+_NUMBER = re.compile(r"\d+(?:mm|ml|cc|mmol|h|nsa|nex|sl|ms|t|deg|avg|min|mins|x\d+|p\d+|i\d+)?(?![a-z])")
 _LETTERS = {"ł": "l", "ø": "o", "ß": "s", "æ": "a", "œ": "o", "đ": "d", "ı": "i", "ð": "d", "þ": "t"}
 
 
@@ -234,7 +251,9 @@ def _stands(piece: str, left: bool, known_right: bool) -> bool:
     """Tell whether a known piece beside an unknown one is believed."""
     if any(character.isdigit() for character in piece):
         return not left or known_right
-    return len(piece) >= TRUSTED_LENGTH
+    if piece in _SHORTENED:
+        return False  # Contreras, Kontrolle
+    return len(piece) >= (TRUSTED_SIGNS if piece[0] >= FIRST_IDEOGRAPH else TRUSTED_LENGTH)
 
 
 def _may_be_agent(word: str, start: int, end: int, meaning: Meaning) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mrimpute.contrasts import ALIASES
 from mrimpute.study.asides import ASIDE_LAST_WORDS, ASIDE_PAIRS, ASIDE_WORDS
+from mrimpute.study.fillers import FILLERS
 
 
 class Kind(StrEnum):
@@ -73,6 +74,13 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         """,
     ),
     (
+        Kind.CONTRAST,
+        "ct",
+        """
+        cct ncct skct
+        """,
+    ),
+    (
         Kind.T1_SEQUENCE,
         "t1",
         """
@@ -106,6 +114,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.AGENT,
         "agent",
         """
+        pdc ivkm ку גד ניגוד تباين صبغه الصبغة
         civ σκιαγραφικο σκιαγραφικου صبغة kontrasztanyag kontrasztanyaggal thuoc
         gd gad gado gadolinium gadolinio gadolinia gadoliniowy gda kontrastmittel kontrastmiddel km mdc ks kl kv
         ce kontrastmedel kontrastvloeistof kontrasttiaine contrastmiddel contrastmedia gadovist gadavist dotarem
@@ -121,14 +130,16 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WEAK_AGENT,
         "agent",
         """
-        contrast contr kontr c agent
+        contrast contr kontr c agent pc
         """,
     ),
     (
         Kind.GIVEN,
         "given",
         """
-        kontrasztos tiem
+        kontrasztos tiem pce infusion infusione infuzji infuze podaniu podaniem podania aplikaci aplikace
+        aplikacji podani administration administered
+        administracion administracao somministrazione введения введением введении введение 强化扫描 增强扫描
         enhanced enh enhance enhancement postcontrast postcontraste postcontrasto postgad postgado postgd postkm
         postmdc postgadolinium postkontrast postinj postinjection postcm postc postce poscontraste posgado posgd
         posgad contrastenhanced kmgabe inj inject injected injecte injectee injection injektion iniezione
@@ -144,16 +155,16 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.DENIED,
         "denied",
         """
-        nativ native nativa nativo nativni natywne natywny natywna nativt natif blanco plain unenhanced
-        basal basale kontrastlos kontrastfri noncontrast noncon nonenhanced nocontrast nocon nogd nogad nogado nokm
-        nonce
-        precontrast precontraste precontrasto pregad pregado pregd prekm pregadolinium prekontrast preinj
-        preinjection prec prece premdc vorkm vorgd ohnekm ohnegd sanscontraste sansgado sansgd sansinj singado
-        singd sincontraste semcontraste semgado senzamdc utankontrast utenkontrast udenkontrast zondercontrast
-        bezkontrastu bezks bezkl ilmanvarjoainetta keinkm kontrastsiz niekontrastowe withoutcontrast withoutgad
-        wocontrast wogad noninjecte avantinjection нативный нативная нативное нативные бесконтрастный
-        бесконтрастное неконтрастный
-        平扫 平掃 单纯 単純 單純 造影前 造影なし 增强前 增強前 非造影 非增强 注射前 无造影 조영전 비조영
+        nativ native nativa nativo nativni natywne natywny natywna nativt natif blanco plain unenhanced nce
+        simple simples нативно basal basale kontrastlos kontrastfri noncontrast noncon nonenhanced nocontrast
+        nocon nogd nogad nogado nokm nonce precontrast precontraste precontrasto pregad pregado pregd prekm
+        pregadolinium prekontrast preinj preinjection prec prece premdc vorkm vorgd ohnekm ohnegd sanscontraste
+        sansgado sansgd sansinj singado singd sincontraste semcontraste semgado senzamdc utankontrast
+        utenkontrast udenkontrast zondercontrast bezkontrastu bezks bezkl ilmanvarjoainetta keinkm kontrastsiz
+        niekontrastowe withoutcontrast withoutgad wocontrast wogad noninjecte avantinjection нативный нативная
+        нативное нативные бесконтрастный бесконтрастное неконтрастный 平扫 平掃 单纯 単純 單純 造影前 造影なし
+        增强前 增強前 非造影 非增强
+        注射前 无造影 조영전 비조영
         """,
     ),
     (
@@ -188,7 +199,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WITH,
         "with agent",
         """
-        cu su ar dengan с με مع co
+        setelah selepas lepas після след amb apos tras etter dupa nakon sa sau μετα עם אחרי לאחר بعد cu su ar
+        dengan с με مع co
         mit avec con com med met ile z ze s с со su nach apres after dopo depois despues efter sonrasi po pos na
         posle poslije после jalkeen utana plus iv
         """,
@@ -197,7 +209,9 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.UNTIL,
         "until",
         """
-        vor avant before prima antes pred przed for innan voor oncesi до перед ennen inden prije
+        sebelum преди fore previo previa inainte truoc avanti prior προ πριν לפני قبل vor avant before prima antes
+        pred przed
+        for innan voor oncesi до перед ennen inden prije
         """,
     ),
     (
@@ -211,7 +225,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WITHOUT,
         "without agent",
         """
-        fara be ilma tanpa χωρις بدون khong
+        ללא בלי fara be ilma tanpa χωρις بدون khong
         ohne sans senza sin sem uten utan uden zonder bez olmadan ilman без no non not kein keine keinem keinen
         inte ikke nicht niet none minus geen ingen inget nessun sen nie brak
         """,
@@ -230,7 +244,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         """
         postop preop intraop periop postoperative preoperative postoperativ preoperativ postoperatorio
         preoperatorio postoperatoire preoperatoire postrt prert postradio postchemo postrx postsurg postsurgery
-        presurgery presurg posttreatment pretreatment posttx pretx postbx prebx postbiopsy posttherapy
+        presurgery presurg posttreatment pretreatment posttx pretx postbx prebx postbiopsy posttherapy kontrolle
+        kontroll control controle controllo kontrola kontrol kontrolli verlauf verlaufskontrolle nachsorge
         pretherapy postres postresection baseline followup fu postproc preproc postprocessed preprocessed
         postprocessing preprocessing postictal postpartum posttrauma posttraumatic postmortem postradiation
         postradiotherapy poststroke posterior preprocess postprocess postdbs predbs preterm premature prenatal
@@ -245,7 +260,10 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         radiotherapy rad irradiation treat treatment tx therapy therapie chemo rx biopsy bx resection fossa proc
         processing processed trauma traumatic stroke ictal partum mortem drug implant gk gammaknife gkrs srs dbs
         tms covid bestrahlung operacion operacao chirurgie opera zabiegu tbi concussion exercise intervention
-        training sleep dose shunt stent radio
+        training sleep dose shunt stent radio seizure term thrombectomy thrombolysis lysis tpa stenting coiling
+        clipping embolization craniotomy craniectomy quirurgico quirurgica chirurgico chirurgical chirurgicale
+        cirurgia
+        cirurgico resektion resezione reseccion exeresis exerese menopausal covid19 injury
         """,
     ),
     # planes, volumes, copies
@@ -254,21 +272,24 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "axial",
         """
         ax axial axi axiale axialis axiaal tra trans trs transverse transversal transversale aksial aksiyel
-        aksialny poprzeczny аксиальная акс 横断 横断位 轴位 軸位 水平断
+        aksialny poprzeczny osiowy axialni assiale assial axiaux axiala transversaal tvar aksiyal аксиально
+        аксиальный 横断面 轴 аксиальная акс 横断 横断位 轴位 軸位 水平断
         """,
     ),
     (
         Kind.PLANE,
         "sagittal",
         """
-        sag sagittal sagital sagi sagitt sagittale sagitaal sagitalny саг 矢状 矢状位 矢状断
+        sag sagittal sagital sagi sagitt sagittale sagitaal sagitalny strzalkowy sagitalni szagittalis sagitalna
+        сагиттально сагиттальная сагиттальный саг 矢状面 矢状 矢状位 矢状断
         """,
     ),
     (
         Kind.PLANE,
         "coronal",
         """
-        cor coronal coro coronale kor koronal koronar koronalny frontal кор 冠状 冠状位 冠状断
+        cor coronal coro coronale kor koronal koronar koronalny czolowy koronarni koronalis корональная
+        корональный фронтальная корональное кор 冠状面 冠状 冠状位 冠状断
         """,
     ),
     (
@@ -292,46 +313,31 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         in to reg on onto from vs
         """,
     ),
-    # known, and without meaning here
-    (
-        Kind.FILLER,
-        "",
-        """
-        se tse fse ir fast xl haste blade propeller prop multivane mv frfse fsexl tfe hres vibe lava thrive fame
-        star starvibe ssh ssfse grase sshot turbo te tr ti etl fs fatsat fat satfat sat fatsup spir spair
-        stealth stryker neuronav nav neuro navigation brain head heads skull cerebro cerebral cranio cran
-        encefalo encephale enc hirn gehirn schadel kopf tete cabeza cabeca testa hjerne hjarna mozg mozek beyin
-        мозг голова 头 头部 头颅 頭部 頭 脳 颅脑 routine std standard quick rapid express study exam scan scans image
-        images series ser img mr mri mrt irm rm anat anatomical struct structural high res hires highres
-        resolution low lowres thin thick slice slices slab sl mm nsa nex avg repeat rpt repet rep redo again new
-        old orig original opt optional option ok test add extra long short ltr longtr straight whole full sense
-        grappa ipat asset arc cs caipi accelerated clear acc sms compressed moco bias pp unstripped stripped n4
-        bet defaced deface skullstripped skullstrip synthstrip hdbet mni mni152 sri acpc ac pc line angle ang
-        obl obliq oblique weighted weight wt gewichtet tumor tumour tumori seizure epilepsy epilessia ms
-        sclerosis trauma pituitary hypofyse sella iac cpa orbit orbits retroorbit temporal hippocampus lobe auto
-        align autoalign adni ppmi hcp wip shc fov and und y e the of by per inter interleaved
-        intra 2d us dr
-        nd flowcomp trf hf planning tumorvolume vec photon frame headframe easy guide sz met mets screen
-        screening protocol protokoll prot program left right lt bilat patient patients gbm pdgm upenn ucsf brats
-        subject subj pat case
-        fall visit ses session timepoint timepoints tp week month day run acq desc task dir rec part echo suppr
-        suppression suppressed supp saturation corrected corr final copy raw dcm dicom nii nifti converted
-        siemens philips uih canon toshiba skyra prisma trio avanto aera vida signa achieva ingenia intera
-        discovery magnetom tesla late early stereo stereotactic wand mid small large physicist ap pa lr rl
-        phantom lat registered coreg brains gamma gammaplan cyberknife frameless brainlab medtronic water vcs p2
-        p3 p4 s2 ns rms promo qtse spc nosat nofs s d r x st sp hand blackblood msde read
-        """,
-    ),
 )
 """Kind, value, words; an earlier row wins over a later one."""
 
 INITIALS = frozenset({"gd", "km", "ks", "ce", "kl", "kv"})
 """Short agent words that are initials of persons as well: at the very beginning of a name they explain nothing."""
 
-AGENT_STEMS = ("kontras", "contraste", "gadolin", "gadobu", "gadote", "контраст")
+AGENT_STEMS = (
+    *("kontras", "contraste", "contrastant", "kontrastm", "gadolin", "gadobu", "gadote", "gadov", "gadav", "tehoste"),
+    *("dotare", "magnevi", "omnisca", "prohanc", "multihanc", "clarisca", "контраст", "гадо", "магневи", "омниска"),
+)
 """What inflected words for an agent begin with, where the table has no form of its own: kontraście, kontrastilla."""
 
-DENIED_STEMS = ("nativ", "natyw", "natiiv", "unenhanc", "nonenhanc", "noncontrast")
+DENIED_STEMS = (
+    "nativ",
+    "natyw",
+    "natiiv",
+    "unenhanc",
+    "nonenhanc",
+    "noncontrast",
+    "prekontr",
+    "precontr",
+    "натив",
+    "бесконтр",
+    "безконтр",
+)
 """What inflected words begin with that say no agent was given."""
 
 _SPLIT = (
@@ -353,7 +359,7 @@ _SPLIT = (
 
 WORDS: dict[str, Meaning] = {
     **{word: (Kind.FILLER, "") for pair in ASIDE_PAIRS for word in pair if word.isalpha() and len(word) > 1},
-    **dict.fromkeys(ASIDE_LAST_WORDS, (Kind.FILLER, "")),
+    **dict.fromkeys((*ASIDE_LAST_WORDS, *FILLERS), (Kind.FILLER, "")),
     **{word: (kind, value) for kind, value, words in reversed(_TABLE) for word in words.split()},
     **{word: (Kind.ASIDE, reason) for word, reason in ASIDE_WORDS.items()},
     **{

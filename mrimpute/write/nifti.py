@@ -68,6 +68,24 @@ def encoded(image: Image, checkpoint: Checkpoint, scaled: bool) -> Encoded:
     return Encoded(content, voxels, zero, one)
 
 
+def write_spread(result: Result, scaled: bool) -> None:
+    """Write the spread of several samples as NIfTI file on the grid of their mean, labelled as ours.
+
+    Args:
+        result: whose image is the standard deviation of the samples' values in [0, 1].
+        scaled: whether grey values are on the study's scale.
+
+    Raises:
+        OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
+    """
+    made, recipe = result.image, result.image.recipe
+    zero, one = _scale(made, result.checkpoint) if scaled else (0.0, 1.0)
+    voxels = made.unit * np.float32(one - zero)
+    image = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(f"{made.target}-spread"))
+    digest = hashlib.sha256(image).hexdigest()
+    place_image(result.destination, image, voxels, result.sidecar(digest, 0.0, one - zero), result.standing)
+
+
 def write_mask(result: Result, mask: BrainMask) -> Path:
     """Write the brain mask on the result's grid, labelled as ours; an earlier one of ours is replaced.
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from mrimpute.write.provenance import Fingerprint
 
 FREE_SPACE_MARGIN = 2**20
 MASK_ENDING = "_brain-mask.nii.gz"
+_BIDS_MADE = "_desc-synthetic_"
+"""What tells a synthetic image's BIDS name from an acquired one's."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ class Destination:
     def mask(self) -> Path:
         """Where the brain mask that made it belongs."""
         return self.sidecar.with_name(self.sidecar.stem + MASK_ENDING)
+
+    @property
+    def spread(self) -> "Destination":
+        """Where the spread of several samples belongs."""
+        return self._beside("spread", "spread")
+
+    def sample(self, number: int) -> "Destination":
+        """Return where one of several samples belongs, counted from 1: a NIfTI file, of a DICOM series too."""
+        return self._beside(f"sample-{number:02d}", f"{number:02d}")
+
+    def _beside(self, word: str, bids_word: str) -> "Destination":
+        stem = self.sidecar.stem
+        name = stem.replace(_BIDS_MADE, f"{_BIDS_MADE[:-1]}{bids_word}_") if _BIDS_MADE in stem else f"{stem}_{word}"
+        return Destination(self.sidecar.with_name(f"{name}.nii.gz"), self.sidecar.with_name(f"{name}.json"))
 
 
 def place_of_file(study: Study, target: Contrast, out: Path | None, layout: Layout | None = None) -> Destination:
@@ -161,7 +177,7 @@ def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) 
         return found
     record = read_sidecar(place.sidecar)
     image = record.get("image", {})
-    equal = record.get("fingerprint") == asdict(fingerprint)
+    equal = record.get("fingerprint") == fingerprint.content
     if equal and image.get("sha256") == found.image:
         return replace(found, finished=True)
     if equal and image.get("replaces") == found.image:  # a run with --overwrite was killed between its two renames

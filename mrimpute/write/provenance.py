@@ -16,6 +16,7 @@ from mrimpute.prepare.register import Alignment
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import Volume
+from mrimpute.write.verdict import Verdict
 
 WARNING = (
     "This image is synthetic. It was computed from other series and was not acquired. "
@@ -44,6 +45,7 @@ class Fingerprint:
         precision, device: number type and device type.
         intensity: 'study' or 'unit'.
         calibration: digest of the calibration; '' for none.
+        samples: of how many images, made with as many seeds from `seed` on, this is the mean (or the spread).
         version: see RECIPE_VERSION.
     """
 
@@ -60,12 +62,23 @@ class Fingerprint:
     device: str
     intensity: str
     calibration: str = ""
+    samples: int = 1
     version: str = RECIPE_VERSION
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What sidecars hold and digests follow from; `samples` stands in it where there are several."""
+        told = asdict(self)
+        return told if self.samples > 1 else {key: value for key, value in told.items() if key != "samples"}
 
-def description(target: Contrast) -> str:
-    """Return the text for a NIfTI `descrip` field (79 ASCII characters at most)."""
-    return f"{DESCRIPTION_MARK} {target} made by mrimpute {__version__}; not acquired"
+
+def description(what: str) -> str:
+    """Return the text for a NIfTI `descrip` field (79 ASCII characters at most).
+
+    Args:
+        what: a contrast, or 't1-spread' and the like.
+    """
+    return f"{DESCRIPTION_MARK} {what} made by mrimpute {__version__}; not acquired"
 
 
 def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> str:
@@ -94,6 +107,8 @@ def sidecar(
     threads: int,
     regression: Mapping[str, object] | None,
     fit: Mapping[str, object] | None,
+    kind: str,
+    verdict: Verdict | None,
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
 
@@ -114,7 +129,9 @@ def sidecar(
             {"contrast": contrast, "file": volume.path.name, "sha256": volume.sha256, "range": low[contrast]}
             for contrast, volume in volumes.items()
         ],
-        "fingerprint": asdict(fingerprint),
+        "kind": kind,
+        "verdict": verdict.model_dump(mode="json") if verdict else None,
+        "fingerprint": fingerprint.content,
         "checkpoint": {
             "name": checkpoint.name,
             "generator": record.generator,

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from mrimpute.contrasts import Contrast
 from mrimpute.device import threads_used
 from mrimpute.files import content_sha256
 from mrimpute.io.dicom.series import DicomSeries
+from mrimpute.marks import read_sidecar
 from mrimpute.prepare import Image
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
@@ -17,6 +16,7 @@ from mrimpute.study.names import BIDS_MADE
 from mrimpute.write import provenance
 from mrimpute.write.place import Destination, Standing
 from mrimpute.write.provenance import Fingerprint
+from mrimpute.write.verdict import Verdict, recorded
 
 BLACK_LIMIT = 0.5
 
@@ -52,6 +52,7 @@ class Output:
         threads: of the CPU that made it (None where skipped): more or fewer change its last digits.
         regression: what the network was blended with, in the sidecar's words; None for the regression in its own
             file or none, and where skipped.
+        verdict: what the checks make of it; None where nothing was checked.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Output:
     checks: tuple[Check, ...] = ()
     threads: int | None = None
     regression: dict[str, object] | None = None
+    verdict: Verdict | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -86,6 +88,8 @@ class Result:
         mask: the brain mask that was used.
         fingerprint, checkpoint: what decided the voxels.
         standing: what stands at the destination and may be replaced.
+        kind: what the image is among several samples; 'image' where there are none.
+        verdict: what the checks make of it; None where nothing was checked.
     """
 
     image: Image
@@ -97,6 +101,8 @@ class Result:
     fingerprint: Fingerprint
     checkpoint: Checkpoint
     standing: Standing = field(default_factory=Standing)
+    kind: str = "image"
+    verdict: Verdict | None = None
 
     def sidecar(self, digest: str, zero: float, one: float) -> dict[str, object]:
         """Return the content of the JSON file beside it; `digest` is that of the image."""
@@ -115,6 +121,8 @@ class Result:
             threads_used(),
             self.image.regression,
             self.image.fit,
+            self.kind,
+            self.verdict,
         )
         if f"_{BIDS_MADE}_" not in self.destination.image.name:
             return content
@@ -123,8 +131,7 @@ class Result:
 
     def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
         """Return the description of the written image."""
-        dark = float(np.mean(self.image.unit[self.image.recipe.head] == 0))
-        black = Check("share of the head that is black", dark, BLACK_LIMIT)
+        black = Check("share of the head that is black", self.image.black, BLACK_LIMIT)
         reference = self.image.recipe.reference
         return Output(
             self.destination.image,
@@ -139,10 +146,12 @@ class Result:
             (*checks, black),
             threads_used(),
             self.image.regression,
+            self.verdict,
         )
 
 
 def found(place: Destination, fingerprint: Fingerprint, checkpoint: Checkpoint) -> Output:
     """Describe an image that was there already, made by the same recipe."""
     target = Contrast(fingerprint.target)
-    return Output(place.image, target, True, content_sha256(place.image), fingerprint, checkpoint)
+    digest, verdict = content_sha256(place.image), recorded(read_sidecar(place.sidecar))
+    return Output(place.image, target, True, digest, fingerprint, checkpoint, verdict=verdict)

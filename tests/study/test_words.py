@@ -47,7 +47,7 @@ ACCEPTED = {
     "pd": "PD TSE|proton density ax",
 }
 ASKED = """
-    T1 C-/C+|T1 pre and post gd|T1-C|T1 with|COR T1 FC|T1 post thrombectomy|T1_reg_T2|flair_in_t1
+    T1 C-/C+|T1 pre and post gd|T1-C|T1 with|COR T1 FC|T1 post marsupialisation|T1_reg_T2|flair_in_t1
         BRAIN CONTRAST T1|T1 HC|T1 AX IV|T1 delayed
 """
 ASIDE = """

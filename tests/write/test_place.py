@@ -42,13 +42,11 @@ FINGERPRINT = Fingerprint(
 
 
 def record(fingerprint=FINGERPRINT):
-    from dataclasses import asdict
-
     digest = hashlib.sha256(IMAGE).hexdigest()
     return {
         "schema": SIDECAR_SCHEMA,
         "image": {"file": "x.nii.gz", "sha256": digest},
-        "fingerprint": asdict(fingerprint),
+        "fingerprint": fingerprint.content,
     }
 
 

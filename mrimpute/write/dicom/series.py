@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def write_series(result: Result, reference: DicomSeries) -> Output:
         reference,
         result.dicom,
         {contrast: alignment.motion for contrast, alignment in result.sources.moved.items()},
-        json.dumps(asdict(fingerprint) | {"voxels": hashlib.sha256(unit.tobytes()).hexdigest()}, sort_keys=True),
+        json.dumps(fingerprint.content | {"voxels": hashlib.sha256(unit.tobytes()).hexdigest()}, sort_keys=True),
         provenance.derivation(fingerprint, result.checkpoint, one),
         series_number(reference, result.highest_number),
         datetime.now(),

@@ -1,0 +1,169 @@
+"""One target of a study: found as it was made before, or made, judged and written."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mrimpute import device, io
+from mrimpute.calibration.naming import with_fit
+from mrimpute.calibration.use import regressor_of
+from mrimpute.engine import BrainMasks, Networks, Watch, Weights
+from mrimpute.generators.contract import Generator
+from mrimpute.make import prepare_sources, synthesise
+from mrimpute.marks import read_sidecar
+from mrimpute.outcome import Target
+from mrimpute.prepare import Image, Prepared
+from mrimpute.prepare.frame import image_of
+from mrimpute.prepare.skull import BrainMask
+from mrimpute.prepare.sources import Sources
+from mrimpute.progress import Progress
+from mrimpute.registry import Checkpoint
+from mrimpute.request import Options, Order, Request, fingerprint_of
+from mrimpute.selfcheck import judged
+from mrimpute.volume import FloatArray
+from mrimpute.write import Result, write
+from mrimpute.write.nifti import write_mask, write_spread, write_volume
+from mrimpute.write.place import Destination, already_made, mask_left_out
+from mrimpute.write.result import found
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that one target is made with, whatever the seed."""
+
+    order: Order
+    sources: Sources
+    checkpoint: Checkpoint
+    ready: Prepared
+    generator: Generator
+    mask: BrainMask | None
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the targets of a run's studies.
+
+    Attributes:
+        options: of the run.
+        networks, masks: what lives between two studies.
+        progress: called with each step.
+    """
+
+    options: Options
+    networks: Networks
+    masks: BrainMasks
+    progress: Progress
+
+    def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
+        """Make one target without writing it; return it and the checkpoint that made it."""
+        with device.memory_errors():
+            weights = self.networks.obtain(order)
+            watch = Watch(self.progress, sources.onto.path)
+            bench = self._bench(order, sources, self.masks.of(sources, watch.tell), weights, watch)
+            return self._made(bench, self.options.seed), bench.checkpoint
+
+    def target(self, request: Request, order: Order, sources: Sources) -> Target:
+        """Make and write one target, or find it made by the same recipe.
+
+        Raises:
+            MrimputeError: it cannot be made or written.
+        """
+        options, place = self.options, request.destinations[order.job.target]
+        watch = Watch(self.progress, request.folder)
+        checkpoint, sampling = weights = self.networks.obtain(order)
+        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
+        standing = already_made(place, fingerprint, options.overwrite)
+        if standing.finished:
+            return Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
+        mask = self.masks.of(sources, watch.tell)
+        bench = self._bench(order, sources, mask, weights, watch)
+        dicom = request.dicom_of(fingerprint.sources)
+        highest = max(request.highest_number, sources.highest_number)
+        blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
+        result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
+        result, samples = self._sampled(bench, result) if options.samples > 1 else (self._one(bench, result), ())
+        if options.self_check:
+            watch.tell(f"checking {order.job.target}")
+            verdict = judged(result.image, bench.ready, sources, checkpoint, order.calibration, mask)
+            result = replace(result, verdict=verdict)
+        output = write(result, request.form == "dicom", scaled=self._scaled)
+        masks = (write_mask(result, mask),) if mask and options.save_mask else ()
+        return Target(output, (*samples, *masks), (*sources.notes, *result.image.warnings, *output.warnings))
+
+    @property
+    def _scaled(self) -> bool:
+        return self.options.intensity == "study"
+
+    def _bench(self, order: Order, sources: Sources, mask: BrainMask | None, weights: Weights, watch: Watch) -> Bench:
+        """Bring the sources into the network's frame, check them there, and load the network."""
+        checkpoint = weights[0]
+        watch.tell(f"preparing {order.job.target}")
+        regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
+        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
+        if self.options.checks:
+            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
+        generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
+        return Bench(order, sources, checkpoint, ready, generator, mask, watch)
+
+    def _one(self, bench: Bench, result: Result) -> Result:
+        return replace(result, image=self._made(bench, result.fingerprint.seed))
+
+    def _made(self, bench: Bench, seed: int) -> Image:
+        target = bench.order.job.target
+        told = bench.watch.steps(f"sampling {target}")
+        return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
+
+    def _sampled(self, bench: Bench, result: Result) -> tuple[Result, tuple[Path, ...]]:
+        """Make several samples and their spread, those that are there already excepted.
+
+        Args:
+            bench: what they are made with.
+            result: where their mean belongs, and what decides it.
+
+        Returns:
+            The mean, to be written, and the files of samples and spread. The mean is that of the samples as
+            written, so that a run that was killed in between ends with the same voxels.
+        """
+        count = result.fingerprint.samples
+        total = squares = np.zeros(1)
+        paths = []
+        for number in range(1, count + 1):
+            unit, path = self._sample(bench, result, number)
+            total, squares = total + unit, squares + np.square(unit)
+            paths.append(path)
+        mean, variance = total / count, (squares - np.square(total) / count) / (count - 1)
+        place, deviation = result.destination.spread, np.sqrt(np.clip(variance, 0, None))
+        standing = already_made(place, result.fingerprint, self.options.overwrite)
+        spread = replace(result, destination=place, standing=standing, kind=f"spread of {count} samples")
+        write_spread(_showing(spread, deviation), self._scaled)
+        return replace(_showing(result, mean), kind=f"mean of {count} samples"), (*paths, place.image)
+
+    def _sample(self, bench: Bench, result: Result, number: int) -> tuple[FloatArray, Path]:
+        """Make and write one sample, or find it; return its values in [0, 1], float64, and its file.
+
+        It is what a run with its seed alone makes.
+        """
+        seed, count = result.fingerprint.seed + number - 1, result.fingerprint.samples
+        fingerprint = replace(result.fingerprint, seed=seed, samples=1)
+        place = result.destination.sample(number)
+        standing = already_made(place, fingerprint, self.options.overwrite)
+        if not standing.finished:
+            kind = f"sample {number} of {count}"
+            own = replace(result, destination=place, fingerprint=fingerprint, standing=standing, kind=kind)
+            write_volume(self._one(bench, own), self._scaled)
+        return _unit(place), place.image
+
+
+def _showing(result: Result, unit: FloatArray) -> Result:
+    """Return a result with other voxels, values in [0, 1]."""
+    return replace(result, image=replace(result.image, unit=unit.astype(np.float32)))
+
+
+def _unit(place: Destination) -> FloatArray:
+    """Return the values in [0, 1] of a written image, (X, Y, Z) float64."""
+    grey = read_sidecar(place.sidecar)["intensity"]
+    voxels = np.asarray(io.read_volume(place.image).voxels, np.float64)
+    unit: FloatArray = (voxels - grey["zero"]) / (grey["one"] - grey["zero"])
+    return unit

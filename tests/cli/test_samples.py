@@ -1,0 +1,86 @@
+"""`fill --samples`: every sample kept, their mean the result, their spread beside it; resumed one by one."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrimpute.contrasts import Contrast
+from tests.conftest import tree
+
+FLAIR = Contrast.FLAIR
+
+
+@pytest.fixture
+def words(tiny_weights):
+    return ("--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--steps", "3", "--seed", "4")
+
+
+def voxels(path):
+    return nib.load(path).get_fdata()
+
+
+def test_samples_are_kept_their_mean_is_the_result_and_a_killed_run_goes_on(cli, make_study, words, tmp_path):
+    folder, out = make_study(), tmp_path / "out"
+    done = cli("fill", folder, *words, "--samples", "3", "--out", out)
+    assert done.returncode == 0, done.stderr
+    place = out / "case"
+    names = [f"case-t2f{word}.nii.gz" for word in ("", "_sample-01", "_sample-02", "_sample-03", "_spread")]
+    assert done.stdout.split() == [str(place / name) for name in names]
+    assert "mean of seeds 4 to 6" in done.stderr
+    main, *samples, spread = (voxels(place / name) for name in names)
+    assert np.allclose(main, np.mean(samples, axis=0), atol=1e-3)
+    assert np.allclose(spread, np.std(samples, axis=0, ddof=1), atol=1e-3)
+    assert spread.max() > 1
+    for name in names:
+        assert nib.load(place / name).header["descrip"].item().startswith(b"SYNTHETIC flair")
+    assert cli("verify", place).returncode == 0
+    side = {name: json.loads((place / name.replace(".nii.gz", ".json")).read_text()) for name in names}
+    assert [one["kind"] for one in side.values()] == [
+        "mean of 3 samples", "sample 1 of 3", "sample 2 of 3", "sample 3 of 3", "spread of 3 samples",
+    ]  # fmt: skip
+    assert [one["fingerprint"]["seed"] for one in side.values()] == [4, 4, 5, 6, 4]
+    assert [one["fingerprint"].get("samples") for one in side.values()] == [3, None, None, None, 3]
+    alone = cli("fill", folder, *words[:-1], "5", "--out", tmp_path / "alone")
+    assert alone.returncode == 0
+    assert (voxels(tmp_path / "alone" / "case" / "case-t2f.nii.gz") == samples[1]).all()
+
+    before = tree(place)
+    for name in (names[0], names[2], names[4]):
+        (place / name).unlink()
+        (place / name.replace(".nii.gz", ".json")).unlink()
+    again = cli("fill", folder, *words, "--samples", "3", "--out", out, "--json")
+    assert json.loads(again.stdout)["outputs"][0]["recipe"]["samples"] == 3
+    assert {name: before[name] for name in names} == {name: tree(place)[name] for name in names}
+    assert (
+        json.loads(cli("fill", folder, *words, "--samples", "3", "--out", out, "--json").stdout)["status"] == "skipped"
+    )
+    assert cli("fill", folder, *words, "--samples", "2", "--out", out).returncode == 6  # another recipe
+
+
+def test_samples_in_bids_have_its_names_and_are_never_sources(cli, make_study, words, tmp_path):
+    bids = tmp_path / "ds" / "sub-01" / "anat"
+    bids.mkdir(parents=True)
+    folder = make_study()
+    for word, name in (("t1n", "T1w"), ("t1c", "ce-gadolinium_T1w"), ("t2w", "T2w")):
+        (folder / f"case-{word}.nii.gz").rename(bids / f"sub-01_{name}.nii.gz")
+    done = cli("fill", bids, *words, "--samples", "2")
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.name for path in (tmp_path / "ds" / "derivatives").rglob("*.nii.gz"))
+    assert made == [f"sub-01_desc-synthetic{word}_FLAIR.nii.gz" for word in ("01", "02", "", "spread")]
+    beside = make_study("beside")
+    assert cli("fill", beside, *words, "--samples", "2").returncode == 0
+    scanned = json.loads(cli("scan", beside, "--json").stdout)
+    assert "flair" in scanned["missing"]
+
+
+def test_what_has_no_samples_is_refused_before_anything_is_read(cli, make_study, tiny_weights, tmp_path):
+    folder = make_study()
+    words = ("fill", folder, "--missing", "flair", "--weights", tiny_weights[FLAIR], "--samples", "2")
+    done = cli(*words)
+    assert done.returncode == 2
+    assert "tiny-flair takes 1 step with the sampler ddim, which gives the mean whatever the noise" in done.stderr
+    assert cli(*words, "--sampler", "ddpm", "--dry-run").returncode == 0
+    cases = cli(*words, "--steps", "2", "--out", tmp_path / "o", "--layout", "brats23")
+    assert cases.returncode == 2 and "one image per contrast" in cases.stderr
