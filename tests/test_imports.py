@@ -19,7 +19,7 @@ LAYERS = [
     {"calibration"},
     {"selfcheck"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "bids", "evaluate", "verify", "phantom", "segment", "pairs"},
+    {"fill", "batch", "bids", "evaluate", "memory", "verify", "phantom", "segment", "pairs"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those
