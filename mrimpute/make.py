@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mrimpute.calibration import FRAME, Regressor
+from mrimpute.calibration import FRAME, Curve, Regressor
+from mrimpute.calibration.curve import corrected
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
@@ -21,7 +22,7 @@ StepsDone = Callable[[int, int], None]
 
 
 def prepare_sources(
-    sources: Sources, record: Record, mask: BrainMask | None, regressor: Regressor | None = None
+    sources: Sources, record: Record, mask: BrainMask | None, correction: Regressor | Curve | None = None
 ) -> Prepared:
     """Bring the sources of one target into the frame that a checkpoint was trained in.
 
@@ -29,19 +30,22 @@ def prepare_sources(
         sources: as they lie on their reference.
         record: of the checkpoint: which of them it takes, and its frame.
         mask: where the brain is; what it leaves out is 0. None for the images as they are.
-        regressor: what the network is blended with; None for the regression in its own file.
+        correction: what the network is blended with, or the curve that its result goes through; None for neither, or
+            the regression in its own file.
 
     Raises:
         StudyRefused: the sources do not lie on each other, or one has no grey values.
     """
     volumes = {contrast: sources.volumes[contrast] for contrast in record.sources if contrast in sources.volumes}
-    used = regressor.sources if regressor else ()
+    used = correction.sources if isinstance(correction, Regressor) else ()
     beside = {contrast: sources.beside[contrast] for contrast in used if contrast in sources.beside}
     if mask:
         volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
         beside = {contrast: mask.applied(volume) for contrast, volume in beside.items()}
     ready = prepare(volumes, record.inputs, (sources.reference.contrast, sources.onto))
-    return with_estimate(ready, beside, regressor) if regressor else ready
+    if isinstance(correction, Regressor):
+        return with_estimate(ready, beside, correction)
+    return with_curve(ready, correction) if correction else ready
 
 
 def with_estimate(ready: Prepared, beside: Mapping[Contrast, Volume], regressor: Regressor) -> Prepared:
@@ -63,6 +67,12 @@ def with_estimate(ready: Prepared, beside: Mapping[Contrast, Volume], regressor:
     warnings = (*ready.warnings, *regressor.warnings)
     estimates = {regressor.target: made}
     return replace(ready, recipe=recipe, warnings=warnings, estimates=estimates, regression=regressor.description)
+
+
+def with_curve(ready: Prepared, curve: Curve) -> Prepared:
+    """Add the curve that a network's result goes through."""
+    warnings = (*ready.warnings, *curve.warnings)
+    return replace(ready, curve=curve.knots, warnings=warnings, regression=curve.description)
 
 
 def synthesise(
@@ -87,6 +97,8 @@ def synthesise(
             f"the network makes a {target} that is not finite", "its weights are damaged; get others"
         )
     unit = restore(made.voxels, ready.recipe)
+    if ready.curve is not None:
+        unit = corrected(unit, ready.recipe.head, ready.curve)
     if mask:
         unit = np.where(mask.on(ready.recipe.grid), unit, np.float32(0))
     return image_of(ready, target, unit)

@@ -3,55 +3,96 @@
 Usage: python examples/training/measure_calibration.py DATA_DIR
 
 DATA_DIR holds ms-aligned/OPENMSL-PATIENT-VISIT with t1, t2 and flair. Each contrast is left out of each study and made
-from the two others with the built-in SynDiff network, in four ways: blended with the regression in its own file (one
-source); with the package's regression on both sources; with a calibration from one study of another patient; with one
-from a study each of the two other patients. PSNR and SSIM in the brain, in the network's frame. Before that the
-regressions alone, after it the package's own on every set of sources, each training patient left out in turn.
+from the two others with the built-in SynDiff network, in several ways: blended with the regression in its own file (one
+source); as it is made without a calibration; with a calibration from one study of another patient; with one from a
+study each of the two other patients. Then the network without any regression: as it is, and through a curve from one
+and from two studies of other patients. PSNR and SSIM in the brain, in the network's frame; the share of voxels that the
+half-width from the other patients' studies holds; seconds and memory. Before that the regressions alone, after it the
+package's own on every set of sources, each training patient left out in turn.
 """
 
+import resource
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from mrimpute.calibration import FRAME, Gram, builtin_site
-from mrimpute.calibration.apply import estimated, gram_of
+from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of
+from mrimpute.calibration.curve import Joint, NetworkRun, corrected, fitted, joint_of
 from mrimpute.calibration.gram import coefficients, squared_error
-from mrimpute.calibration.site import source_sets
+from mrimpute.calibration.site import half_width, source_sets
+from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
 from mrimpute.generators.contract import door, method_of
-from mrimpute.metrics import Score, score
+from mrimpute.metrics import score
 from mrimpute.plan import route
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.frame import place_beside
 from mrimpute.registry import Checkpoint, choose_checkpoint
 from mrimpute.study import find_series
-from mrimpute.volume import FloatArray, Volume
+from mrimpute.volume import BoolArray, FloatArray, Volume
 
-WAYS = ("one source", "every source", "1 study", "2 studies")
+Figures = tuple[float, ...]
+"""PSNR in dB and SSIM."""
+
+WAYS = (
+    "one source",
+    "not calibrated",
+    "1 study",
+    "2 studies",
+    "network alone",
+    "curve, 1 study",
+    "curve, 2 studies",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One target of one study: what the network made, and all that a blend needs.
+
+    Attributes:
+        made, own: the network alone, and the regression in its own file.
+        images: of the other contrasts.
+        truth: the acquired image.
+        head: where all are compared.
+        joint: made against acquired.
+    """
+
+    made: FloatArray
+    own: FloatArray
+    images: dict[Contrast, FloatArray]
+    truth: FloatArray
+    head: BoolArray
+    joint: Joint
 
 
 def main() -> None:
     folders = sorted((Path(sys.argv[1]) / "ms-aligned").iterdir())
-    volumes = {folder.name: volumes_of(folder) for folder in folders}
-    grams = {name: _gram(held) for name, held in volumes.items()}
+    began = time.process_time()
+    grams = {folder.name: _gram(volumes_of(folder)) for folder in folders}
+    print(f"one study to its matrix: {(time.process_time() - began) / len(folders):.0f} s of CPU time")
     _alone(grams)
-    print(f"| study | target | {' | '.join(WAYS)} |")
-    print("|---|---|---|---|---|---|")
-    found: dict[Contrast, list[list[Score]]] = {}
-    for name, held in volumes.items():
-        others = _first_visits([other for other in grams if _patient(other) != _patient(name)])
-        for target in held:
-            scores = _measured(held, target, [grams[other] for other in others])
-            found.setdefault(target, []).append(scores)
-            _row(name, target, scores)
-    for target, rows in found.items():
-        means = [[np.mean([getattr(row[way], key) for row in rows]) for key in ("psnr", "ssim")] for way in range(4)]
-        print(f"| mean | {target} | " + " | ".join(f"{psnr:.2f} / {ssim:.3f}" for psnr, ssim in means) + " |")
+    print(f"| target | study | {' | '.join(WAYS)} |\n|" + "---|" * (2 + len(WAYS)))
+    held = []
+    for target in next(iter(grams.values())).present:
+        cases = {folder.name: _case(volumes_of(folder), target) for folder in folders}
+        rows = []
+        for name, case in cases.items():
+            others = _first_visits([other for other in cases if _patient(other) != _patient(name)])
+            rows.append(_measured(case, target, [grams[one] for one in others], [cases[one].joint for one in others]))
+            _row(target, name, rows[-1])
+            held.append((target, name, _within(cases, target, name, grams)))
+        _row(target, "mean", [tuple(np.mean(way, axis=0)) for way in zip(*rows, strict=True)])
+    print("\n| target | study | half-width | regression within | finished image within |\n|---|---|---|---|---|")
+    for target, name, (width, regressed, finished) in held:
+        print(f"| {target} | {name} | {width:.3f} | {regressed:.3f} | {finished:.3f} |")
+    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
     _subsets()
 
 
@@ -96,31 +137,60 @@ def _decibels(own: Gram, learnt: list[FloatArray], target: Contrast, sources: tu
     return -10 * float(np.log10(squared_error(own.matrix, sources, target, weights)))
 
 
-def _measured(volumes: dict[Contrast, Volume], target: Contrast, others: list[Gram]) -> list[Score]:
-    """Return the scores in the four ways; with one study, the mean over the other patients."""
+def _case(volumes: dict[Contrast, Volume], target: Contrast) -> Case:
+    """Make one target with its network alone."""
     present = tuple(contrast for contrast in volumes if contrast is not target)
     (job,) = route(present, [target])
     checkpoint = choose_checkpoint("builtin", job.generator, job.sources, target)
     ready = prepare({contrast: volumes[contrast] for contrast in job.sources}, checkpoint.record.inputs)
     further, _ = place_beside({c: volumes[c] for c in volumes if c not in job.sources}, ready.recipe, FRAME)
-    images = ready.images | further
     made, own = _network(checkpoint, ready, target)
+    images = ready.images | further
     truth = images.pop(target)
+    joint = joint_of(NetworkRun(checkpoint.sha256, "", 0, target, job.sources), made, truth, ready.head)
+    return Case(made, own, {contrast: images[contrast] for contrast in present}, truth, ready.head, joint)
 
-    def blended(weights: FloatArray) -> Score:
-        return _score(made, estimated(images, ready.head, present, weights), ready, truth)
 
-    matrices = [other.matrix for other in others]
-    package = builtin_site().regressor(target, present, ())
+def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Joint]) -> list[Figures]:
+    """Return PSNR and SSIM in all ways; with one study, the mean over the other patients."""
+    present, matrices = tuple(case.images), [one.matrix for one in grams]
+
+    def blended(weights: FloatArray) -> Figures:
+        return _score(case, _blend(case, estimated(case.images, case.head, present, weights)))
+
+    def curved(some: list[Joint]) -> Figures:
+        return _score(case, corrected(case.made, case.head, fitted(some)))
+
     single = [blended(coefficients([matrix], present, target)) for matrix in matrices]
-    psnr, ssim = (float(np.mean([getattr(one, key) for one in single])) for key in ("psnr", "ssim"))
-    one = replace(single[0], psnr=psnr, ssim=ssim)
     return [
-        _score(made, own, ready, truth),
-        blended(package.weights),
-        one,
+        _score(case, _blend(case, case.own)),
+        blended(steadied(builtin_site(), target, present, ()).weights),
+        tuple(np.mean(single, axis=0)),
         blended(coefficients(matrices, present, target)),
+        _score(case, case.made),
+        tuple(np.mean([curved([joint]) for joint in joints], axis=0)),
+        curved(joints),
     ]
+
+
+def _within(cases: dict[str, Case], target: Contrast, name: str, grams: dict[str, Gram]) -> Figures:
+    """Return the half-width that the other patients' studies tell, each left out of the others in turn, and the shares
+    of the head's voxels that lie within: of the regression's image, and of the finished one."""
+    others = [other for other in grams if _patient(other) != _patient(name)]
+
+    def errors(of: str, learnt: list[str], finished: bool = False) -> FloatArray:
+        case = cases[of]
+        present = tuple(case.images)
+        weights = coefficients([grams[one].matrix for one in learnt], present, target)
+        made = estimated(case.images, case.head, present, weights)
+        return np.abs((_blend(case, made) if finished else made) - case.truth)[case.head]
+
+    apart = [errors(one, [other for other in others if other != one]) for one in others]
+    steps = np.linspace(0, 1, ERROR_BINS + 1)[1:]
+    width = half_width([np.searchsorted(np.sort(error), steps, side="right") / len(error) for error in apart])
+    assert width is not None
+    regressed, finished = (float(np.mean(errors(name, others, way) <= width)) for way in (False, True))
+    return width, regressed, finished
 
 
 def _network(checkpoint: Checkpoint, ready: Prepared, target: Contrast) -> tuple[FloatArray, FloatArray]:
@@ -135,15 +205,18 @@ def _network(checkpoint: Checkpoint, ready: Prepared, target: Contrast) -> tuple
     return made.voxels, own.numpy()
 
 
-def _score(made: FloatArray, estimate: FloatArray, ready: Prepared, truth: FloatArray) -> Score:
-    head = torch.from_numpy(np.ascontiguousarray(ready.head))
-    image = regression.blended(torch.from_numpy(made), torch.from_numpy(estimate), head).numpy()
-    return score(image, truth, {"brain": ready.head})["brain"]
+def _blend(case: Case, estimate: FloatArray) -> FloatArray:
+    made, head = torch.from_numpy(case.made), torch.from_numpy(np.ascontiguousarray(case.head))
+    return regression.blended(made, torch.from_numpy(estimate), head).numpy()
 
 
-def _row(name: str, target: Contrast, scores: list[Score]) -> None:
-    figures = " | ".join(f"{one.psnr:.2f} / {one.ssim:.3f}" for one in scores)
-    print(f"| {name} | {target} | {figures} |", flush=True)
+def _score(case: Case, image: FloatArray) -> Figures:
+    found = score(image, case.truth, {"brain": case.head})["brain"]
+    return found.psnr, found.ssim
+
+
+def _row(target: Contrast, name: str, scores: Sequence[Figures]) -> None:
+    print(f"| {target} | {name} | {' | '.join(f'{psnr:.2f} / {ssim:.3f}' for psnr, ssim in scores)} |", flush=True)
 
 
 def _subsets() -> None:

@@ -1,7 +1,8 @@
 """The small folder that keeps a calibration, and where the user's store has it.
 
-It holds `calibration.toml` and `grams.safetensors`: a matrix of 45x45 numbers per study, digests of voxels, voxel sizes
-and figures. No image, no name, no tag of a patient is in it.
+It holds `calibration.toml` and `grams.safetensors`: a matrix of 45x45 numbers per study, a joint histogram per study
+and network that was run on it, digests of voxels, voxel sizes and figures. No image, no name, no tag of a patient is in
+it.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from mrimpute.calibration.curve import BINS, Joint, NetworkRun
 from mrimpute.calibration.gram import TERMS, Gram
 from mrimpute.calibration.site import FRAME, Figure, Member, Site
 from mrimpute.contrasts import Contrast
@@ -73,6 +75,19 @@ def place_of(name: str) -> Path:
     return home_folder() / "calibrations" / name
 
 
+def sites_in_store() -> tuple[list[Site], list[str]]:
+    """Return the calibrations in the user's store by name, and what to tell of those that cannot be used."""
+    sites, unusable = [], []
+    place = home_folder() / "calibrations"
+    for folder in sorted(place.iterdir()) if place.is_dir() else ():
+        if folder.is_dir() and _NAME.fullmatch(folder.name):
+            try:
+                sites.append(read_site(folder))
+            except WeightsUnavailable as error:
+                unusable.append(str(error))
+    return sites, unusable
+
+
 @cache
 def builtin_site() -> Site:
     """Return what the built-in networks' training studies taught."""
@@ -88,7 +103,7 @@ def read_site(folder: Path) -> Site:
     try:
         raw, grams = (folder / CALIBRATION_TOML).read_bytes(), (folder / GRAMS_FILE).read_bytes()
         table = _Table.model_validate(tomllib.loads(raw.decode()))
-        matrices = load(grams).get("grams", np.empty(0))
+        tensors = load(grams)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -99,11 +114,21 @@ def read_site(folder: Path) -> Site:
         raise _unusable(folder, f"{GRAMS_FILE} is not the file that {CALIBRATION_TOML} names")
     if InputSpec.model_validate(table.frame) != FRAME:
         raise _unusable(folder, "it was made by another version, for other grey values")
+    matrices, shares = tensors.get("grams", np.empty(0)), tensors.get("joints", np.empty((0, BINS, BINS), np.float32))
     if matrices.shape != (len(table.studies), TERMS, TERMS) or not np.isfinite(matrices).all():
         raise _unusable(folder, f"{GRAMS_FILE} must hold {len(table.studies)} matrices of {TERMS}x{TERMS} numbers")
     if np.abs(matrices - matrices.transpose(0, 2, 1)).max() > _ASYMMETRY:
         raise _unusable(folder, f"{GRAMS_FILE} holds a matrix that is not symmetric")
-    members = tuple(one.member(matrix) for one, matrix in zip(table.studies, matrices, strict=True))
+    curved = [(number, run) for number, one in enumerate(table.studies) for run in one.joints]
+    if shares.shape != (len(curved), BINS, BINS) or not (np.isfinite(shares).all() and (shares >= 0).all()):
+        raise _unusable(folder, f"{GRAMS_FILE} must hold {len(curved)} histograms of {BINS}x{BINS} shares")
+    if (shares.sum(axis=(1, 2)) <= 0).any():
+        raise _unusable(folder, f"{GRAMS_FILE} holds a histogram of nothing")
+    joints = [(number, Joint(run.run(), one)) for (number, run), one in zip(curved, shares, strict=True)]
+    members = tuple(
+        one.member(matrix, tuple(joint for other, joint in joints if other == number))
+        for number, (one, matrix) in enumerate(zip(table.studies, matrices, strict=True))
+    )
     figures = tuple(one.figure() for one in table.figures)
     return Site(folder.resolve().name, members, figures, table.with_skull)
 
@@ -152,7 +177,9 @@ def write_site(site: Site, folder: Path, replace: bool = False) -> None:
 
 def content_of(site: Site) -> tuple[bytes, bytes]:
     """Return the bytes of CALIBRATION_TOML and GRAMS_FILE."""
-    grams = save({"grams": np.stack([one.gram.matrix for one in site.studies])})
+    tensors = {"grams": np.stack([one.gram.matrix for one in site.studies])}
+    joints = [joint.shares for one in site.studies for joint in one.joints]
+    grams = save(tensors | ({"joints": np.stack(joints)} if joints else {}))
     table = _Table(
         schema=SCHEMA,
         frame=FRAME.model_dump(exclude_defaults=True),
@@ -179,12 +206,30 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class _JointTable(_Model):
+    network_sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+    sampler: str
+    steps: int = Field(ge=0)
+    target: Contrast
+    sources: tuple[Contrast, ...] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, one: NetworkRun) -> "_JointTable":
+        return cls(
+            network_sha256=one.sha256, sampler=one.sampler, steps=one.steps, target=one.target, sources=one.sources
+        )
+
+    def run(self) -> NetworkRun:
+        return NetworkRun(self.network_sha256, self.sampler, self.steps, self.target, self.sources)
+
+
 class _MemberTable(_Model):
     contrasts: tuple[Contrast, ...] = Field(min_length=2)
     head_voxels: int = Field(ge=1)
     voxels: dict[Contrast, _Digest]
     spacing_mm: dict[Contrast, tuple[_Spacing, _Spacing, _Spacing]]
     seen: bool = False
+    joints: list[_JointTable] = []
 
     @classmethod
     def of(cls, one: Member) -> "_MemberTable":
@@ -195,11 +240,12 @@ class _MemberTable(_Model):
             voxels=one.voxels,
             spacing_mm=one.spacing_mm,
             seen=one.seen,
+            joints=[_JointTable.of(joint.run) for joint in one.joints],
         )
 
-    def member(self, matrix: FloatArray) -> Member:
+    def member(self, matrix: FloatArray, joints: tuple[Joint, ...]) -> Member:
         gram = Gram(matrix, self.head_voxels, self.contrasts)
-        return Member(gram, self.voxels, self.spacing_mm, self.seen)
+        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints)
 
 
 class _FigureTable(_Model):

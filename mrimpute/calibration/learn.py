@@ -9,20 +9,17 @@ import numpy as np
 from mrimpute.calibration.apply import Errors, errors_of, estimated, gram_of
 from mrimpute.calibration.gram import Gram, coefficients
 from mrimpute.calibration.screen import Candidate, screened, sorted_spacing
-from mrimpute.calibration.site import FRAME, Figure, Member, Site, source_sets
+from mrimpute.calibration.site import FRAME, Figure, Member, Site, half_width, source_sets
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.metrics import score
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.doubles import check_doubles
+from mrimpute.prepare.skull import BrainMask, strip
 from mrimpute.prepare.sources import choose_sources, read_volumes
 from mrimpute.registry import load_registry
 from mrimpute.study import Series, find_series
-
-MIN_FOR_WIDTH = 3
-"""Studies from which on the half-width that holds 90 % of voxels is told."""
-HELD = 0.9
-"""Share of the head's voxels that a half-width holds."""
+from mrimpute.volume import Volume
 
 Pair = tuple[Contrast, tuple[Contrast, ...]]
 """A target, and the sources it is made from."""
@@ -59,7 +56,13 @@ class _Tally:
     ssim: float | None
 
 
-def learn(folders: Sequence[Path], name: str, targets: Sequence[Contrast] = (), screen: bool = True) -> Learnt:
+def learn(
+    folders: Sequence[Path],
+    name: str,
+    targets: Sequence[Contrast] = (),
+    screen: bool = True,
+    skull_strip: bool = False,
+) -> Learnt:
     """Learn a calibration from studies, one at a time in memory.
 
     Args:
@@ -67,14 +70,16 @@ def learn(folders: Sequence[Path], name: str, targets: Sequence[Contrast] = (), 
         name: how messages call the calibration.
         targets: a study must hold one of them; empty for any two of the four contrasts.
         screen: whether studies that are not of one protocol are left out.
+        skull_strip: whether the stripper on PATH takes the skull off heads that have one.
 
     Raises:
         StudyRefused: no study is left.
+        ResourcesExhausted: there is no stripper, or it failed.
     """
     candidates, left_out = [], []
     for folder in folders:
         try:
-            candidates.append(_candidate(folder, targets))
+            candidates.append(_candidate(folder, targets, skull_strip))
         except (StudyRefused, UsageError) as error:
             left_out.append(LeftOut(folder, error.text))
     candidates, outliers = screened(candidates) if screen else (candidates, [])
@@ -88,7 +93,7 @@ def learn(folders: Sequence[Path], name: str, targets: Sequence[Contrast] = (), 
     return Learnt(site, tuple(one.folder for one in candidates), tuple(left_out))
 
 
-def _candidate(folder: Path, targets: Sequence[Contrast]) -> Candidate:
+def _candidate(folder: Path, targets: Sequence[Contrast], skull_strip: bool) -> Candidate:
     """Read and check one study, and compute its matrix.
 
     Raises:
@@ -103,12 +108,13 @@ def _candidate(folder: Path, targets: Sequence[Contrast]) -> Candidate:
     read = read_volumes({one.contrast: [one] for one in series})
     check_doubles({one.contrast: read[one.path] for one in series})
     sources = choose_sources(series, None, read, register=False, mask=None)
-    ready = prepare(sources.volumes, FRAME)
+    mask = strip(sources.onto, cuda=False) if skull_strip and sources.with_skull else None
+    ready = _prepared(sources.volumes, mask)
     voxels = {contrast: sources.volumes[contrast].voxel_digest for contrast in held}
     spacing = {one.contrast: sorted_spacing(one.grid.spacing) for one in series}
     seen = any(set(voxels.values()) & set(known.record.trained_on_voxels or ()) for known in load_registry().values())
     member = Member(gram_of(ready.images, ready.head), voxels, spacing, seen)
-    return Candidate(folder, member, bool(sources.with_skull))
+    return Candidate(folder, member, bool(sources.with_skull) and mask is None, mask)
 
 
 def _series_of(folder: Path) -> list[Series]:
@@ -141,7 +147,7 @@ def _weights(own: Gram, others: Sequence[Gram]) -> dict[Pair, np.ndarray]:
 
 
 def _tallies(one: Candidate, weights: Mapping[Pair, np.ndarray]) -> dict[Pair, _Tally]:
-    ready = _ready_again(one.folder)
+    ready = _prepared({series.contrast: series.read() for series in _series_of(one.folder)}, one.mask)
     errors = errors_of(ready.images, ready.head, weights)
     tallies: dict[Pair, _Tally] = {}
     measured: set[Contrast] = set()
@@ -156,10 +162,9 @@ def _tallies(one: Candidate, weights: Mapping[Pair, np.ndarray]) -> dict[Pair, _
     return tallies
 
 
-def _ready_again(folder: Path) -> Prepared:
-    """Read and prepare a study that was checked before."""
-    volumes = {one.contrast: one.read() for one in _series_of(folder)}
-    return prepare(volumes, FRAME)
+def _prepared(volumes: Mapping[Contrast, Volume], mask: BrainMask | None) -> Prepared:
+    bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
+    return prepare(bare, FRAME)
 
 
 def _figure(pair: Pair, tallies: Sequence[_Tally], seen: bool) -> Figure:
@@ -168,6 +173,5 @@ def _figure(pair: Pair, tallies: Sequence[_Tally], seen: bool) -> Figure:
     psnr = float(np.mean([-10 * np.log10(max(one.errors.squared, 1e-12)) for one in tallies]))
     similar = [one.ssim for one in tallies if one.ssim is not None]
     ssim = float(np.mean(similar)) if len(similar) == len(tallies) else None
-    within = np.mean([one.errors.within for one in tallies], axis=0)
-    width = float((np.searchsorted(within, HELD) + 1) / len(within)) if len(tallies) >= MIN_FOR_WIDTH else None
+    width = half_width([one.errors.within for one in tallies])
     return Figure(target, sources, len(tallies), round(psnr, 2), ssim and round(ssim, 4), width, seen)

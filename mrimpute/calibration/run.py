@@ -35,6 +35,7 @@ class Wish:
         recalibrate: whether BATCH learns again what an earlier run learnt.
         threads: CPU threads for learning; None for all that the job may use.
         dry: whether words are checked only, and nothing is learnt.
+        skull_strip: whether the stripper on PATH takes the skull off the studies to learn from.
 
     Raises:
         UsageError: words that exclude each other.
@@ -46,6 +47,7 @@ class Wish:
     recalibrate: bool = False
     threads: int | None = None
     dry: bool = False
+    skull_strip: bool = False
 
     def __post_init__(self) -> None:
         batch = BATCH in self.learn_from
@@ -94,7 +96,7 @@ class Wish:
 
         device.configure(self.threads)
         with device.memory_errors():
-            learnt = learn(folders, "of this run", targets)
+            learnt = learn(folders, "of this run", targets, skull_strip=self.skull_strip)
         for one in learnt.left_out:
             notify(f"not calibrated from {one.folder}: {one.reason}")
         notify(f"calibrated from {', '.join(map(str, learnt.used))}")

@@ -9,6 +9,7 @@ import numpy as np
 from mrimpute.calibration.gram import Gram, coefficients, squared_error
 from mrimpute.calibration.site import Member, largest_sets
 from mrimpute.contrasts import Contrast
+from mrimpute.prepare.skull import BrainMask
 
 MAX_SPACING_RATIO = 1.6
 """Voxel sizes of one protocol differ by less than this along every axis. Slices of 3 and 4 mm teach each other (5
@@ -29,11 +30,13 @@ class Candidate:
         folder: of it.
         member: what it would add.
         with_skull: whether its heads have skull.
+        mask: what took the skull off; None for images as they are.
     """
 
     folder: Path
     member: Member
     with_skull: bool
+    mask: BrainMask | None = None
 
 
 Outlier = tuple[Candidate, str]

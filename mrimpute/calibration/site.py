@@ -1,13 +1,14 @@
 """What complete studies of one scanner teach, and what follows from it for a study that lacks a contrast; no torch."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 
+from mrimpute.calibration.curve import Joint, NetworkRun, errors_through, fitted
 from mrimpute.calibration.gram import Gram, coefficients
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
@@ -16,6 +17,11 @@ from mrimpute.volume import FloatArray
 
 FRAME = InputSpec(orientation="LPS", spacing_mm=1.0, multiple=8, clip_quantiles=(0.001, 0.999), clip_floor=0.0)
 """Where matrices are computed: voxels of 1 mm, and the grey values that the built-in networks see."""
+
+MIN_FOR_WIDTH = 3
+"""Studies from which on the half-width that holds 90 % of voxels is told."""
+HELD = 0.9
+"""Share of the head's voxels that a half-width holds."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +33,23 @@ class Member:
         voxels: contrast → digest of its voxels, see `Volume.voxel_digest`.
         spacing_mm: contrast → voxel size of its series as acquired, finest axis first.
         seen: whether a network that is known here was trained on it.
+        joints: how grey values that networks made of it go with the acquired ones, one per network and sampling.
     """
 
     gram: Gram
     voxels: dict[Contrast, str]
     spacing_mm: dict[Contrast, tuple[float, float, float]]
     seen: bool = False
+    joints: tuple[Joint, ...] = ()
+
+    def joint(self, run: NetworkRun) -> Joint | None:
+        """Return what is known of one network and sampling; None for nothing."""
+        return next((one for one in self.joints if one.run == run), None)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How well the regression alone does: the mean over studies, each left out of the calibration in turn.
+    """How well a regression alone, or a curve, does: the mean over studies, each left out of the calibration in turn.
 
     Attributes:
         target, sources: what from what.
@@ -82,23 +94,55 @@ class Regressor:
     @property
     def description(self) -> dict[str, object]:
         """What a sidecar tells of it; its figures are of the regression alone, without the network."""
-        figure = self.figure
-        expected = figure and {
-            "of": "the regression alone, each study left out of the calibration in turn",
-            "studies": figure.studies,
-            "psnr_db": figure.psnr,
-            "ssim": figure.ssim,
-            "half_width_of_90_percent": figure.half_width,
-            "seen": figure.seen,
-        }
-        return {
-            "from": "calibration" if self.calibration else "package",
-            "calibration": self.calibration,
-            "sources": list(self.sources),
-            "studies": self.studies,
-            "own_study_left_out": self.apart,
-            "expected": expected,
-        }
+        return _described(self, self.sources, "the regression alone")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a calibration says of the grey values that a network makes of one target.
+
+    Attributes:
+        run: the network, how it is sampled, and what it makes of what.
+        knots: (2, K) made values that rise, and what they mean; see `curve.fitted`.
+        studies: how many studies they stand on.
+        figure: how well the network does through the curve; None where fewer than two studies tell.
+        calibration: its digest.
+        apart: whether the study itself is in the calibration, and was left out.
+        warnings: what speaks against it.
+    """
+
+    run: NetworkRun
+    knots: FloatArray
+    studies: int
+    figure: Figure | None
+    calibration: str
+    apart: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What a sidecar tells of it, in the words of a regression: it is one, monotone, of the network's image."""
+        return _described(self, self.run.sources, "the network's image through a monotone curve")
+
+
+def _described(found: Regressor | Curve, sources: tuple[Contrast, ...], of: str) -> dict[str, object]:
+    figure = found.figure
+    expected = figure and {
+        "of": f"{of}, each study left out of the calibration in turn",
+        "studies": figure.studies,
+        "psnr_db": figure.psnr,
+        "ssim": figure.ssim,
+        "half_width_of_90_percent": figure.half_width,
+        "seen": figure.seen,
+    }
+    return {
+        "from": "calibration" if found.calibration else "package",
+        "calibration": found.calibration,
+        "sources": list(sources),
+        "studies": found.studies,
+        "own_study_left_out": found.apart,
+        "expected": expected,
+    }
 
 
 @dataclass(frozen=True)
@@ -124,6 +168,9 @@ class Site:
         for one in self.studies:
             digest.update(repr(sorted(one.voxels.items())).encode())
             digest.update(np.ascontiguousarray(one.gram.matrix).tobytes())
+            for joint in one.joints:
+                digest.update(repr(joint.run).encode())
+                digest.update(joint.shares.tobytes())
         return digest.hexdigest()
 
     @property
@@ -146,7 +193,7 @@ class Site:
         Raises:
             StudyRefused: no study that remains has the target beside one of them.
         """
-        others = [one for one in self.studies if not set(one.voxels.values()) & set(digests)]
+        others = self._without(digests)
         apart = len(others) < len(self.studies)
         for sources in _subsets(target, present):
             holding = [one.gram.matrix for one in others if one.gram.holds((*sources, target))]
@@ -159,6 +206,53 @@ class Site:
             f"{', '.join(present)}",
             f"calibrate with a study that has {target}, or leave the calibration out",
         )
+
+    @cached_property
+    def network_runs(self) -> tuple[NetworkRun, ...]:
+        """Return all networks that it has curves for, with how they are sampled, each once."""
+        return tuple(dict.fromkeys(joint.run for one in self.studies for joint in one.joints))
+
+    def curve(self, run: NetworkRun, digests: Collection[str]) -> Curve | None:
+        """Return what it says of the grey values that a network makes; None where it has no curve for that.
+
+        Args:
+            run: the network and how it is sampled.
+            digests: of the voxels of the study that is filled, which never stands in its own calibration.
+        """
+        others = self._without(digests)
+        joints = [joint for one in others if (joint := one.joint(run))]
+        if not joints:
+            return None
+        apart = len(others) < len(self.studies)
+        return Curve(run, fitted(joints), len(joints), self.curve_figure(run), self.sha256, apart)
+
+    def curve_figure(self, run: NetworkRun) -> Figure | None:
+        """Return how well a network does through a curve of the other studies; None with fewer than two studies."""
+        held = [(one, joint) for one in self.studies if (joint := one.joint(run))]
+        if len(held) < 2:
+            return None
+        errors = [
+            errors_through(joint, fitted([other for _, other in held if other is not joint])) for _, joint in held
+        ]
+        psnr = float(np.mean([-10 * np.log10(max(squared, 1e-12)) for squared, _ in errors]))
+        width = half_width([within for _, within in errors])
+        return Figure(run.target, run.sources, len(held), round(psnr, 2), None, width, any(one.seen for one, _ in held))
+
+    def _without(self, digests: Collection[str]) -> list[Member]:
+        """Return the studies that hold none of some images."""
+        return [one for one in self.studies if not set(one.voxels.values()) & set(digests)]
+
+
+def half_width(within: Sequence[FloatArray]) -> float | None:
+    """Return the half-width that holds HELD of the head's voxels on average; None below MIN_FOR_WIDTH studies.
+
+    Args:
+        within: per study, the share of voxels whose error is at most 1, 2, … steps of [0, 1].
+    """
+    if len(within) < MIN_FOR_WIDTH:
+        return None
+    share = np.mean(within, axis=0)
+    return float((np.searchsorted(share, HELD) + 1) / len(share))
 
 
 def _subsets(target: Contrast, present: Collection[Contrast]) -> Iterator[tuple[Contrast, ...]]:

@@ -5,33 +5,66 @@ from dataclasses import replace
 
 import numpy as np
 
+from mrimpute.calibration.curve import NetworkRun
 from mrimpute.calibration.folder import builtin_site
 from mrimpute.calibration.gram import term_indices
 from mrimpute.calibration.screen import MAX_SPACING_RATIO, sorted_spacing, spacing_ratio, words_of
-from mrimpute.calibration.site import FRAME, Regressor, Site
+from mrimpute.calibration.site import FRAME, Curve, Regressor, Site
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.errors import StudyRefused, UsageError, WeightsUnavailable
+from mrimpute.generators.contract import Sampling
 from mrimpute.generators.records import has_regression
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint, InputSpec
 
 
-def check_use(site: Site, checkpoint: Checkpoint) -> None:
-    """Check that a checkpoint can be calibrated.
+def check_use(
+    site: Site, checkpoint: Checkpoint, sampling: Sampling | None, target: Contrast, sources: Collection[Contrast]
+) -> None:
+    """Check that a calibration says something of a checkpoint.
+
+    Args:
+        site: the calibration.
+        checkpoint, sampling: the network and how it is sampled; None where the checkpoint is not here yet.
+        target, sources: what it makes of what.
 
     Raises:
-        UsageError: it is blended with no regression, or sees other grey values or voxels than calibrations.
+        UsageError: its regression sees other grey values or voxels than calibrations.
+        WeightsUnavailable: it has no regression, and the calibration no curve for it.
     """
-    if not has_regression(checkpoint):
-        raise UsageError(
-            f"--calibration: {checkpoint.name} is blended with no regression that a calibration could replace",
-            "use --weights builtin, or leave the calibration out",
-        )
-    if not has_frame(checkpoint.record.inputs):
-        raise UsageError(
-            f"--calibration: {checkpoint.name} sees other voxels or grey values than the calibration {site.name}",
-            "use --weights builtin, or leave the calibration out",
-        )
+    if has_regression(checkpoint):
+        if not has_frame(checkpoint.record.inputs):
+            raise UsageError(
+                f"--calibration: {checkpoint.name} sees other voxels or grey values than the calibration {site.name}",
+                "use --weights builtin, or leave the calibration out",
+            )
+    elif sampling is not None and network_run(checkpoint, sampling, target, sources) not in site.network_runs:
+        raise _no_curve(site, checkpoint, sampling, target, sources)
+
+
+def network_run(
+    checkpoint: Checkpoint, sampling: Sampling, target: Contrast, sources: Collection[Contrast]
+) -> NetworkRun:
+    """Return what a curve belongs to: a network, how it is sampled, and what it makes of what.
+
+    Raises:
+        WeightsUnavailable: its file is not there, or is not the one that its record names.
+    """
+    taken = tuple(contrast for contrast in checkpoint.record.sources if contrast in sources)
+    return NetworkRun(checkpoint.sha256, sampling.sampler, sampling.steps, target, taken)
+
+
+def _no_curve(
+    site: Site, checkpoint: Checkpoint, sampling: Sampling, target: Contrast, sources: Collection[Contrast]
+) -> WeightsUnavailable:
+    """Return the error for a network that a calibration says nothing of, with the line that mends it."""
+    sampled = f"{sampling.sampler}, {sampling.steps} steps" if sampling.steps else sampling.sampler
+    return WeightsUnavailable(
+        f"the calibration {site.name} has no curve for {target} from {', '.join(sources)} by {checkpoint.name} "
+        f"({sampled}), a network without a regression",
+        f"learn one: mrimpute calibrate STUDY… --missing {target} --weights {checkpoint.name}, sampled alike; or leave "
+        "the calibration out",
+    )
 
 
 def regressed_beside(
@@ -50,20 +83,20 @@ def regressed_beside(
     return tuple(contrast for contrast in BRATS_FOUR if contrast in present and contrast not in {*sources, target})
 
 
-def regressor_of(
-    site: Site | None, checkpoint: Checkpoint, target: Contrast, sources: Sources, masked: bool
-) -> Regressor | None:
-    """Return the regression to blend a network with; None for the one in its own file.
+def correction_of(
+    site: Site | None, checkpoint: Checkpoint, sampling: Sampling, target: Contrast, sources: Sources, masked: bool
+) -> Regressor | Curve | None:
+    """Return the regression to blend a network with, or the curve for one without; None for the network as it is.
 
     Args:
         site: the calibration; None for none.
-        checkpoint: the network.
+        checkpoint, sampling: the network, and how it is sampled.
         target: what is made.
         sources: of the study, and what a regression takes beside them.
         masked: whether a brain mask is applied to them.
 
     Raises:
-        UsageError: see `check_use`.
+        UsageError, WeightsUnavailable: see `check_use`.
         StudyRefused: the calibration says nothing of the target, or is of other heads.
     """
     if site is None and not sources.beside:
@@ -72,10 +105,18 @@ def regressor_of(
     digests = [volume.voxel_digest for volume in sources.everything.values()]
     if site is None:
         return replace(steadied(builtin_site(), target, present, digests), calibration="", figure=None)
-    check_use(site, checkpoint)
+    check_use(site, checkpoint, sampling, target, sources.volumes)
     _check_heads(site, sources, masked)
     warnings = _protocol_warnings(site, checkpoint, sources)
-    return replace(site.regressor(target, present, digests), warnings=warnings)
+    if has_regression(checkpoint):
+        return replace(site.regressor(target, present, digests), warnings=warnings)
+    curve = site.curve(network_run(checkpoint, sampling, target, sources.volumes), digests)
+    if curve is None:
+        raise StudyRefused(
+            f"the calibration {site.name} has no other study that {checkpoint.name} was run on",
+            "calibrate with another study, or leave the calibration out",
+        )
+    return replace(curve, warnings=warnings)
 
 
 def steadied(site: Site, target: Contrast, present: Collection[Contrast], digests: Collection[str]) -> Regressor:

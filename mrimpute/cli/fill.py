@@ -270,7 +270,7 @@ def fill(
     onto = _reference(reference)
     if len(folders) > 1 and (overrides or brain_mask or isinstance(onto, Path)):
         raise UsageError("a series or a brain mask can be named for one study only", "fill that study by itself")
-    wish = Wish(calibration, tuple(calibrate_from or ()), out, recalibrate, threads, dry_run)
+    wish = Wish(calibration, tuple(calibrate_from or ()), out, recalibrate, threads, dry_run, skull_strip)
     options = Options(
         overrides=overrides,
         generator=generator,

@@ -402,16 +402,33 @@ class LearntFromRecord(_Record):
     seen: bool
 
 
-class FigureRecord(_Record):
-    """What the regression alone does for one target, each study left out of the others in turn."""
+class ExpectedFigureRecord(_Record):
+    """Figures in a calibration's own studies, each left out of the others in turn."""
 
-    target: str
-    sources: list[str]
     studies: int
     psnr_db: float
     ssim: float | None
     half_width_of_90_percent: float | None
     seen: bool
+
+
+class FigureRecord(ExpectedFigureRecord):
+    """What the regression alone does for one target."""
+
+    target: str
+    sources: list[str]
+
+
+class CurveRecord(_Record):
+    """A rising curve for one network; `expected` is null where one study cannot be left out."""
+
+    target: str
+    sources: list[str]
+    network_sha256: str
+    sampler: str
+    steps: int
+    studies: int
+    expected: ExpectedFigureRecord | None
 
 
 class LeftOutRecord(_Record):
@@ -422,16 +439,18 @@ class LeftOutRecord(_Record):
 
 
 class CalibrateRecord(_Record):
-    """What `mrimpute calibrate` learnt and where it keeps it."""
+    """A calibration; `used` and `left_out` are null where one of the store is listed."""
 
     schema_name: Literal["mrimpute.calibrate/1"] = Field(default="mrimpute.calibrate/1", alias="schema")
     version: str
+    name: str
     path: str
     sha256: str
     with_skull: bool
-    used: list[str]
-    left_out: list[LeftOutRecord]
+    used: list[str] | None
+    left_out: list[LeftOutRecord] | None
     studies: list[LearntFromRecord]
+    curves: list[CurveRecord]
     figures: list[FigureRecord]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mrimpute import device, io
 from mrimpute.calibration.naming import with_fit
-from mrimpute.calibration.use import regressor_of
+from mrimpute.calibration.use import correction_of
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise
@@ -98,12 +98,13 @@ class Maker:
 
     def _bench(self, order: Order, sources: Sources, mask: BrainMask | None, weights: Weights, watch: Watch) -> Bench:
         """Bring the sources into the network's frame, check them there, and load the network."""
-        checkpoint = weights[0]
-        watch.tell(f"preparing {order.job.target}")
-        regressor = regressor_of(order.calibration, checkpoint, order.job.target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, regressor)
+        checkpoint, sampling = weights
+        site, target = order.calibration, order.job.target
+        watch.tell(f"preparing {target}")
+        correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
+        ready = prepare_sources(sources, checkpoint.record, mask, correction)
         if self.options.checks:
-            ready = with_fit(ready, order.calibration, sources, mask, checkpoint.record.inputs)
+            ready = with_fit(ready, site, sources, mask, checkpoint.record.inputs)
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
         return Bench(order, sources, checkpoint, ready, generator, mask, watch)
 

@@ -56,6 +56,7 @@ def order_of(job: Job, present: Collection[Contrast], folder: Path, settings: Se
 
     Raises:
         UsageError: the checkpoint cannot be sampled or calibrated so.
+        WeightsUnavailable: the calibration says nothing of it.
     """
     word = options.weights_for(job.generator, settings)
     site = options.calibration or (site_in_store(settings.calibration) if settings.calibration else None)
@@ -68,7 +69,7 @@ def order_of(job: Job, present: Collection[Contrast], folder: Path, settings: Se
     except WeightsUnavailable as error:
         return Order(job, word, error, None, note, site)
     if site:
-        check_use(site, checkpoint)
+        check_use(site, checkpoint, sampling if checkpoint.is_here else None, job.target, job.sources)
     beside = regressed_beside(checkpoint, job.sources, job.target, present, calibrated=site is not None)
     return Order(job, word, checkpoint, sampling, note, site, beside)
 

@@ -137,6 +137,21 @@ def test_the_store_keeps_a_calibration_by_name_and_a_study_may_choose_it(cli, sc
     assert "the store holds no calibration called" in refused.stderr
 
 
+def test_the_store_is_listed_without_a_name_or_a_date(cli, scan, tmp_path):
+    home = {"MRIMPUTE_HOME": str(tmp_path / "home")}
+    assert "holds no calibration" in cli("calibrate", "--list", env=home).stdout
+    assert cli("calibrate", scan("ann", 0, (T1, FLAIR)), "--name", "trio", env=home).returncode == 0
+    (tmp_path / "home" / "calibrations" / "broken").mkdir()
+    told = cli("calibrate", "--list", env=home)
+    assert told.returncode == 0
+    name, studies, *contrasts = told.stdout.splitlines()[1].split()
+    assert (name, studies, contrasts[:2]) == ("trio", "1", ["t1,", "flair"])
+    assert "broken is no usable calibration" in told.stderr
+    (line,) = cli("calibrate", "--list", "--json", env=home).stdout.splitlines()
+    assert (json.loads(line)["name"], json.loads(line)["curves"]) == ("trio", [])
+    assert cli("calibrate", "--list", "--name", "trio", env=home).returncode == 2
+
+
 def test_a_batch_calibrates_from_its_own_complete_studies_and_shards_agree(cli, scan, tmp_path):
     cohort = [scan("ann", 0), scan("bob", 1), scan("cyd", 2, (T1, T1C, T2)), scan("dan", 3, (T1, T1C, T2))]
     batch = (*BUILTIN, "--calibrate-from", "batch", "--json")
@@ -212,8 +227,9 @@ def test_a_network_is_not_measured_on_what_it_saw(cli, scan, tiny_weights, tmp_p
         (["fill", "{cyd}", "--recalibrate"], 2, "goes with --calibrate-from batch"),
         (["fill", "{cyd}", "--calibrate-from", "{cyd}"], 3, "it lacks flair"),
         (["fill", "{cyd}", "--calibrate-from", "batch", "--out", "{site}/o"], 3, "none of the 1 studies holds flair"),
-        (["fill", "{cyd}", "--calibration", "{site}", "--weights", "{tiny}"], 2, "blended with no regression"),
+        (["fill", "{cyd}", "--calibration", "{site}", "--weights", "{tiny}"], 4, "has no curve for flair"),
         (["calibrate", "{ann}"], 2, "give either --out DIR or --name SITE"),
+        (["calibrate", "--name", "x"], 2, "no study is given"),
         (["calibrate", "{ann}", "--name", "../x"], 2, "is no name for a calibration"),
         (["calibrate", "{ann}", "--out", "{site}"], 6, "add --overwrite"),
         (["calibrate", "{cyd}", "--missing", "flair", "--out", "{site}/new"], 3, "no study is left"),

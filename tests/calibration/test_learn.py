@@ -13,6 +13,7 @@ from mrimpute.calibration.learn import learn
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import OutputRefused, StudyRefused, WeightsUnavailable
 from mrimpute.io import read_volume
+from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import load_registry
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
@@ -117,6 +118,21 @@ def test_skull_beside_stripped_heads_is_left_out(scan, monkeypatch):
     learnt = learn(good, "site")
     assert [one.reason for one in learnt.left_out] == ["it has skull, and others are stripped"]
     assert not learnt.site.with_skull
+
+
+def test_skull_is_taken_off_where_that_is_asked_for(scan, monkeypatch):
+    def strip(volume, cuda):
+        inside = np.zeros(volume.voxels.shape, bool)
+        inside[6:18] = True
+        return BrainMask(inside, volume.grid, "a program", "0" * 64)
+
+    monkeypatch.setattr(importlib.import_module("mrimpute.prepare.sources"), "with_skull", lambda found: [T1])
+    monkeypatch.setattr(importlib.import_module("mrimpute.calibration.learn"), "strip", strip)
+    studies = [scan("ann", 0), scan("bob", 1)]
+    whole, bare = (learn(studies, "site", skull_strip=asked).site for asked in (False, True))
+    assert (whole.with_skull, bare.with_skull) == (True, False)
+    assert whole.digests == bare.digests  # of the images as they are
+    assert all(one.gram.voxels < other.gram.voxels for one, other in zip(bare.studies, whole.studies, strict=True))
 
 
 @pytest.mark.parametrize(
