@@ -106,7 +106,7 @@ def _results(client: "Client", folders: Sequence[Path], task: Task[T]) -> Iterat
 
 
 def _told(task: Task[T], folder: Path, error: MrimputeError) -> T:
-    return task.tell(outcome_of(Request(folder), Inputs(), error=error), task.options, 0.0)
+    return task.tell(outcome_of(Request(folder), Inputs(), error=error), task.options, Spent(0.0, 0.0))
 
 
 def _lost(error: BaseException) -> MrimputeError:

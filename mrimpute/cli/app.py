@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 from mrimpute import __version__, signals
-from mrimpute.cli import bids, calibrate, common, doctor, evaluate, example, fill, merge, scan, train, verify, weights
+from mrimpute.cli import (
+    bids,
+    calibrate,
+    cite,
+    common,
+    doctor,
+    evaluate,
+    example,
+    fill,
+    merge,
+    scan,
+    train,
+    verify,
+    weights,
+)
 from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
@@ -54,6 +68,7 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("verify", epilog=verify.EPILOG)(verify.verify)
+app.command("cite", epilog=cite.EPILOG)(cite.cite)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("example", epilog=example.EPILOG)(example.example)
 
