@@ -12,8 +12,8 @@ from tests.freeze import options_of
 FILE = Path(__file__).resolve().parent.parent / "examples" / "xnat" / "command.json"
 
 
-def fields(required, **known):
-    return {"type": "object", "required": required, "properties": known, "additionalProperties": False}
+def fields(needed, /, **known):
+    return {"type": "object", "required": needed, "properties": known, "additionalProperties": False}
 
 
 TEXT, FLAG = {"type": "string", "minLength": 1}, {"type": "boolean"}
