@@ -65,8 +65,14 @@ def with_estimate(ready: Prepared, beside: Mapping[Contrast, Volume], regressor:
     made = estimated(ready.images | further, ready.head, regressor.sources, regressor.weights)
     recipe = replace(ready.recipe, ranges=ready.recipe.ranges | ranges)
     warnings = (*ready.warnings, *regressor.warnings)
-    estimates = {regressor.target: made}
-    return replace(ready, recipe=recipe, warnings=warnings, estimates=estimates, regression=regressor.description)
+    return replace(
+        ready,
+        recipe=recipe,
+        warnings=warnings,
+        estimates={regressor.target: made},
+        network_share=regressor.share_beside(len(ready.images)),
+        regression=regressor.description,
+    )
 
 
 def with_curve(ready: Prepared, curve: Curve) -> Prepared:

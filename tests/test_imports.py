@@ -14,12 +14,13 @@ LAYERS = [
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},
-    {"training", "write", "picture"},
+    {"training", "write", "picture", "verify"},
     {"generators"},
     {"calibration"},
     {"selfcheck"},
+    {"report"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "bids", "evaluate", "memory", "verify", "phantom", "segment", "pairs"},
+    {"fill", "batch", "bids", "evaluate", "memory", "phantom", "segment", "pairs"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those

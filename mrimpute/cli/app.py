@@ -22,6 +22,7 @@ from mrimpute.cli import (
     example,
     fill,
     merge,
+    report,
     scan,
     train,
     verify,
@@ -69,6 +70,7 @@ app.add_typer(train.app, name="train")
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("verify", epilog=verify.EPILOG)(verify.verify)
 app.command("cite", epilog=cite.EPILOG)(cite.cite)
+app.command("report", epilog=report.EPILOG)(report.report)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("example", epilog=example.EPILOG)(example.example)
 

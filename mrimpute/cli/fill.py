@@ -77,6 +77,24 @@ def fill(
             help="as-expected: end with code 7 where a result has another verdict; it is written all the same.",
         ),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            envvar="MRIMPUTE_REPORT",
+            rich_help_panel=_OUTPUT,
+            help="Write an HTML report beside each result: verdict, viewer, provenance, in one file.",
+        ),
+    ] = False,
+    picture: Annotated[
+        bool,
+        typer.Option(
+            "--picture",
+            envvar="MRIMPUTE_PICTURE",
+            rich_help_panel=_OUTPUT,
+            help="Write a PNG beside each result: middle slices of its sources and of itself.",
+        ),
+    ] = False,
     generator: Annotated[
         str | None,
         typer.Option(
@@ -297,6 +315,8 @@ def fill(
         ignore_broken=ignore_broken,
         samples=samples,
         self_check=self_check,
+        report=report,
+        picture=picture,
         require="as expected" if require else None,
     )
     targets = [parse_contrast(word) for word in missing or []]

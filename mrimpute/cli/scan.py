@@ -22,6 +22,12 @@ def scan(
     flair: given.Flair = None,
     pd: given.Pd = None,
     ct: given.Ct = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Draw the middle slices of every series (one study only).", rich_help_panel="Output"
+        ),
+    ] = None,
     null: given.Null = False,
     as_json: common.Json = False,
     json_schema: common.ScanSchema = False,
@@ -32,21 +38,27 @@ def scan(
 ) -> None:
     """Show what each series is and why, what is missing, and what could be made of it.
 
-    Nothing is written and no network is loaded.
+    Nothing is written but the picture that is asked for, and no network is loaded.
     """
     from mrimpute.cli import render_scan
     from mrimpute.errors import MrimputeError, UsageError
+    from mrimpute.picture import check_picture
+    from mrimpute.report.picture import write_study_picture
     from mrimpute.study import identify
 
     folders = given.folders_of(studies, null)
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
-    if len(folders) > 1 and (overrides or explain):
-        raise UsageError("a series can be named for one study only", "give one study")
+    if len(folders) > 1 and (overrides or explain or picture):
+        raise UsageError("a series or a picture can be named for one study only", "give one study")
+    if picture:
+        check_picture(picture)
     codes = []
     for folder in folders:
         try:
             study = identify(folder, overrides)
             explained = [render_scan.explain_text(study, series) for series in explain or ()]
+            if picture:
+                write_study_picture(study, picture)
         except MrimputeError as error:
             codes.append(int(error.exit_code))
             common.notify(str(error))

@@ -9,6 +9,7 @@ from mrimpute import device, io
 from mrimpute.calibration.naming import with_fit
 from mrimpute.calibration.use import correction_of
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights
+from mrimpute.errors import MrimputeError
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise
 from mrimpute.marks import read_sidecar
@@ -19,6 +20,7 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
+from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
 from mrimpute.selfcheck import judged
 from mrimpute.volume import FloatArray
@@ -76,7 +78,8 @@ class Maker:
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
         standing = already_made(place, fingerprint, options.overwrite)
         if standing.finished:
-            return Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
+            there = Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
+            return self._shown(there, request, order, sources)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, watch)
         dicom = request.dicom_of(fingerprint.sources)
@@ -90,7 +93,25 @@ class Maker:
             result = replace(result, verdict=verdict)
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks = (write_mask(result, mask),) if mask and options.save_mask else ()
-        return Target(output, (*samples, *masks), (*sources.notes, *result.image.warnings, *output.warnings))
+        warnings = (*sources.notes, *result.image.warnings, *output.warnings)
+        return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
+
+    def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:
+        """Write report and picture of a result, where asked for; a failure is told, and the image stands."""
+        made = result_at(request.destinations[order.job.target].sidecar)
+        if made is None:
+            return target
+        files: list[Path] = []
+        try:
+            if self.options.report:
+                listed = request.study.series if request.study else ()
+                places = [series.path for series in listed if series.contrast in sources.everything]
+                files.append(write_report(made, places, order.calibration))
+            if self.options.picture:
+                files.append(write_result_picture(made, sources.everything))
+        except MrimputeError as error:
+            return replace(target, error=error)
+        return replace(target, copies=(*target.copies, *files))
 
     @property
     def _scaled(self) -> bool:

@@ -92,6 +92,21 @@ def read(path: Path) -> Volume:
     return _guard(path, lambda: _read(path))
 
 
+def glance(path: Path) -> tuple[FloatArray, Grid]:
+    """Return voxels as they are stored (X, Y, Z) and their grid, for a thumbnail: no digest, no check sum.
+
+    Raises:
+        ImageDamaged: it cannot be read.
+    """
+
+    def read_quickly() -> tuple[FloatArray, Grid]:
+        image: Any = nib.load(path)
+        grid = read_info(path).grid
+        return np.asanyarray(image.dataobj).reshape(grid.shape), grid
+
+    return _guard(path, read_quickly)
+
+
 def encode(voxels: FloatArray, grid: Grid, header: Any, description: str) -> bytes:
     """Return the bytes of a compressed NIfTI file with float32 voxels on a source's grid.
 

@@ -57,6 +57,7 @@ class Prepared:
         warnings: what the user should know about these inputs.
         estimates: target → (X, Y, Z) float32 in [0, 1], of the same size: what a regression makes of all present
             sources. A generator that is blended with a regression takes it instead of its own.
+        network_share: of the network's structure in that blend; None for the generator's own. SynDiff alone heeds it.
         curve: (2, K) values of the network's result that rise, and what they mean; None for the result as it is.
         regression: what that regression or curve is, in the sidecar's words; None where there is neither.
         fit: how the series fit their names and the scanner, in the sidecar's words; None where that was not looked at.
@@ -68,6 +69,7 @@ class Prepared:
     content: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     estimates: dict[Contrast, FloatArray] = field(default_factory=dict)
+    network_share: float | None = None
     curve: FloatArray | None = None
     regression: dict[str, object] | None = None
     fit: dict[str, object] | None = None

@@ -48,6 +48,8 @@ class Options:
             else none.
         samples: how many images with as many seeds; of several the mean is the result.
         self_check: whether results are judged, see `mrimpute.selfcheck`.
+        report: whether an HTML report is written beside each result.
+        picture: whether a picture of the sources and the result is written beside it.
         require: the verdict that results must have for exit code 0; None for any.
 
     Raises:
@@ -80,6 +82,8 @@ class Options:
     calibration: Site | None = None
     samples: int = 1
     self_check: bool = True
+    report: bool = False
+    picture: bool = False
     require: Word | None = None
 
     def __post_init__(self) -> None:

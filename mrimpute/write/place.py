@@ -29,13 +29,12 @@ from mrimpute.files import (
 )
 from mrimpute.marks import bears_full_mark, read_sidecar
 from mrimpute.study import Study
+from mrimpute.study.names import BIDS_MADE
 from mrimpute.write.layout import Layout
 from mrimpute.write.provenance import Fingerprint
 
 FREE_SPACE_MARGIN = 2**20
 MASK_ENDING = "_brain-mask.nii.gz"
-_BIDS_MADE = "_desc-synthetic_"
-"""What tells a synthetic image's BIDS name from an acquired one's."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ class Destination:
 
     def _beside(self, word: str, bids_word: str) -> "Destination":
         stem = self.sidecar.stem
-        name = stem.replace(_BIDS_MADE, f"{_BIDS_MADE[:-1]}{bids_word}_") if _BIDS_MADE in stem else f"{stem}_{word}"
+        in_bids = f"_{BIDS_MADE}_" in stem
+        name = stem.replace(BIDS_MADE, f"{BIDS_MADE}{bids_word}") if in_bids else f"{stem}_{word}"
         return Destination(self.sidecar.with_name(f"{name}.nii.gz"), self.sidecar.with_name(f"{name}.json"))
 
 

@@ -124,7 +124,7 @@ class Result:
             self.kind,
             self.verdict,
         )
-        if f"_{BIDS_MADE}_" not in self.destination.image.name:
+        if f"_{BIDS_MADE}" not in self.destination.image.name:
             return content
         stripped = self.mask is not None or not self.sources.with_skull
         return provenance.bids_sidecar(content, self.sources.everything, stripped)

@@ -179,3 +179,9 @@ def test_the_packages_own_regressions_stand_on_what_the_built_in_networks_saw():
     for one in site.figures:  # more sources do no worse, but for 0.3 dB on patients that were left out
         fewer = [two for two in site.figures if two.target is one.target and set(two.sources) < set(one.sources)]
         assert all(one.psnr > two.psnr - 0.3 for two in fewer), one
+
+
+def test_beside_more_sources_a_calibrated_network_gives_less_structure(three):
+    site = learn(three, "site").site
+    flair, t2 = (site.regressor(target, (T1, other), ()) for target, other in ((FLAIR, T2), (T2, FLAIR)))
+    assert (flair.share_beside(1), flair.share_beside(2), t2.share_beside(1)) == (0.25, None, None)

@@ -85,13 +85,19 @@ class SyndiffGenerator:
             unit = (self.sample(source.to(self.device) * 2 - 1, draws) + 1) / 2
             made[:, :, indices] = unit[:, 0].clamp(0.0, 1.0).float().cpu().numpy().transpose(2, 1, 0)
             progress(first + len(indices), len(filled))
-        return [Synthetic(self.target, self.blended(made, image, prepared.head, prepared.estimates.get(self.target)))]
+        given, share = prepared.estimates.get(self.target), prepared.network_share
+        return [Synthetic(self.target, self.blended(made, image, prepared.head, given, share))]
 
     def blended(
-        self, made: FloatArray, image: FloatArray, head: BoolArray, given: FloatArray | None = None
+        self,
+        made: FloatArray,
+        image: FloatArray,
+        head: BoolArray,
+        given: FloatArray | None = None,
+        share: float | None = None,
     ) -> FloatArray:
         """Blend a finished volume with a given regression, else that on its source, if there is one; all (X, Y, Z),
-        grey values in [0, 1]."""
+        grey values in [0, 1]; `share` of the network's structure, by default half."""
         if self.coefficients is None:
             return made
         inside = torch.from_numpy(np.ascontiguousarray(head))
@@ -100,7 +106,8 @@ class SyndiffGenerator:
         else:
             source = torch.from_numpy(np.ascontiguousarray(image))
             estimate = regression.estimate(source[None], self.coefficients, inside)
-        return regression.blended(torch.from_numpy(made), estimate, inside).numpy()
+        share = regression.NETWORK_SHARE if share is None else share
+        return regression.blended(torch.from_numpy(made), estimate, inside, share).numpy()
 
     def sample(self, source: Tensor, draws: list[SliceDraws]) -> Tensor:
         """Sample slices: source (B, 1, H, W) in [-1, 1] → target (B, 1, H, W) in [-1, 1]."""

@@ -89,6 +89,9 @@ def test_the_regression_of_a_checkpoint_steadies_its_volumes(cases, tmp_path):
     assert abs(made.voxels - truth).mean() < 0.6 * abs(raw.voxels - truth).mean()
     assert made.voxels[30, 30, 4] > 0.5
     assert made.voxels[source > 0].mean() == pytest.approx(truth[source > 0].mean(), abs=0.02)
+    given = dataclasses.replace(prepared, estimates={T2: truth}, network_share=0.0)
+    (alone,) = steady(given, (T2,), 0, lambda *_: None)
+    assert np.allclose(alone.voxels, truth, atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", [{}, {"paired": True, "augment": Augmentation.parse("all"), "batch": 2}])
