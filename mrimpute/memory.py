@@ -73,6 +73,8 @@ def synthesise(
 ) -> SyntheticImage:
     """Make one contrast from images in memory, on the grid of the one with the thinnest slices.
 
+    The noise follows the voxels and the affine; that of `fill` follows the bytes of the files.
+
     Args:
         images: contrast → nibabel image, or array (X, Y, Z) with `affine`.
         target: the contrast to make: t1, t1c, t2, flair, pd or ct, in any known spelling.
@@ -91,11 +93,11 @@ def synthesise(
     >>> import numpy as np
     >>> from mrimpute.phantom import AFFINE, head
     >>> from mrimpute import Contrast, synthesise
-    >>> slim = np.diag([2.0, 2.0, 2.0, 1.0])
-    >>> images = {str(c): v[::2, ::2, ::2] for c, v in head([Contrast.T1, Contrast.T2], 0).items()}
-    >>> made = synthesise(images, "flair", affine=AFFINE @ slim, weights="builtin", device="cpu")
+    >>> coarse, three = np.diag([2.0, 2.0, 2.0, 1.0]), [Contrast.T1, Contrast.T1C, Contrast.T2]
+    >>> images = {str(contrast): voxels[::2, ::2, ::2] for contrast, voxels in head(three, 0).items()}
+    >>> made = synthesise(images, "flair", affine=AFFINE @ coarse, weights="builtin", device="cpu")
     >>> made.voxels.shape, made.checkpoint
-    ((120, 120, 78), 'syndiff-flair-from-t2-small')
+    ((120, 120, 78), 'cwdm-flair-small')
     >>> made.image.header["descrip"].item().decode().split(";")[0]
     'SYNTHETIC flair made by mrimpute 0.1.0'
     """
@@ -181,7 +183,7 @@ def volume_of(name: str, image: Picture, affine: ArrayLike | None = None) -> Vol
     voxels, placed, header = _parts(name, image, affine)
     x, y, z = voxels.shape
     digest = hashlib.sha256(placed.tobytes() + np.ascontiguousarray(voxels).tobytes()).hexdigest()
-    return io.checked(Volume(voxels, Grid((x, y, z), placed), Path(f"<{name}>"), digest, header))
+    return io.checked(Volume(voxels, Grid((x, y, z), placed), Path(f"<{name}>.nii"), digest, header))
 
 
 def _parts(name: str, image: Picture, affine: ArrayLike | None) -> tuple[FloatArray, FloatArray, Any]:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 Device = Annotated[
-    str, typer.Option(envvar="MRIMPUTE_DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel="How")
+    str,
+    typer.Option(envvar="MRIMPUTE_DEVICE", help="auto, cpu, cuda, cuda:N or mps (untested).", rich_help_panel="How"),
 ]
 Threads = Annotated[
     int | None,

@@ -153,7 +153,7 @@ class CostRecord(_Record):
 
     seconds: float
     cpu_seconds: float
-    peak_rss_mb: int
+    peak_rss_mb: int | None
     peak_cuda_mb: int
 
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -37,6 +36,7 @@ from mrimpute.cli.records import (
 from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.evaluate import Evaluation
+from mrimpute.files import peak_memory_mb
 from mrimpute.outcome import Outcome, Spent
 from mrimpute.plan import Job, Plan
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
@@ -443,6 +443,6 @@ def _cost(spent: Spent) -> CostRecord:
     return CostRecord(
         seconds=round(spent.seconds, 2),
         cpu_seconds=round(spent.cpu_seconds, 2),
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_rss_mb=peak_memory_mb(),
         peak_cuda_mb=cuda,
     )

@@ -10,6 +10,7 @@ from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
 from mrimpute.files.digest import content_sha256, sha256_of, standing_sha256
 from mrimpute.files.parts import PART_PREFIX, PART_SUFFIX, new_part, remove, remove_dead_parts
 from mrimpute.files.rename import publish, put, take_back
+from mrimpute.files.system import peak_memory_mb, process_lives, sync_folder
 
 __all__ = [
     "FULL_DISK",
@@ -18,6 +19,8 @@ __all__ = [
     "content_sha256",
     "disk_errors",
     "new_part",
+    "peak_memory_mb",
+    "process_lives",
     "publish",
     "put",
     "read_small",
@@ -130,12 +133,3 @@ def replacing(file: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a folder's names on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
