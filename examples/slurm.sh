@@ -24,7 +24,6 @@ runs=$out/runs
 mkdir -p "$runs"
 task=$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID-${SLURM_RESTART_COUNT:-0} # a new name each time: nothing is written over
 
-export MRIMPUTE_THREADS=${MRIMPUTE_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
 again=
 mrimpute fill - --out "$out" --shard slurm --json "$@" < "$list" > "$runs/$task.jsonl" &
 fill=$!

@@ -189,7 +189,7 @@ def write_summary(out: Path, record: str, table: str) -> tuple[Path, Path]:
     for path, text in ((table_file, table), (record_file, record + "\n")):
         write_whole(path, text.encode(), standing_sha256(path))
     if not ignored.exists():
-        write_whole(ignored, b"summary.*\n")
+        write_whole(ignored, b"summary.*\nindex.html\n")
     return table_file, record_file
 
 

@@ -11,6 +11,7 @@ import pytest
 from mrimpute import Contrast, Options
 from mrimpute.batch import fill_all, shard
 from mrimpute.contrasts import BRATS_FOUR
+from mrimpute.device import allowed_cpus
 from mrimpute.errors import UsageError
 from mrimpute.files import content_sha256
 from mrimpute.fill import Engine
@@ -129,6 +130,14 @@ def test_a_slurm_array_gives_the_part(monkeypatch, tmp_path):
         in_array(monkeypatch, number, 5, 25, 3, step=10)
         parts += shard(folders, "slurm")
     assert sorted(parts) == folders
+
+
+@pytest.mark.parametrize(("given", "allowed"), [("1", 1), ("100000", None), ("", None), ("two", None)])
+def test_threads_are_no_more_than_slurm_gave_the_task(monkeypatch, given, allowed):
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    without = allowed_cpus()
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", given)
+    assert allowed_cpus() == (allowed or without)
 
 
 def test_a_slurm_array_with_gaps_or_none_is_a_usage_error(monkeypatch, tmp_path):

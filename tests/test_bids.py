@@ -74,7 +74,8 @@ def test_participants_are_filled_and_summed_up(cli, data, words, tmp_path):
     assert [row.split("\t")[-1] for row in (out / "summary.tsv").read_text().splitlines()[1:]] == [
         f"{name}.nii.gz" for name in IMAGES
     ]
-    assert cli("bids", data, out, "group").stdout.splitlines() == [str(out / "summary.tsv"), str(out / "summary.json")]
+    written = [str(out / name) for name in ("summary.tsv", "summary.json", "index.html")]
+    assert cli("bids", data, out, "group").stdout.splitlines() == written
     if VALIDATOR is None:
         pytest.skip("bids-validator-deno is absent; all but the validator's word was checked")
     checked = subprocess.run([VALIDATOR, out, "--format", "json"], capture_output=True, text=True)

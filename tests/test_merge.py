@@ -68,6 +68,15 @@ def test_what_no_task_told_of_is_named(cli, tmp_path):
     assert (whole.returncode, whole.stderr) == (0, "mrimpute: 2 studies: 2 filled\n")
 
 
+def test_what_is_left_is_a_list_for_the_next_run(cli, tmp_path):
+    lines = write(tmp_path / "1.jsonl", line("a"), line("b", "failed", 5), line("c", "planned"), line("d", "complete"))
+    listed = write(tmp_path / "list.txt", "a\nb\nc\nd\ne\n")
+    done = cli("merge", lines, "--studies", listed, "--left")
+    assert (done.returncode, done.stdout) == (8, "b\nc\ne\n")
+    null = cli("merge", lines, "--studies", "-", "-0", "--left", input="a\0b\0c\0d\0e\0")
+    assert null.stdout == "b\0c\0e\0"
+
+
 def test_a_line_that_was_cut_is_said_and_passed_over(cli, tmp_path):
     killed = write(tmp_path / "killed.jsonl", line("a"), line("b")[:60])
     done = cli("merge", killed)

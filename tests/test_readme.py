@@ -26,6 +26,7 @@ PAGES = (
     "README.md",
     "mrimpute/weights/README.md",
     "examples/agents.md",
+    "examples/cohort.md",
     "examples/guide.md",
     "examples/training/README.md",
     "examples/verify.md",
@@ -48,6 +49,7 @@ def test_every_exit_code_is_described():
 COMMANDS = (
     "fill",
     "merge",
+    "bids",
     "scan",
     "example",
     "doctor",
@@ -87,6 +89,7 @@ def test_every_option_named_exists(cli):
         for words in (
             ["fill"],
             ["merge"],
+            ["bids"],
             ["scan"],
             ["evaluate"],
             ["calibrate"],

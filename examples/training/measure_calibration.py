@@ -25,7 +25,7 @@ from mrimpute.calibration import FRAME, Gram, builtin_site
 from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of
 from mrimpute.calibration.curve import Joint, NetworkRun, corrected, fitted, joint_of
 from mrimpute.calibration.gram import coefficients, squared_error
-from mrimpute.calibration.site import half_width, source_sets
+from mrimpute.calibration.site import CALIBRATED_SHARE, half_width, source_sets
 from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
@@ -155,18 +155,19 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     """Return PSNR and SSIM in all ways; with one study, the mean over the other patients."""
     present, matrices = tuple(case.images), [one.matrix for one in grams]
 
-    def blended(weights: FloatArray) -> Figures:
-        return _score(case, _blend(case, estimated(case.images, case.head, present, weights)))
+    def blended(weights: FloatArray, share: float | None = None) -> Figures:
+        return _score(case, _blend(case, estimated(case.images, case.head, present, weights), share))
 
     def curved(some: list[Joint]) -> Figures:
         return _score(case, corrected(case.made, case.head, fitted(some)))
 
-    single = [blended(coefficients([matrix], present, target)) for matrix in matrices]
+    share = CALIBRATED_SHARE.get(target)
+    single = [blended(coefficients([matrix], present, target), share) for matrix in matrices]
     return [
         _score(case, _blend(case, case.own)),
         blended(steadied(builtin_site(), target, present, ()).weights),
         tuple(np.mean(single, axis=0)),
-        blended(coefficients(matrices, present, target)),
+        blended(coefficients(matrices, present, target), share),
         _score(case, case.made),
         tuple(np.mean([curved([joint]) for joint in joints], axis=0)),
         curved(joints),
@@ -183,7 +184,8 @@ def _within(cases: dict[str, Case], target: Contrast, name: str, grams: dict[str
         present = tuple(case.images)
         weights = coefficients([grams[one].matrix for one in learnt], present, target)
         made = estimated(case.images, case.head, present, weights)
-        return np.abs((_blend(case, made) if finished else made) - case.truth)[case.head]
+        image = _blend(case, made, CALIBRATED_SHARE.get(target)) if finished else made
+        return np.abs(image - case.truth)[case.head]
 
     apart = [errors(one, [other for other in others if other != one]) for one in others]
     steps = np.linspace(0, 1, ERROR_BINS + 1)[1:]
@@ -205,9 +207,10 @@ def _network(checkpoint: Checkpoint, ready: Prepared, target: Contrast) -> tuple
     return made.voxels, own.numpy()
 
 
-def _blend(case: Case, estimate: FloatArray) -> FloatArray:
+def _blend(case: Case, estimate: FloatArray, share: float | None = None) -> FloatArray:
+    share = regression.NETWORK_SHARE if share is None else share
     made, head = torch.from_numpy(case.made), torch.from_numpy(np.ascontiguousarray(case.head))
-    return regression.blended(made, torch.from_numpy(estimate), head).numpy()
+    return regression.blended(made, torch.from_numpy(estimate), head, share).numpy()
 
 
 def _score(case: Case, image: FloatArray) -> Figures:

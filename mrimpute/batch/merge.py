@@ -63,6 +63,12 @@ class Merged:
         """The exit codes of the studies."""
         return [entry.exit for entry in self.entries]
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The studies still to be done: those that failed or were only planned, and those without a line."""
+        undone = (entry.study for entry in self.entries if entry.exit or entry.status == "planned")
+        return (*undone, *self.missing)
+
     def lines(self) -> Iterator[bytes]:
         """Read the chosen lines again, as they were written."""
         for entry in self.entries:

@@ -108,7 +108,7 @@ def _candidate(folder: Path, targets: Sequence[Contrast], skull_strip: bool) -> 
     read = read_volumes({one.contrast: [one] for one in series})
     check_doubles({one.contrast: read[one.path] for one in series})
     sources = choose_sources(series, None, read, register=False, mask=None)
-    mask = strip(sources.onto, cuda=False) if skull_strip and sources.with_skull else None
+    mask = strip(sources.onto, gpu=None) if skull_strip and sources.with_skull else None
     ready = _prepared(sources.volumes, mask)
     voxels = {contrast: sources.volumes[contrast].voxel_digest for contrast in held}
     spacing = {one.contrast: sorted_spacing(one.grid.spacing) for one in series}

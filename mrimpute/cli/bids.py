@@ -126,8 +126,8 @@ def bids(
     """Make what the sessions of a BIDS data set lack, as derivatives (participant), or sum up what was made (group).
 
     Nothing is written into IN unless OUT lies in it. Images are called sub-X[_ses-Y]_desc-synthetic_FLAIR.nii.gz and so
-    on; acquired ones are not copied. The group level compares every image with its sidecar, and writes summary.tsv and
-    summary.json into OUT.
+    on; acquired ones are not copied. The group level compares every image with its sidecar, and writes summary.tsv,
+    summary.json and the page of `mrimpute report --cohort` into OUT.
     """
     from mrimpute import batch
     from mrimpute import bids as library
@@ -174,6 +174,14 @@ def _print_schema(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _page(out: Path) -> tuple[tuple[Path, ...], list[str]]:
+    """Write the page of all results; return its path, and what could not be shown."""
+    from mrimpute.report import write_cohort
+
+    page, problems = write_cohort([out])
+    return (page,), problems
+
+
 def _sum_up(group: "Group", data: Path, out: Path, as_json: bool) -> int:
     """Write and print the summary of what was made; return the exit code."""
     from mrimpute.bids import write_summary
@@ -182,10 +190,13 @@ def _sum_up(group: "Group", data: Path, out: Path, as_json: bool) -> int:
     code = common.exit_code([int(finding.status.exit_code) for _, finding in group.findings])
     record = render_bids.group_record(group, data, out, code)
     files = write_summary(out, record, render_bids.table(group, out))
+    pages, problems = _page(out) if any(group.images.values()) else ((), [])
+    for line in problems:
+        common.notify(f"not shown: {line}")
     if as_json:
         typer.echo(record)
     else:
-        for file in files:
+        for file in (*files, *pages):
             typer.echo(file)
     for _, finding in group.findings:
         if finding.status.exit_code:

@@ -155,7 +155,11 @@ def fill(
     device: common.Device = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        typer.Option(envvar="MRIMPUTE_PRECISION", rich_help_panel=_HOW, help="auto is float32."),
+        typer.Option(
+            envvar="MRIMPUTE_PRECISION",
+            rich_help_panel=_HOW,
+            help="auto is bfloat16 for large networks on processors that have it, else float32; the recipe tells.",
+        ),
     ] = "auto",
     threads: common.Threads = None,
     trust_study_settings: common.TrustStudySettings = False,

@@ -27,7 +27,16 @@ def merge(
         Path | None,
         typer.Option(metavar="FILE", help="The list that was given to `fill`, one path a line; - for stdin."),
     ] = None,
-    null: Annotated[bool, typer.Option("-0", "--null", help="Paths in that list end with NUL, not newline.")] = False,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="Paths in that list, and with --left in the result, end with NUL.")
+    ] = False,
+    left: Annotated[
+        bool,
+        typer.Option(
+            "--left",
+            help="Print the folders still to be done instead: those that failed, and those of the list without a line.",
+        ),
+    ] = False,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the schema of the lines and end.", rich_help_panel="Output")
     ] = False,
@@ -40,6 +49,8 @@ def merge(
 
     Of several lines of a study a success is taken before a failure, otherwise the later one. A line that a killed task
     left unfinished is said and passed over. Totals go to stderr.
+
+    With --left the result is a list for the next `fill -`, which then need not look at what is done.
     """
     import json
     import os
@@ -56,8 +67,12 @@ def merge(
         raise UsageError("no file of JSON lines is given", "name what `mrimpute fill --json` wrote")
     library.check_apart(files, os.fstat(1))
     merged = library.merge(files, given.listed(studies, null) if studies is not None else None)
-    for line in merged.lines():
-        typer.echo(line.rstrip(b"\n"))
+    if left:
+        for study in merged.left:
+            typer.echo(study + ("\0" if null else "\n"), nl=False)
+    else:
+        for line in merged.lines():
+            typer.echo(line.rstrip(b"\n"))
     _tell(merged, quiet)
     raise typer.Exit(int(ExitCode.PARTIAL) if merged.missing else common.exit_code(merged.codes))
 

@@ -89,7 +89,8 @@ class Networks:
         if self._loaded is None or self._loaded[:2] != weights:
             tell(f"loading {checkpoint.name}")
             device.configure(self.options.threads)
-            dtype = device.choose_dtype(self.options.precision)
+            size = checkpoint.path.stat().st_size
+            dtype = device.dtype_of(device.choose_precision(self.options.precision, where, size))
             self._loaded = None  # two networks need not fit
             self._loaded = checkpoint, sampling, room.load(checkpoint, sampling, where, dtype)
         return self._loaded[2]
@@ -118,8 +119,9 @@ class BrainMasks:
             return sources.mask
         if self._last is None or self._last[0] != sources.onto.sha256:
             tell(f"stripping the skull of {sources.reference.contrast}")
-            cuda = device.choose_device(self.options.device).type == "cuda"
-            self._last = sources.onto.sha256, skull.strip(sources.onto, cuda)
+            where = device.choose_device(self.options.device)
+            gpu = (where.index or 0) if where.type == "cuda" else None
+            self._last = sources.onto.sha256, skull.strip(sources.onto, gpu)
         return self._last[1]
 
 

@@ -5,6 +5,7 @@ they are on PATH and the user asks for it.
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -135,14 +136,14 @@ def program() -> str:
     )
 
 
-def strip(volume: Volume, cuda: bool) -> BrainMask:
+def strip(volume: Volume, gpu: int | None) -> BrainMask:
     """Let the program on PATH find the brain of an image with skull.
 
     It sees a file of voxels and affine alone, in a temporary folder that is removed.
 
     Args:
         volume: the image.
-        cuda: whether the program may use the GPU.
+        gpu: number of the GPU that the program may use; None for the CPU.
 
     Raises:
         ResourcesExhausted: no program, or it failed.
@@ -154,12 +155,14 @@ def strip(volume: Volume, cuda: bool) -> BrainMask:
         image.write_bytes(nifti.encode(np.asarray(volume.voxels, np.float32), volume.grid, None, "image"))
         # hd-bet writes the brain, 0 around it; of synthstrip the mask is asked for: its background need not be 0
         words = [name, "-i", str(image), "-o" if name == "hd-bet" else "-m", str(made)]
-        if name == "hd-bet" and not cuda:
+        if name == "hd-bet" and gpu is None:
             words += ["-device", "cpu"]
-        if name == "mri_synthstrip" and cuda:
+        if name == "mri_synthstrip" and gpu is not None:
             words += ["-g"]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+            done = subprocess.run(
+                words, env=_seeing(gpu), capture_output=True, text=True, errors="replace", check=False
+            )
         except OSError as error:
             raise ResourcesExhausted(
                 f"{name} on PATH cannot be run ({error.strerror})", "install it anew, or give --brain-mask FILE"
@@ -177,6 +180,14 @@ def strip(volume: Volume, cuda: bool) -> BrainMask:
     if not grid.same_as(volume.grid):
         raise StudyRefused(f"{name} changed the grid of {volume.path}", "give --brain-mask FILE")
     return BrainMask.of(filled(brain), volume.grid, name, f"of {name}")
+
+
+def _seeing(gpu: int | None) -> dict[str, str]:
+    """Return this process's environment, in which a program sees one GPU of those that this process sees."""
+    if gpu is None:
+        return dict(os.environ)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return os.environ | {"CUDA_VISIBLE_DEVICES": seen[gpu] if gpu < len(seen) and seen[gpu] else str(gpu)}
 
 
 def filled(inside: BoolArray) -> BoolArray:

@@ -19,6 +19,7 @@ from mrimpute.report.gather import Made, result_at
 from mrimpute.report.page import page
 from mrimpute.report.record import Record, Register
 from mrimpute.report.write import TITLES, own_row, place_of_report, replaceable
+from mrimpute.volume import FloatArray
 from mrimpute.write.provenance import WARNING
 
 INDEX = "index.html"
@@ -91,16 +92,25 @@ def _thumbnails(made: Made) -> tuple[str, str]:
     upright = Reorient(grid, pictures.UPRIGHT)
     image = upright.apply(volume)
     cells = np.zeros((3 * THUMB, 3 * THUMB), np.float32)
-    rough = image[::ROUGH, ::ROUGH, ::ROUGH] != 0
-    ends = [ROUGH * np.flatnonzero(rough.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    image = _around_head(image)
     for column, share in enumerate(AT):
-        at = [int(where[0] + share * (where[-1] - where[0])) if where.size else 0 for where in ends]
+        at = [int(share * (length - 1)) for length in image.shape]
         for row, small in enumerate(pictures.sized(pictures.planes(image, at), upright.grid.spacing, THUMB)):
             top = row * THUMB + (THUMB - small.shape[0]) // 2
             left = column * THUMB + (THUMB - small.shape[1]) // 2
             cells[top : top + small.shape[0], left : left + small.shape[1]] = small
     white = float(np.percentile(cells[cells > 0], 99)) if cells.any() else 1.0
     return pictures.webp(cells / white, THUMB_QUALITY), ""
+
+
+def _around_head(image: FloatArray) -> FloatArray:
+    """Return the part of a volume (X, Y, Z) that is not zero, and a little around it; of an empty one all of it."""
+    rough = image[::ROUGH, ::ROUGH, ::ROUGH] != 0
+    if not rough.any():
+        return image
+    filled = [np.flatnonzero(rough.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    part: FloatArray = image[tuple(slice(ROUGH * max(0, one[0] - 1), ROUGH * (one[-1] + 2)) for one in filled)]
+    return part
 
 
 COLUMNS = ("Study", "Made", "Verdict", "PSNR (dB)", "SSIM", "Scanner", "Off by (mm)", "Samples", "Network", "Date")

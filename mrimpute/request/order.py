@@ -7,7 +7,7 @@ from pathlib import Path
 from mrimpute.calibration import Site, site_in_store
 from mrimpute.calibration.use import check_use, regressed_beside
 from mrimpute.contrasts import Contrast
-from mrimpute.device import choose_device
+from mrimpute.device import choose_device, choose_precision
 from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.contract import Sampling, method_of
 from mrimpute.plan import Job
@@ -107,6 +107,7 @@ def fingerprint_of(
         brain_mask: what decides the mask; '' for none.
         options: of the run.
     """
+    where = choose_device(options.device)
     used = [contrast for contrast in checkpoint.record.sources if contrast in sources.volumes]
     read = {contrast: sources.volumes[contrast] for contrast in used} | sources.beside
     return Fingerprint(
@@ -119,8 +120,8 @@ def fingerprint_of(
         sampler=sampling.sampler,
         steps=sampling.steps,
         seed=options.seed,
-        precision="bfloat16" if options.precision == "bfloat16" else "float32",
-        device=choose_device(options.device).type,
+        precision=choose_precision(options.precision, where, checkpoint.path.stat().st_size),
+        device=where.type,
         intensity=options.intensity,
         calibration=order.calibration.sha256 if order.calibration else "",
         samples=options.samples,

@@ -43,6 +43,8 @@ def join_world(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         yield World(), device
         return
     own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device.type == "cuda" else device
+    if own.type == "cuda":
+        torch.cuda.set_device(own)  # else every process takes memory on the first GPU, and NCCL may meet itself there
     distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
         yield World(distributed.get_rank(), size), own

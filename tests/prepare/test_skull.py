@@ -100,18 +100,26 @@ def test_a_mask_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "cuda", "words"),
+    ("name", "gpu", "visible", "words"),
     [
-        ("hd-bet", False, ["-device", "cpu"]),
-        ("hd-bet", True, []),
-        ("mri_synthstrip", False, []),
-        ("mri_synthstrip", True, ["-g"]),
+        ("hd-bet", None, "3", ["3", "-device", "cpu"]),
+        ("hd-bet", 0, "", ["0"]),
+        ("hd-bet", 1, "3,5", ["5"]),
+        ("mri_synthstrip", None, "", ["none"]),
+        ("mri_synthstrip", 1, "", ["1", "-g"]),
     ],
 )
-def test_the_program_on_path_is_called(image, phantom_head, tmp_path, monkeypatch, name, cuda, words):
+def test_the_program_on_path_is_called(image, phantom_head, tmp_path, monkeypatch, name, gpu, visible, words):
+    """The GPU of --device is the only one that it sees, numbered as this process sees them."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    stripper(tmp_path, name, f"open({str(tmp_path / 'words')!r}, 'w').write(' '.join(sys.argv[5:]))\n{WORKS}")
-    mask = skull.strip(image, cuda)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    seen = "__import__('os').environ.get('CUDA_VISIBLE_DEVICES', 'none')"
+    stripper(
+        tmp_path, name, f"open({str(tmp_path / 'words')!r}, 'w').write(' '.join([{seen}, *sys.argv[5:]]))\n{WORKS}"
+    )
+    mask = skull.strip(image, gpu)
     assert mask.origin == name
     assert (tmp_path / "words").read_text().split() == words
     brain = phantom_head[T1] > 40
@@ -124,13 +132,13 @@ def test_a_program_that_cannot_be_started(image, tmp_path, monkeypatch):
     stripper(tmp_path, "hd-bet", "pass")
     (tmp_path / "hd-bet").write_text("#!/no/such/python\n")
     with pytest.raises(ResourcesExhausted, match="hd-bet on PATH cannot be run"):
-        skull.strip(image, False)
+        skull.strip(image, None)
 
 
 def test_no_program(image, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ResourcesExhausted, match="hd-bet or mri_synthstrip"):
-        skull.strip(image, False)
+        skull.strip(image, None)
 
 
 @pytest.mark.parametrize(
@@ -147,4 +155,4 @@ def test_a_program_that_fails(image, tmp_path, monkeypatch, body, error, text):
     monkeypatch.setenv("PATH", str(tmp_path))
     stripper(tmp_path, "hd-bet", body)
     with pytest.raises(error, match=text):
-        skull.strip(image, False)
+        skull.strip(image, None)

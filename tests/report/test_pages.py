@@ -225,3 +225,23 @@ def test_fill_and_scan_draw_what_is_there(cli, filled):
     assert done.returncode == 0 and pixels_of(sheet).shape[1] > 300
     assert cli("scan", filled / "plain", filled / HOSTILE, "--picture", sheet).returncode == 2
     assert cli("scan", filled / "plain", "--picture", filled / "scan.jpg").returncode == 2
+
+
+def test_a_dicom_result_with_samples_has_a_report_and_a_second_run_finds_everything(build, cli, tiny_weights):
+    for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2), 1):
+        folder = build(contrast, number=number).parent
+    words = ("--weights", tiny_weights[FLAIR], "--missing", "flair", "--device", "cpu", "--no-self-check")
+    done = cli("fill", folder, *words, "--steps", "2", "--samples", "2", "--report")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in folder.iterdir() if path.name.startswith("mrimpute"))
+    assert names == [
+        "mrimpute_flair", "mrimpute_flair.json", "mrimpute_flair_report.html", "mrimpute_flair_sample-01.json",
+        "mrimpute_flair_sample-01.nii.gz", "mrimpute_flair_sample-02.json", "mrimpute_flair_sample-02.nii.gz",
+        "mrimpute_flair_spread.json", "mrimpute_flair_spread.nii.gz",
+    ]  # fmt: skip
+    text = (folder / "mrimpute_flair_report.html").read_text()
+    assert "Spread of samples" in text and "mean of 2 samples" in text
+    assert str(folder.parent) not in text and "im000" not in text
+    again = cli("fill", folder, *words, "--steps", "2", "--samples", "2", "--json")
+    assert '"skipped"' in again.stdout
+    assert cli("report", folder).returncode == 0

@@ -8,7 +8,7 @@
   const matching = () => {
     const words = get("filter").value.toLowerCase().split(/\s+/).filter(Boolean), word = get("word").value;
     return rows.filter((row) => {
-      const text = [...row.cells].slice(1, -2).map((cell) => cell.textContent).join(" ").toLowerCase();
+      const text = [...row.querySelectorAll(".told")].map((cell) => cell.textContent).join(" ").toLowerCase();
       return (!word || row.dataset.word === word) && words.every((one) => text.includes(one));
     });
   };

@@ -107,7 +107,7 @@ def test_half_precision_finds_the_same_codes(small, stored):
 
 
 def test_the_authors_networks_need_less_than_five_gigabytes():
-    """Measured: 3.7 GiB (tests/benchmarks/aldm.py)."""
+    """Measured: 3.7 GiB (tests/benchmarks/table.py)."""
     needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU)
     assert 3.7 * 2**30 < needed < 5e9
 

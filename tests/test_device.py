@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from mrimpute import device
+from mrimpute.contrasts import Contrast
+from mrimpute.errors import UsageError
+
+CPU = torch.device("cpu")
+LARGE = device.LARGE_NETWORK
+
+
+@pytest.mark.parametrize(
+    ("word", "where", "size", "features", "chosen"),
+    [
+        ("auto", "cpu", LARGE, {"avx2", "avx512_bf16"}, "bfloat16"),
+        ("auto", "cpu", LARGE, {"amx_bf16"}, "bfloat16"),
+        ("auto", "cpu", LARGE, {"avx2", "avx512f"}, "float32"),
+        ("auto", "cpu", LARGE - 1, {"avx512_bf16"}, "float32"),
+        ("auto", "cuda", LARGE, {"avx512_bf16"}, "float32"),
+        ("float32", "cpu", LARGE, {"avx512_bf16"}, "float32"),
+        ("bfloat16", "cpu", 1, set(), "bfloat16"),
+    ],
+)
+def test_auto_is_bfloat16_for_large_networks_on_processors_that_have_it(
+    monkeypatch, word, where, size, features, chosen
+):
+    monkeypatch.setattr(device, "processor_features", lambda: features)
+    assert device.choose_precision(word, torch.device(where), size) == chosen
+    assert device.dtype_of(chosen) == getattr(torch, chosen)
+
+
+def test_another_word_is_refused():
+    with pytest.raises(UsageError, match="unknown precision 'half'"):
+        device.choose_precision("half", CPU, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["flags\t\t: fpu avx512_bf16 amx_bf16\nflags : other\n", "Features : avx512_bf16 amx_bf16 fpu\n"]
+)
+def test_features_are_those_of_the_first_processor(monkeypatch, text):
+    monkeypatch.setattr(device, "_read", lambda _path: f"processor\t: 0\n{text}")
+    assert device.processor_features() == {"fpu", "avx512_bf16", "amx_bf16"}
+
+
+def test_what_auto_chose_is_in_the_recipe(cli, make_study, tiny_weights, monkeypatch):
+    monkeypatch.setattr(device, "processor_features", lambda: {"avx512_bf16"})
+    monkeypatch.setattr(device, "LARGE_NETWORK", 1)
+    line = ("fill", make_study(), "--weights", tiny_weights[Contrast.FLAIR], "--json")
+    assert '"precision": "bfloat16"' in cli(*line).stdout
+    assert cli(*line).returncode == 0  # the same recipe: skipped
+    assert cli(*line, "--precision", "float32").returncode == 6
