@@ -62,9 +62,9 @@ HALF_FEATURES = frozenset({"avx512_bf16", "amx_bf16"})
 def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> str:
     """Return the number type of the convolutions, 'float32' or 'bfloat16'.
 
-    'auto' is bfloat16 for a large network on a processor that has it, else float32: of built-in networks bfloat16
-    changes an image by less than 0.05 dB in the brain (measured: tests/benchmarks/table.py), and they need a second.
-    On CUDA this was not measured.
+    'auto' is bfloat16 for a large network on a processor that has it, else float32: bfloat16 changed what the built-in
+    cWDM makes by 0.002 dB and 0.0001 SSIM in the brain (one study; tests/benchmarks/table.py measures more). Built-in
+    networks themselves need a second, and on CUDA this was not measured.
 
     Raises:
         UsageError: another word than auto, float32 or bfloat16.
@@ -125,7 +125,7 @@ def available_memory(device: "torch.device") -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    limits = [_meminfo("MemAvailable"), *_cgroup_memory()]
+    limits = [_kilobytes("/proc/meminfo", "MemAvailable"), *_cgroup_memory(), *_process_memory()]
     return min((value for value in limits if value is not None), default=None)
 
 
@@ -148,6 +148,20 @@ def _cgroup_memory() -> list[int]:
             limit, used = _read(level / limit_name).strip(), _read(level / used_name).strip()
             if limit.isdigit() and used.isdigit():
                 left.append(max(0, int(limit) - int(used)))
+    return left
+
+
+def _process_memory() -> list[int]:
+    """Return what is left under this process's own limits on address space and data (`ulimit -v`, `ulimit -d`)."""
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return []
+    left = []
+    for kind, key in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY:
+            left.append(max(0, limit - (_kilobytes("/proc/self/status", key) or 0)))
     return left
 
 
@@ -184,8 +198,9 @@ def require_memory(needed: int, device: "torch.device") -> None:
         )
 
 
-def _meminfo(key: str) -> int | None:
-    found = [line.split()[1] for line in _read("/proc/meminfo").splitlines() if line.startswith(f"{key}:")]
+def _kilobytes(path: str, key: str) -> int | None:
+    """Return the bytes that a line `key: N kB` of a file under /proc states; None where there is none."""
+    found = [line.split()[1] for line in _read(path).splitlines() if line.startswith(f"{key}:")]
     return int(found[0]) * 1024 if found else None
 
 

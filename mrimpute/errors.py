@@ -17,6 +17,7 @@ Code 7 is no error: what was asked does not hold (`mrimpute verify`: no mark; `f
 Everything else is a bug and ends with code 1.
 """
 
+import errno
 from enum import IntEnum
 
 
@@ -131,13 +132,29 @@ class Unexpected(MrimputeError):
         )
 
 
+_SYSTEM = (
+    *(errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT),
+    *(errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+)
+"""What an operating system refuses without a fault of the program's."""
+_NO_ROOM = "failed to map segment"
+"""What the loader of shared libraries says where a limit leaves no address space."""
+
+
 def as_mrimpute_error(error: Exception) -> MrimputeError:
-    """Return an error of the tree as it is, and any other as a bug told in one line."""
+    """Return an error of the tree as it is, what the system refused as that, and all else as a bug in one line."""
     if isinstance(error, MrimputeError):
         return error
-    unexpected = Unexpected(error)
-    unexpected.__cause__ = error
-    return unexpected
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        place = f": {error.filename}" if error.filename else ""
+        refused = f"the operating system refused to go on ({error.strerror}){place}"
+        told: MrimputeError = ResourcesExhausted(refused, "check disks, permissions and limits")
+    elif isinstance(error, ImportError) and _NO_ROOM in str(error):
+        told = ResourcesExhausted("memory ran out while a library was loaded", "raise the limit on it (ulimit -v)")
+    else:
+        told = Unexpected(error)
+    told.__cause__ = error
+    return told
 
 
 class Terminated(BaseException):

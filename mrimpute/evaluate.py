@@ -20,6 +20,7 @@ from mrimpute.prepare import Image
 from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.geometry import Reorient
 from mrimpute.prepare.intensity import quantile_range
+from mrimpute.prepare.skull import head_of
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.registry import Checkpoint
 from mrimpute.request import Options
@@ -34,7 +35,7 @@ from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 DIFFERENCE_GAIN = 2.0
 """Differences are drawn this much brighter, around middle grey."""
 QUANTILES = (0.001, 0.999)
-"""Acquired images are clipped to these quantiles of the whole volume and mapped to [0, 1]."""
+"""Acquired images are clipped to these quantiles, at least 0, and mapped to [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
     Args:
         made: an image file, a DICOM file or a folder of one series; ours is mapped back to [0, 1] by its sidecar, any
             other by its own quantiles.
-        acquired: likewise; clipped at max(0, 0.1 %) and 99.9 % of the whole volume and mapped to [0, 1].
+        acquired: likewise; see `normalised`.
         mask: lesion mask on the same grid, not zero in the lesion.
 
     Raises:
@@ -254,8 +255,9 @@ def picture_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 
 def normalised(volume: Volume) -> FloatArray:
-    """Return an acquired image in [0, 1], float64."""
-    return np.asarray(quantile_range(volume, QUANTILES, 0.0).normalise(volume.voxels), np.float64)
+    """Return an acquired image in [0, 1], float64, as the built-in networks see it: empty margin does not count."""
+    grey = quantile_range(volume, QUANTILES, 0.0, head_of(volume))
+    return np.asarray(grey.normalise(volume.voxels), np.float64)
 
 
 def _unit(volume: Volume) -> tuple[FloatArray, str]:

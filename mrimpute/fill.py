@@ -9,6 +9,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch
 from mrimpute.engine.target import Maker
 from mrimpute.errors import Unexpected, as_mrimpute_error
+from mrimpute.files import hold
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
 from mrimpute.prepare.sources import Inputs, Sources, read_inputs
@@ -16,7 +17,7 @@ from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint, hub
 from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
 from mrimpute.write.copies import complete_case, plan_copies
-from mrimpute.write.place import check_free, check_place, holding
+from mrimpute.write.place import check_free, check_place
 
 
 def fill(
@@ -93,7 +94,7 @@ class Engine:
         targets: list[Target] = []
         copies: list[Path] = []
         try:
-            with holding(request.study, request.images):
+            with hold([request.folder, *request.images]):
                 targets += [self._attempt(request, order, inputs) for order in request.orders]
                 error = next((target.error for target in targets if target.error), None)
                 if error is None:

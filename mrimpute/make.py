@@ -1,12 +1,14 @@
 """Prepared sources + a generator → an image on the study's grid. No disk, no options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from mrimpute.calibration import FRAME, Curve, Regressor
+from mrimpute.calibration import FRAME, Curve, Regressor, Site
 from mrimpute.calibration.curve import corrected
+from mrimpute.calibration.naming import with_fit
+from mrimpute.calibration.use import placed_regressor, takes_package
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
@@ -14,8 +16,7 @@ from mrimpute.prepare import Image, Prepared, prepare, restore
 from mrimpute.prepare.frame import image_of, place_beside
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
-from mrimpute.registry import Record
-from mrimpute.volume import Volume
+from mrimpute.registry import Checkpoint, Record
 
 StepsDone = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
@@ -37,23 +38,49 @@ def prepare_sources(
         StudyRefused: the sources do not lie on each other, or one has no grey values.
     """
     volumes = {contrast: sources.volumes[contrast] for contrast in record.sources if contrast in sources.volumes}
-    used = correction.sources if isinstance(correction, Regressor) else ()
-    beside = {contrast: sources.beside[contrast] for contrast in used if contrast in sources.beside}
     if mask:
         volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
-        beside = {contrast: mask.applied(volume) for contrast, volume in beside.items()}
     ready = prepare(volumes, record.inputs, (sources.reference.contrast, sources.onto))
     if isinstance(correction, Regressor):
-        return with_estimate(ready, beside, correction)
+        return with_estimate(ready, sources, mask, correction)
     return with_curve(ready, correction) if correction else ready
 
 
-def with_estimate(ready: Prepared, beside: Mapping[Contrast, Volume], regressor: Regressor) -> Prepared:
+def looked_at(
+    ready: Prepared,
+    sources: Sources,
+    checkpoint: Checkpoint,
+    mask: BrainMask | None,
+    target: Contrast,
+    site: Site | None,
+    judge: bool,
+) -> Prepared:
+    """Look whether the series fit their names and the scanner is known; where the built-in networks' training studies
+    know it, take the regression of those.
+
+    Args:
+        ready: the sources in the network's frame.
+        sources, mask: what they were prepared from.
+        checkpoint, target: the network, and what it makes.
+        site: the calibration, which no training study replaces; None for none.
+        judge: whether series that do not fit their names are refused or warned of.
+
+    Raises:
+        StudyRefused: they do not.
+    """
+    if not judge and (site or not takes_package(checkpoint)):
+        return ready
+    ready, fit = with_fit(ready, site, sources, mask, checkpoint.record.inputs, judge)
+    regressor = None if site or not fit else placed_regressor(checkpoint, target, sources, fit.place)
+    return with_estimate(ready, sources, mask, regressor) if regressor else ready
+
+
+def with_estimate(ready: Prepared, sources: Sources, mask: BrainMask | None, regressor: Regressor) -> Prepared:
     """Add what a regression makes of all present sources, for the network to be blended with.
 
     Args:
         ready: the network's sources in its frame, whose grey values are the calibration's.
-        beside: what the regression takes beside them.
+        sources, mask: what it was prepared from; the regression takes what lies beside the network's sources too.
         regressor: its coefficients.
 
     Raises:
@@ -61,7 +88,9 @@ def with_estimate(ready: Prepared, beside: Mapping[Contrast, Volume], regressor:
     """
     from mrimpute.calibration.apply import estimated
 
-    further, ranges = place_beside(beside, ready.recipe, FRAME)
+    beside = {one: volume for one, volume in sources.beside.items() if one in regressor.sources}
+    bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in beside.items()}
+    further, ranges = place_beside(bare, ready.recipe, FRAME)
     made = estimated(ready.images | further, ready.head, regressor.sources, regressor.weights)
     recipe = replace(ready.recipe, ranges=ready.recipe.ranges | ranges)
     warnings = (*ready.warnings, *regressor.warnings)

@@ -71,9 +71,11 @@ def _arrive(number: int, _frame: object) -> None:
 
 
 def _lost(unraisable: Any) -> None:
-    """Raise a signal again that was lost in a callback; tell everything else as before."""
+    """Raise a signal again that was lost in a callback; tell everything else as before, but for objects that the signal
+    left half-made."""
     if not isinstance(unraisable.exc_value, Terminated):
-        _State.told_before(unraisable)
+        if _State.arrived is None:
+            _State.told_before(unraisable)
     elif hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, lambda _number, _frame: check())
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 SAME_GRID_MM = 1e-3
 """Two grids are the same when no corner voxel differs by more than this, in mm."""
 
+PLACED_MM = 0.1
+BETWEEN = 0.318
+"""How finely a digest follows a position, and what is added before rounding down: decimal numbers of up to three
+places, which headers hold, then lie far from where the last bits of another file format would decide."""
+
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """RAS ↔ LPS, in which DICOM and SimpleITK work."""
 
@@ -98,14 +103,43 @@ class Volume:
     header: Any = field(default=None, repr=False)
 
     @cached_property
+    def placed_digest(self) -> str:
+        """Digest of the image and of where it lies: 16 hex digits, which seed the noise.
+
+        It follows the box of voxels that are not 0, as float32, and its position to a tenth of a millimetre; file
+        format, compression, number type, the order in which axes are stored, and empty margin do not count.
+        """
+        upright, affine = turned_upright(self.voxels, self.grid)
+        box = tuple(
+            slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0)
+            for places in (np.flatnonzero(upright.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+        )
+        corner = affine @ [*(axis.start or 0 for axis in box), 1.0]
+        placed = np.column_stack([affine[:3, :3], corner[:3]]) / PLACED_MM
+        digest = hashlib.sha256(f"{upright[box].shape} {np.floor(placed + BETWEEN).astype(int).tolist()}".encode())
+        digest.update(np.ascontiguousarray(upright[box]).tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
     def voxel_digest(self) -> str:
         """Digest of the voxels: 16 hex digits that tell an image again in another file.
 
         It follows the values as float32 and their number along right-left, back-front and down-up; file format,
         compression, the order in which axes are stored, and where the grid lies do not count.
         """
-        codes = nib.orientations.axcodes2ornt(tuple(self.grid.orientation))
-        upright = nib.orientations.apply_orientation(np.asarray(self.voxels, "<f4"), codes)
-        digest = hashlib.sha256(str(upright.shape).encode())
-        digest.update(np.ascontiguousarray(upright).tobytes())
-        return digest.hexdigest()[:16]
+        return voxel_sha256(self.voxels, self.grid)[:16]
+
+
+def turned_upright(voxels: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:
+    """Return voxels (X, Y, Z) as float32, axes towards right, front and up, and the affine that goes with them."""
+    turn = nib.orientations.axcodes2ornt(tuple(grid.orientation))
+    turned = nib.orientations.apply_orientation(np.asarray(voxels, "<f4"), turn)
+    return turned, grid.affine @ nib.orientations.inv_ornt_aff(turn, grid.shape)
+
+
+def voxel_sha256(voxels: FloatArray, grid: Grid) -> str:
+    """Return the digest of voxels (X, Y, Z) on a grid that `Volume.voxel_digest` is the beginning of."""
+    turned, _ = turned_upright(voxels, grid)
+    digest = hashlib.sha256(str(turned.shape).encode())
+    digest.update(np.ascontiguousarray(turned).tobytes())
+    return digest.hexdigest()

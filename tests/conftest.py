@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,21 @@ def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
     return path
 
 
+def write_study(
+    folder: Path,
+    contrasts: Sequence[Contrast] = (Contrast.T1, Contrast.T1C, Contrast.T2),
+    shape: Sequence[int] = (40, 48, 36),
+    affine: np.ndarray = OBLIQUE,
+    scheme: str = "brats23",
+    seed: int = 0,
+) -> Path:
+    """Write a study folder of small heads in register."""
+    for contrast in contrasts:
+        path = folder / f"{folder.name}{WORDS[scheme][contrast]}.nii.gz"
+        write_nifti(path, head_voxels(contrast, shape, seed), affine)
+    return folder
+
+
 MakeStudy = Callable[..., Path]
 
 
@@ -112,25 +128,14 @@ MakeStudy = Callable[..., Path]
 def make_study(tmp_path: Path) -> MakeStudy:
     """Build a study folder of small heads in register."""
 
-    def make(
-        name: str = "case",
-        contrasts: Sequence[Contrast] = (Contrast.T1, Contrast.T1C, Contrast.T2),
-        shape: Sequence[int] = (40, 48, 36),
-        affine: np.ndarray = OBLIQUE,
-        scheme: str = "brats23",
-        seed: int = 0,
-    ) -> Path:
-        for contrast in contrasts:
-            path = tmp_path / name / f"{Path(name).name}{WORDS[scheme][contrast]}.nii.gz"
-            write_nifti(path, head_voxels(contrast, shape, seed), affine)
-        return tmp_path / name
+    def make(name: str = "case", *words: Any, **named: Any) -> Path:
+        return write_study(tmp_path / name, *words, **named)
 
     return make
 
 
-@pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Path]:
-    """Checkpoint folders with random weights, one per target, that run in no time."""
+def write_tiny_weights(folder: Path, target: Contrast) -> Path:
+    """Write a checkpoint folder with random weights that runs in no time."""
     import torch
     from safetensors.torch import save_file
 
@@ -138,22 +143,25 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Pat
     from mrimpute.generators.cwdm.training import TrainingPlan, record_of
     from mrimpute.training.state import record_text
 
-    folders = {}
-    for target in BRATS_FOUR:
-        folder = tmp_path_factory.mktemp("weights") / f"tiny-{target}"
-        folder.mkdir()
-        sources = tuple(contrast for contrast in BRATS_FOUR if contrast is not target)
-        plan = TrainingPlan(sources, target, NetworkConfig(4, (1, 2), 1, 2), steps=1, window=None)
-        torch.manual_seed(5)
-        network = WaveletUNet(plan.network)
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
-        save_file(network.state_dict(), folder / "model.safetensors")
-        record = record_of(plan, [])
-        record["inputs"]["spacing_mm"] = 2.0  # of the small heads: at 1 mm they would cost nine times as much
-        (folder / "checkpoint.toml").write_text(record_text(record))
-        folders[target] = folder
-    return folders
+    folder.mkdir()
+    sources = tuple(contrast for contrast in BRATS_FOUR if contrast is not target)
+    plan = TrainingPlan(sources, target, NetworkConfig(4, (1, 2), 1, 2), steps=1, window=None)
+    torch.manual_seed(5)
+    network = WaveletUNet(plan.network)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    record = record_of(plan, [])
+    record["inputs"]["spacing_mm"] = 2.0  # of the small heads: at 1 mm they would cost nine times as much
+    (folder / "checkpoint.toml").write_text(record_text(record))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[Contrast, Path]:
+    """Checkpoint folders with random weights, one per target, that run in no time."""
+    root = tmp_path_factory.mktemp("weights")
+    return {target: write_tiny_weights(root / f"tiny-{target}", target) for target in BRATS_FOUR}
 
 
 @pytest.fixture(scope="session")
@@ -203,49 +211,50 @@ def process(cli_home: Path) -> Cli:
     return run
 
 
-@pytest.fixture(scope="session")
-def cli(cli_home: Path) -> Cli:
+def run_here(
+    home: Path, *words: object, env: dict[str, str] | None = None, input: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the real command line inside this process, from its words to its exit code.
 
     Environment, working folder, standard streams, signal handlers and warnings are a new process's;
     what is imported stays.
     """
+    from mrimpute.cli.app import main
 
-    def run(
-        *words: object, env: dict[str, str] | None = None, input: str = "", cwd: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        from mrimpute.cli.app import main
-
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            for name in set(os.environ) - set(wanted := surroundings(cli_home, env)):
-                patch.delenv(name)
-            for name, value in wanted.items():
-                patch.setenv(name, value)
-            if cwd is not None:
-                patch.chdir(cwd)
-            for name, stream in (
-                ("stdin", io.TextIOWrapper(io.BytesIO(input.encode()))),
-                ("stdout", out),
-                ("stderr", err),
-            ):
-                patch.setattr(sys, name, stream)
-            patch.setattr(sys, "unraisablehook", sys.unraisablehook)
-            patch.setattr(signals._State, "arrived", None)
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        for name in set(os.environ) - set(wanted := surroundings(home, env)):
+            patch.delenv(name)
+        for name, value in wanted.items():
+            patch.setenv(name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        for name, stream in (
+            ("stdin", io.TextIOWrapper(io.BytesIO(input.encode()))),
+            ("stdout", out),
+            ("stderr", err),
+        ):
+            patch.setattr(sys, name, stream)
+        patch.setattr(sys, "unraisablehook", sys.unraisablehook)
+        patch.setattr(signals._State, "arrived", None)
+        load_registry.cache_clear()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code
+        finally:
             load_registry.cache_clear()
-            try:
-                code = main([str(word) for word in words])
-            except SystemExit as end:
-                code = end.code
-            finally:
-                load_registry.cache_clear()
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
-        told, said = (stream.buffer.getvalue().decode("utf-8", "surrogateescape") for stream in (out, err))
-        return subprocess.CompletedProcess(list(words), int(code or 0), told, said)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    told, said = (stream.buffer.getvalue().decode("utf-8", "surrogateescape") for stream in (out, err))
+    return subprocess.CompletedProcess(list(words), int(code or 0), told, said)
 
-    return run
+
+@pytest.fixture(scope="session")
+def cli(cli_home: Path) -> Cli:
+    """Run the real command line inside this process."""
+    return partial(run_here, cli_home)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -77,6 +77,26 @@ def slice_of(
     return data
 
 
+def write_series(
+    folder: Path,
+    contrast: Contrast = Contrast.T1,
+    uids: dict[str, str] | None = None,
+    change: Change | None = None,
+    count: int = 9,
+    number: int = 1,
+    suffix: str = ".dcm",
+) -> Path:
+    """Write a series of 9 slices into a folder, after `change(slice, index)`; `uids` are of study and space."""
+    folder.mkdir(parents=True, exist_ok=True)
+    uids = {"study": generate_uid(), "space": generate_uid(), **(uids or {}), "series": generate_uid()}
+    for index in range(count):
+        data = slice_of(contrast, index, uids, (40, 48, count), number)
+        if change:
+            change(data, index)
+        data.save_as(folder / f"im{index:03d}{suffix}", enforce_file_format=True)
+    return folder
+
+
 Build = Callable[..., Path]
 
 
@@ -94,15 +114,7 @@ def build(tmp_path: Path) -> Build:
         suffix: str = ".dcm",
         root: str = "study",
     ) -> Path:
-        uids = {**study, "series": generate_uid()}
-        folder = tmp_path / root / (name or str(contrast))
-        folder.mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            data = slice_of(contrast, index, uids, (40, 48, count), number)
-            if change:
-                change(data, index)
-            data.save_as(folder / f"im{index:03d}{suffix}", enforce_file_format=True)
-        return folder
+        return write_series(tmp_path / root / (name or str(contrast)), contrast, study, change, count, number, suffix)
 
     return make
 

@@ -17,7 +17,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(PRELOADED)
 
 
-def _run(words: Sequence[str], environment: dict[str, str], streams: Sequence[str]) -> None:
+def _run(words: Sequence[str], environment: dict[str, str], streams: Sequence[str], before: str) -> None:
     """Be the process: from its words to its exit."""
     assert "torch" in sys.modules
     assert not {"mrimpute", "huggingface_hub"} & set(sys.modules)
@@ -25,21 +25,23 @@ def _run(words: Sequence[str], environment: dict[str, str], streams: Sequence[st
     os.environ.update(environment)
     for number, path in enumerate(streams, 1):
         os.dup2(os.open(path, os.O_WRONLY), number)
+    exec(before, {})
     from mrimpute.cli.app import main
 
     main(words)
 
 
 class Forked:
-    """A running `mrimpute`."""
+    """A running `mrimpute`; `before` is what it runs as Python first."""
 
-    def __init__(self, words: Sequence[object], environment: dict[str, str]) -> None:
+    def __init__(self, words: Sequence[object], environment: dict[str, str], before: str = "") -> None:
         self.words = [str(word) for word in words]
         self.folder = tempfile.TemporaryDirectory(prefix="forked-")
         self.streams = [Path(self.folder.name, name) for name in ("out", "err")]
         for path in self.streams:
             path.touch()
-        self.process = FORKS.Process(target=_run, args=(self.words, environment, [str(path) for path in self.streams]))
+        streams = [str(path) for path in self.streams]
+        self.process = FORKS.Process(target=_run, args=(self.words, environment, streams, before))
         self.process.start()
 
     def done(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:

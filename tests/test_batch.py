@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mrimpute.fill import Engine
 from mrimpute.registry import read_checkpoint_folder
 from mrimpute.study import find_series
 from tests.conftest import WIDE, surroundings, tree
+from tests.processes import Forked
 
 FLAIR = Contrast.FLAIR
 
@@ -166,8 +166,8 @@ def test_no_study_at_all_is_a_usage_error(cli):
     assert "no study is given" in done.stderr
 
 
-def test_doctor_tells_what_support_asks_first(process, cli):
-    done = process("doctor", "--json", env={"HF_TOKEN": "hf_secret"})
+def test_doctor_tells_what_support_asks_first(cli_home, cli):
+    done = Forked(["doctor", "--json"], surroundings(cli_home, {"HF_TOKEN": "hf_secret"})).done()
     facts = json.loads(done.stdout)
     assert facts["hub_offline"] is True
     assert facts["torch"]
@@ -205,22 +205,20 @@ def test_an_engine_tells_two_studies_for_one_place_apart(make_study, tiny_weight
 
 
 RACE = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from mrimpute import fill as _
-from mrimpute.cli.app import main
-line = sys.modules["mrimpute.fill"]
-real, barrier = line.write, Path(sys.argv[1])
+import mrimpute.engine.target
+line = sys.modules["mrimpute.engine.target"]
+real, barrier = line.write, Path({barrier!r})
 
 def write(*words, **named):
     "Wait until both processes have decided that nothing is there."
-    (barrier / sys.argv[2]).touch()
+    (barrier / str(os.getpid())).touch()
     while len(list(barrier.iterdir())) < 2:
         time.sleep(0.01)
     return real(*words, **named)
 
 line.write = write
-main(sys.argv[3:])
 """
 
 
@@ -238,17 +236,16 @@ def test_of_two_processes_for_one_place_one_is_refused(make_study, build, tiny_w
         studies = [tmp_path / site / "same" for site in "ab"]
     (tmp_path / "barrier").mkdir()
     words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--out", tmp_path / "out"]
-    running = []
-    for number, study in enumerate(studies):
-        command = [sys.executable, "-c", RACE, tmp_path / "barrier", str(number), "fill", study, *words]
-        environment = surroundings(tmp_path / f"state{number}")
-        pipe = subprocess.PIPE
-        running.append(subprocess.Popen(map(str, command), env=environment, stdout=pipe, stderr=pipe, text=True))
-    told = [process.communicate(timeout=120) for process in running]
-    assert sorted(process.returncode for process in running) == [0, 6], told
-    winner = next(number for number, process in enumerate(running) if process.returncode == 0)
-    assert "appeared meanwhile" in told[1 - winner][1]
-    made = Path(told[winner][0].strip())
+    race = RACE.format(barrier=str(tmp_path / "barrier"))
+    running = [
+        Forked(["fill", study, *words], surroundings(tmp_path / f"state{number}"), race)
+        for number, study in enumerate(studies)
+    ]
+    done = [process.done() for process in running]
+    assert sorted(one.returncode for one in done) == [0, 6], done
+    winner = next(number for number, one in enumerate(done) if one.returncode == 0)
+    assert "appeared meanwhile" in done[1 - winner].stderr
+    made = Path(done[winner].stdout.strip())
     record = json.loads(next((tmp_path / "out" / "same").glob("*.json")).read_text())
     assert record["image"]["sha256"] == content_sha256(made)
     assert record["fingerprint"]["sources"]["t1"] == find_series(studies[winner]).get(Contrast.T1).read().sha256
@@ -273,15 +270,15 @@ def test_a_bug_in_one_study_does_not_end_the_batch(make_study, tiny_weights, mon
     assert "unexpected error (ZeroDivisionError)" in str(done[1].error)
 
 
-def test_names_that_are_not_utf_8_work(process, make_study, tiny_weights):
+def test_names_that_are_not_utf_8_work(process, cli, make_study, tiny_weights):
     folder = make_study()
     odd = folder.parent / os.fsdecode(b"st\xe4dy")
     folder.rename(odd)
-    words = ["--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
-    done = process("fill", os.fsencode(odd), *words, encoding="latin-1")
+    words = ["--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    done = cli("fill", odd, *words, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "filled"
-    listed = process("fill", os.fsencode(odd), *words[:-1], encoding="latin-1")
+    listed = process("fill", os.fsencode(odd), *words, encoding="latin-1")
     assert listed.stdout.encode("latin-1").strip() == os.fsencode(odd / "case-t2f.nii.gz")
 
 

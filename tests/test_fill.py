@@ -131,7 +131,7 @@ def test_nothing_missing_writes_nothing(make_study, options):
 @pytest.mark.parametrize("target", BRATS_FOUR)
 def test_each_target_is_made_from_the_three_others(make_study, tiny_weights, target):
     folder = make_study(contrasts=[c for c in BRATS_FOUR if c is not target], scheme="brats21")
-    outcome = fill(folder, (), Options(weights=(str(tiny_weights[target]),), device="cpu", threads=1))
+    outcome = fill(folder, [target], Options(weights=(str(tiny_weights[target]),), device="cpu", threads=1))
     words = {"t1": "case_t1", "t1c": "case_t1ce", "t2": "case_t2", "flair": "case_flair"}
     assert outcome.outputs[0].path.name == f"{words[target]}.nii.gz"
 

@@ -8,7 +8,8 @@ source); as it is made without a calibration; with a calibration from one study 
 study each of the two other patients. Then the network without any regression: as it is, and through a curve from one
 and from two studies of other patients. PSNR and SSIM in the brain, in the network's frame; the share of voxels that the
 half-width from the other patients' studies holds; seconds and memory. Before that the regressions alone, after it the
-package's own on every set of sources, each training patient left out in turn.
+package's own on every set of sources, each training patient left out in turn: how much those of one's own scanner
+should count, whether OPENMSL's studies beside them help, and what is in the package.
 """
 
 import resource
@@ -78,6 +79,7 @@ def main() -> None:
     grams = {folder.name: _gram(volumes_of(folder)) for folder in folders}
     print(f"one study to its matrix: {(time.process_time() - began) / len(folders):.0f} s of CPU time")
     _alone(grams)
+    _own_scanner(grams)
     print(f"| target | study | {' | '.join(WAYS)} |\n|" + "---|" * (2 + len(WAYS)))
     held = []
     for target in next(iter(grams.values())).present:
@@ -132,8 +134,43 @@ def _alone(grams: dict[str, Gram]) -> None:
     print()
 
 
-def _decibels(own: Gram, learnt: list[FloatArray], target: Contrast, sources: tuple[Contrast, ...]) -> float:
-    weights = coefficients(learnt, sources, target)
+SHARES = (0.5, 0.67, 0.75, 0.85, 1.0)
+
+
+def _own_scanner(grams: dict[str, Gram]) -> None:
+    """Print what the package's regressions on every set of sources do on training patients that are left out."""
+    print(
+        f"| patient | target | from | alike | own {' | own '.join(map(str, SHARES))} | with OPENMSL |\n|" + "---|" * 10
+    )
+    others = [grams[name].matrix for name in _first_visits(list(grams))]
+    for number, one in enumerate(builtin_site().studies, 1):
+        rest = [other for other in builtin_site().studies if other is not one]
+        places = [other.place == one.place for other in rest]
+        for target, sources in source_sets(BRATS_FOUR):
+            matrices = [other.gram.matrix for other in rest]
+            weighed = [_weighed(places, share) for share in SHARES] if any(places) else [None] * len(SHARES)
+            ways = [(matrices, shares) for shares in (None, *weighed)]
+            if Contrast.T1C not in (target, *sources):
+                ways.append((matrices + others, None))
+            found = [f"{_decibels(one.gram, learnt, target, sources, shares):.2f}" for learnt, shares in ways]
+            print(f"| {number} {one.place} | {target} | {', '.join(sources)} | {' | '.join(found)} |", flush=True)
+    print()
+
+
+def _weighed(own: Sequence[bool], share: float) -> list[float]:
+    """Return how much each study counts where the own ones count `share` together."""
+    count = sum(own)
+    return [share / count if one else (1 - share) / (len(own) - count) for one in own]
+
+
+def _decibels(
+    own: Gram,
+    learnt: Sequence[FloatArray],
+    target: Contrast,
+    sources: tuple[Contrast, ...],
+    shares: Sequence[float] | None = None,
+) -> float:
+    weights = coefficients(learnt, sources, target, shares=shares)
     return -10 * float(np.log10(squared_error(own.matrix, sources, target, weights)))
 
 

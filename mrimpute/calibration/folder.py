@@ -23,7 +23,7 @@ from mrimpute.calibration.gram import TERMS, Gram
 from mrimpute.calibration.site import FRAME, Figure, Member, Site
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
-from mrimpute.files import disk_errors, new_part, remove, sync_folder, write_through
+from mrimpute.files import disk_errors, new_part, put, standing_sha256, unremoved, unsynced, write_through
 from mrimpute.registry import BUILTIN_FOLDER, InputSpec, home_folder
 from mrimpute.volume import FloatArray
 
@@ -137,13 +137,16 @@ def _unusable(folder: Path, why: str) -> WeightsUnavailable:
     return WeightsUnavailable(f"{folder} is no usable calibration: {why}", "make it again with mrimpute calibrate")
 
 
-def write_site(site: Site, folder: Path, replace: bool = False) -> None:
+def write_site(site: Site, folder: Path, replace: bool = False) -> tuple[str, ...]:
     """Write a calibration's folder, whole or not at all.
 
     Args:
         site: what was learnt.
         folder: where; nothing may be there, unless it is a calibration that is to be replaced.
         replace: whether it may be.
+
+    Returns:
+        What the disk refused after the folder had its place, to be told.
 
     Raises:
         OutputRefused: something is there, or the place refuses.
@@ -156,23 +159,16 @@ def write_site(site: Site, folder: Path, replace: bool = False) -> None:
         raise OutputRefused(f"{folder} exists already", remedy)
     with disk_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part, old = new_part(folder.parent), new_part(folder.parent)
+        part = new_part(folder.parent)
         try:
             part.mkdir()
             write_through(part / CALIBRATION_TOML, table)
             write_through(part / GRAMS_FILE, grams)
-            if there:
-                folder.rename(old)
-            try:
-                part.rename(folder)
-            except OSError:
-                if there:
-                    old.rename(folder)
-                raise
-            sync_folder(folder.parent)
+            put(part, folder, standing_sha256(folder) if there else None)
+            notes = unsynced(folder.parent)
         finally:
-            remove(part)
-            remove(old)
+            left = unremoved([part])
+    return (*notes, *left)
 
 
 def content_of(site: Site) -> tuple[bytes, bytes]:
@@ -230,6 +226,7 @@ class _MemberTable(_Model):
     spacing_mm: dict[Contrast, tuple[_Spacing, _Spacing, _Spacing]]
     seen: bool = False
     joints: list[_JointTable] = []
+    place: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]{1,32}$")] | None = None
 
     @classmethod
     def of(cls, one: Member) -> "_MemberTable":
@@ -241,11 +238,12 @@ class _MemberTable(_Model):
             spacing_mm=one.spacing_mm,
             seen=one.seen,
             joints=[_JointTable.of(joint.run) for joint in one.joints],
+            place=one.place or None,
         )
 
     def member(self, matrix: FloatArray, joints: tuple[Joint, ...]) -> Member:
         gram = Gram(matrix, self.head_voxels, self.contrasts)
-        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints)
+        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints, self.place or "")
 
 
 class _FigureTable(_Model):

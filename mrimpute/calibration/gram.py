@@ -62,17 +62,22 @@ def _products(features: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def coefficients(
-    matrices: Sequence[FloatArray], sources: Sequence[Contrast], target: Contrast, ridge: float = RIDGE
+    matrices: Sequence[FloatArray],
+    sources: Sequence[Contrast],
+    target: Contrast,
+    ridge: float = RIDGE,
+    shares: Sequence[float] | None = None,
 ) -> FloatArray:
     """Return the coefficients of a regression, (terms,) float64 in the order of `generators.regression.terms`.
 
     Args:
-        matrices: of the studies that it is learnt from, each with all of these contrasts; they count alike.
+        matrices: of the studies that it is learnt from, each with all of these contrasts.
         sources, target: what it makes of what.
         ridge: see RIDGE.
+        shares: how much each study counts; None for all alike.
     """
     rows = term_indices(sources)
-    mean = np.mean(matrices, axis=0)
+    mean = np.average(matrices, axis=0, weights=shares)
     inner = mean[np.ix_(rows, rows)]
     moments = mean[list(rows), 1 + BRATS_FOUR.index(target)]
     solved: FloatArray = np.linalg.solve(inner + ridge * np.diag(np.diag(inner)), moments)

@@ -49,11 +49,13 @@ class Fit:
         disagreement: mean over the series of ln rmse, each predicted from the others, under the best naming.
         gap: by how much the names as given do worse.
         likelier: name as given → name that fits better, where they differ.
+        place: of a known scanner, where the training studies that predict best were scanned; '' where nobody says.
     """
 
     disagreement: float
     gap: float
     likelier: dict[Contrast, Contrast]
+    place: str = ""
 
     @property
     def scanner(self) -> Verdict:
@@ -78,6 +80,7 @@ class Fit:
         told = self.gap > WARN_GAP and self.scanner != "foreign"
         return {
             "scanner": self.scanner,
+            "training_site": self.place,
             "disagreement": round(self.disagreement, 3),
             "naming_gap": round(self.gap, 3),
             "likelier_names": {str(given): str(likely) for given, likely in self.likelier.items()} if told else {},
@@ -85,9 +88,14 @@ class Fit:
 
 
 def with_fit(
-    ready: Prepared, site: Site | None, sources: Sources, mask: BrainMask | None, inputs: InputSpec
-) -> Prepared:
-    """Check that the series fit their names, and say how they do; of fewer than three, or a small head, nothing.
+    ready: Prepared,
+    site: Site | None,
+    sources: Sources,
+    mask: BrainMask | None,
+    inputs: InputSpec,
+    judge: bool = True,
+) -> tuple[Prepared, Fit | None]:
+    """Say how the series fit their names, and check that they do; of fewer than three, or a small head, nothing.
 
     Args:
         ready: the network's sources in its frame: looked at where that is the frame of calibrations.
@@ -95,6 +103,7 @@ def with_fit(
         sources: of the study, and what a regression takes beside them.
         mask: where the brain is; None for the images as they are.
         inputs: the network's frame.
+        judge: whether a misfit is refused or warned of.
 
     Raises:
         StudyRefused: another naming fits much better, on a scanner that is known.
@@ -104,17 +113,18 @@ def with_fit(
     full = bool(sources.with_skull) and mask is None
     litres = ready.recipe.grid.litres(ready.recipe.head)
     if len(volumes) < MIN_SERIES or full != known.with_skull or litres < MIN_LITRES:
-        return ready
+        return ready, None
     seen = in_frame(ready, sources, mask, inputs)
     fit = fit_of(_gram_of(seen), known, [volume.voxel_digest for volume in volumes.values()])
     if fit is None:
-        return ready
-    if fit.gap > REFUSE_GAP and fit.is_mix_up and fit.scanner != "foreign":
+        return ready, None
+    if judge and fit.gap > REFUSE_GAP and fit.is_mix_up and fit.scanner != "foreign":
         raise StudyRefused(
             f"the series do not fit their names: {_mix_up(fit.likelier)} ({fit.gap:.2f}, over {REFUSE_GAP})",
             f"name them: {' '.join(f'--{one} PATH' for one in fit.likelier)}; or --no-checks if the names are right",
         )
-    return replace(ready, fit=fit.description, warnings=(*ready.warnings, *_notes(fit, site)))
+    notes = _notes(fit, site) if judge else ()
+    return replace(ready, fit=fit.description, warnings=(*ready.warnings, *notes)), fit
 
 
 def _notes(fit: Fit, site: Site | None) -> Iterator[str]:
@@ -162,7 +172,9 @@ def _gram_of(ready: Prepared) -> Gram:
 
 
 def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:
-    """Return how a study's series fit their names; None where the site's studies lack one of these names.
+    """Return how a study's series fit their names, and where their scanner is known, whose it is.
+
+    None where the site's studies lack one of these names.
 
     Args:
         gram: of the study.
@@ -179,7 +191,15 @@ def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:
         return None
     best = min(found, key=found.__getitem__)
     likelier = {one: likely for one, likely in zip(given, best, strict=True) if one is not likely}
-    return Fit(found[best], found[given] - found[best], likelier)
+    fit = Fit(found[best], found[given] - found[best], likelier)
+    return replace(fit, place=_place(gram, best, site, digests)) if fit.scanner == "known" else fit
+
+
+def _place(gram: Gram, named: tuple[Contrast, ...], site: Site, digests: Collection[str]) -> str:
+    """Return the place whose studies alone predict a study's series best; '' where the site names none."""
+    found = {place: _disagreement(gram, named, site.of_place(place), digests) for place in site.places}
+    known = {place: value for place, value in found.items() if value is not None}
+    return min(known, key=known.__getitem__, default="")
 
 
 def _disagreement(gram: Gram, named: tuple[Contrast, ...], site: Site, digests: Collection[str]) -> float | None:

@@ -10,6 +10,7 @@ from mrimpute.calibration.folder import choose_site, is_site, read_site, write_s
 from mrimpute.calibration.site import Site
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
+from mrimpute.files import real_path
 from mrimpute.registry.store import exclusively
 from mrimpute.study import find_series
 
@@ -83,12 +84,13 @@ class Wish:
 
     def _of_batch(self, folders: Sequence[Path], targets: Sequence[Contrast], place: Path, notify: Notify) -> Site:
         """Return what the complete studies of a run teach, from an earlier run where it is kept."""
-        with exclusively(f"calibration-{hashlib.sha256(str(place.resolve()).encode()).hexdigest()[:16]}"):
+        with exclusively(f"calibration-{hashlib.sha256(str(real_path(place)).encode()).hexdigest()[:16]}"):
             if place.exists() and not (self.recalibrate and is_site(place)):
                 notify(f"calibration of an earlier run: {place}")
                 return read_site(place)
             site = self._learnt(_most_complete(folders, targets), targets, notify)
-            write_site(site, place, replace=self.recalibrate)
+            for line in write_site(site, place, replace=self.recalibrate):
+                notify(line)
             return read_site(place)
 
     def _learnt(self, folders: Sequence[Path], targets: Sequence[Contrast], notify: Notify) -> Site:

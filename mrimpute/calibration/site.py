@@ -15,7 +15,14 @@ from mrimpute.errors import StudyRefused
 from mrimpute.registry import InputSpec
 from mrimpute.volume import FloatArray
 
-FRAME = InputSpec(orientation="LPS", spacing_mm=1.0, multiple=8, clip_quantiles=(0.001, 0.999), clip_floor=0.0)
+FRAME = InputSpec(
+    orientation="LPS",
+    spacing_mm=1.0,
+    multiple=8,
+    clip_quantiles=(0.001, 0.999),
+    quantiles_of="head",
+    clip_floor=0.0,
+)
 """Where matrices are computed: voxels of 1 mm, and the grey values that the built-in networks see."""
 
 MIN_FOR_WIDTH = 3
@@ -30,6 +37,12 @@ t1 +0.27, +0.01, +0.39; flair +0.88, +0.99, +0.46; t2 -0.23, -0.26, -0.15, so t2
 patients the network has seen, which favours it: t1 -0.32, +0.08; flair +0.36, +0.26."""
 
 
+OWN_PLACE = 0.75
+"""How much the training studies of a study's own scanner count together. Measured with three sources, each of two
+patients of one scanner left out, against all alike (0.5): 0.75 gains 0.4 dB on average and loses 0.06 at worst; 1,
+without the other scanner, loses 0.4 at worst (8 pairs of patient and target)."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One study of a calibration.
@@ -40,6 +53,7 @@ class Member:
         spacing_mm: contrast → voxel size of its series as acquired, finest axis first.
         seen: whether a network that is known here was trained on it.
         joints: how grey values that networks made of it go with the acquired ones, one per network and sampling.
+        place: of the package's own studies, where it was scanned; '' else.
     """
 
     gram: Gram
@@ -47,6 +61,7 @@ class Member:
     spacing_mm: dict[Contrast, tuple[float, float, float]]
     seen: bool = False
     joints: tuple[Joint, ...] = ()
+    place: str = ""
 
     def joint(self, run: NetworkRun) -> Joint | None:
         """Return what is known of one network and sampling; None for nothing."""
@@ -86,6 +101,7 @@ class Regressor:
         calibration: its digest; '' for the package's own regressions.
         apart: whether the study itself is in the calibration, and was left out.
         warnings: what speaks against it.
+        place: where most of it was learnt, because the study's scanner is that of this place; '' for nowhere.
     """
 
     target: Contrast
@@ -96,6 +112,7 @@ class Regressor:
     calibration: str
     apart: bool = False
     warnings: tuple[str, ...] = ()
+    place: str = ""
 
     def share_beside(self, sources: int) -> float | None:
         """Return the share of a network's structure beside it; None for the network's own.
@@ -109,7 +126,7 @@ class Regressor:
     @property
     def description(self) -> dict[str, object]:
         """What a sidecar tells of it; its figures are of the regression alone, without the network."""
-        return _described(self, self.sources, "the regression alone")
+        return _described(self, self.sources, "the regression alone", self.place)
 
 
 @dataclass(frozen=True)
@@ -140,7 +157,7 @@ class Curve:
         return _described(self, self.run.sources, "the network's image through a monotone curve")
 
 
-def _described(found: Regressor | Curve, sources: tuple[Contrast, ...], of: str) -> dict[str, object]:
+def _described(found: Regressor | Curve, sources: tuple[Contrast, ...], of: str, place: str = "") -> dict[str, object]:
     figure = found.figure
     expected = figure and {
         "of": f"{of}, each study left out of the calibration in turn",
@@ -156,6 +173,7 @@ def _described(found: Regressor | Curve, sources: tuple[Contrast, ...], of: str)
         "sources": list(sources),
         "studies": found.studies,
         "own_study_left_out": found.apart,
+        "training_site": place,
         "expected": expected,
     }
 
@@ -197,13 +215,25 @@ class Site:
         """Tell whether an image with one of these voxel digests is in it."""
         return not self.digests.isdisjoint(digests)
 
-    def regressor(self, target: Contrast, present: Collection[Contrast], digests: Collection[str]) -> Regressor:
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its studies were scanned, as far as it says."""
+        return tuple(dict.fromkeys(one.place for one in self.studies if one.place))
+
+    def of_place(self, place: str) -> "Site":
+        """Return the part of it that was scanned at one place."""
+        return Site(place, tuple(one for one in self.studies if one.place == place), (), self.with_skull)
+
+    def regressor(
+        self, target: Contrast, present: Collection[Contrast], digests: Collection[str], place: str = ""
+    ) -> Regressor:
         """Return what it says of a target: from as many of the present contrasts as its studies have beside it.
 
         Args:
             target: what is made.
             present: contrasts of the study that is filled.
             digests: of that study's voxels; a study never stands in its own calibration.
+            place: whose studies count OWN_PLACE together; '' for all alike.
 
         Raises:
             StudyRefused: no study that remains has the target beside one of them.
@@ -211,11 +241,13 @@ class Site:
         others = self._without(digests)
         apart = len(others) < len(self.studies)
         for sources in _subsets(target, present):
-            holding = [one.gram.matrix for one in others if one.gram.holds((*sources, target))]
+            holding = [one for one in others if one.gram.holds((*sources, target))]
             if holding:
-                weights = coefficients(holding, sources, target)
+                matrices, shares = [one.gram.matrix for one in holding], _shares(holding, place)
+                weights = coefficients(matrices, sources, target, shares=shares)
                 figure = next((one for one in self.figures if (one.target, one.sources) == (target, sources)), None)
-                return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart)
+                own = place if any(one.place == place for one in holding) else ""
+                return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart, place=own)
         raise StudyRefused(
             f"the calibration {self.name} has no {'other ' if apart else ''}study with {target} beside one of "
             f"{', '.join(present)}",
@@ -268,6 +300,15 @@ def half_width(within: Sequence[FloatArray]) -> float | None:
         return None
     share = np.mean(within, axis=0)
     return float((np.searchsorted(share, HELD) + 1) / len(share))
+
+
+def _shares(studies: Sequence[Member], place: str) -> list[float] | None:
+    """Return how much each study counts, where those of one place count OWN_PLACE together; None for all alike."""
+    own = sum(one.place == place for one in studies)
+    if not place or own in (0, len(studies)):
+        return None
+    rest = (1 - OWN_PLACE) / (len(studies) - own)
+    return [OWN_PLACE / own if one.place == place else rest for one in studies]
 
 
 def _subsets(target: Contrast, present: Collection[Contrast]) -> Iterator[tuple[Contrast, ...]]:

@@ -78,7 +78,7 @@ def regressed_beside(
 
     That needs coefficients for them: a calibration's, or those of the studies that the built-in networks saw.
     """
-    if not has_regression(checkpoint) or not (calibrated or checkpoint.record.origin == "builtin"):
+    if not (takes_package(checkpoint) or (calibrated and has_regression(checkpoint))):
         return ()
     return tuple(contrast for contrast in BRATS_FOUR if contrast in present and contrast not in {*sources, target})
 
@@ -117,6 +117,29 @@ def correction_of(
             "calibrate with another study, or leave the calibration out",
         )
     return replace(curve, warnings=warnings)
+
+
+def placed_regressor(checkpoint: Checkpoint, target: Contrast, sources: Sources, place: str) -> Regressor | None:
+    """Return the regression for a study whose scanner is that of some training studies.
+
+    None where it is of no known scanner, or the network is not blended with the package's regressions.
+
+    Args:
+        checkpoint: the network.
+        target: what is made.
+        sources: of the study, and what a regression takes beside them.
+        place: where those training studies were scanned; '' for nowhere.
+    """
+    if not place or not takes_package(checkpoint):
+        return None
+    digests = [volume.voxel_digest for volume in sources.everything.values()]
+    found = builtin_site().regressor(target, tuple(sources.everything), digests, place)
+    return replace(found, calibration="", figure=None)
+
+
+def takes_package(checkpoint: Checkpoint) -> bool:
+    """Tell whether a network is blended with regressions on the studies that the built-in networks saw."""
+    return has_regression(checkpoint) and checkpoint.record.origin == "builtin"
 
 
 def steadied(site: Site, target: Contrast, present: Collection[Contrast], digests: Collection[str]) -> Regressor:

@@ -28,7 +28,7 @@ from mrimpute.cli import (
     verify,
     weights,
 )
-from mrimpute.errors import ExitCode, MrimputeError, Terminated, Unexpected
+from mrimpute.errors import ExitCode, MrimputeError, Terminated, as_mrimpute_error
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
 3 study refused · 4 weights or calibration not available · 5 memory, disk or device · 6 output cannot be placed ·
@@ -126,5 +126,6 @@ def _outcome(words: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        common.notify(str(Unexpected(error)))
-        return ExitCode.BUG
+        told = as_mrimpute_error(error)
+        common.notify(str(told))
+        return told.exit_code

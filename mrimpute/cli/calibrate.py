@@ -107,8 +107,8 @@ def calibrate(
         learnt = with_curves(
             learnt, orders, engine, lambda folder, target: common.notify(f"{folder}: {target} is made to compare")
         )
-    write_site(learnt.site, place, replace=overwrite)
-    for line in render_calibration.notes(learnt):
+    told = write_site(learnt.site, place, replace=overwrite)
+    for line in (*told, *render_calibration.notes(learnt)):
         common.notify(line)
     if as_json:
         typer.echo(render_calibration.record(learnt, place).line())

@@ -41,15 +41,7 @@ def fill(
     flair: given.Flair = None,
     pd: given.Pd = None,
     ct: given.Ct = None,
-    ignore_broken: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-broken",
-            envvar="MRIMPUTE_IGNORE_BROKEN",
-            rich_help_panel=_WHICH,
-            help="Go on without series that are damaged, though one may be a wanted source.",
-        ),
-    ] = False,
+    ignore_broken: given.IgnoreBroken = False,
     no_checks: Annotated[
         bool,
         typer.Option(
@@ -158,7 +150,7 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_PRECISION",
             rich_help_panel=_HOW,
-            help="auto is bfloat16 for large networks on processors that have it, else float32; the recipe tells.",
+            help="auto is bfloat16 for large cWDM networks on processors that have it, else float32; the recipe tells.",
         ),
     ] = "auto",
     threads: common.Threads = None,

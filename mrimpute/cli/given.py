@@ -37,6 +37,17 @@ Pd = Annotated[Path | None, _series("pd")]
 Ct = Annotated[Path | None, _series("ct")]
 
 
+IgnoreBroken = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-broken",
+        envvar="MRIMPUTE_IGNORE_BROKEN",
+        rich_help_panel=_WHICH,
+        help="Go on without series that are damaged, though one may be a wanted source.",
+    ),
+]
+
+
 def named(
     t1: Path | None, t1c: Path | None, t2: Path | None, flair: Path | None, pd: Path | None, ct: Path | None
 ) -> dict["Contrast", Path]:

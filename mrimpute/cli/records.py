@@ -126,6 +126,7 @@ class RegressionRecord(_Record):
     sources: list[str]
     studies: int
     own_study_left_out: bool
+    training_site: str
     expected: ExpectedRecord | None
 
 
@@ -232,7 +233,7 @@ class VerifyRecord(_Record):
     schema_name: Literal["mrimpute.verify/1"] = Field(default="mrimpute.verify/1", alias="schema")
     version: str
     path: str
-    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    status: Literal["intact", "rewritten", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
     exit: int
     synthetic: bool | None
     text: str
@@ -460,7 +461,7 @@ class GroupImageRecord(_Record):
     participant: str
     session: str | None
     path: str
-    status: Literal["intact", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
+    status: Literal["intact", "rewritten", "changed", "unchecked", "other-sources", "unmarked", "unreadable"]
     target: str
     generator: str
     checkpoint: str

@@ -61,13 +61,12 @@ def _about_text(study: Study, path: Path, grid: str = "") -> str:
     return ", ".join(word for word in words if word)
 
 
-def scan_record(study: Study) -> ScanRecord:
-    """Return the JSON object of `scan --json` for one study, with `error` where `fill` would refuse it."""
+def scan_record(study: Study, error: MrimputeError | None) -> ScanRecord:
+    """Return the JSON object of `scan --json` for one study, with the error that `fill` would refuse it with."""
     jobs, no_route = _routes(study)
-    error = error_record(study.problems[0].refusal()) if study.problems else None
     return ScanRecord(
         version=__version__,
-        exit=exit_of(study),
+        exit=int(error.exit_code) if error else 0,
         study=str(study.folder),
         scheme=study.naming.scheme,
         inputs=[ScannedRecord(**_series_record(item), **_told_of(study, item.path)) for item in study.series],
@@ -78,7 +77,7 @@ def scan_record(study: Study) -> ScanRecord:
         not_made=list(_not_made(study)),
         plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
         no_route=no_route,
-        error=ErrorRecord.model_validate(error) if error else None,
+        error=ErrorRecord.model_validate(error_record(error)) if error else None,
     )
 
 
@@ -129,11 +128,6 @@ def explain_text(study: Study, series: Path) -> str:
 
 def _rules(rules: Sequence[Evidence]) -> list[str]:
     return [f"  {_rule(rule)}" for rule in rules] or ["  no rule says what it is"]
-
-
-def exit_of(study: Study) -> int:
-    """Return the exit code of `scan` for a study: 0 where `fill` would use it."""
-    return int(study.problems[0].error.exit_code) if study.problems else 0
 
 
 def _is_meant(path: Path, wanted: Path) -> bool:

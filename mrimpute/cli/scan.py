@@ -22,6 +22,7 @@ def scan(
     flair: given.Flair = None,
     pd: given.Pd = None,
     ct: given.Ct = None,
+    ignore_broken: given.IgnoreBroken = False,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -44,6 +45,7 @@ def scan(
     from mrimpute.errors import MrimputeError, UsageError
     from mrimpute.picture import check_picture
     from mrimpute.report.picture import write_study_picture
+    from mrimpute.request.broken import broken_notes, refusals_of
     from mrimpute.study import identify
 
     folders = given.folders_of(studies, null)
@@ -65,11 +67,13 @@ def scan(
             if as_json:
                 typer.echo(render_scan.scan_error_record(folder, error).line())
             continue
-        codes.append(render_scan.exit_of(study))
-        for problem in study.problems:
-            common.notify(str(problem.refusal()))
+        refusals = refusals_of(study, ignore_broken)
+        codes.append(int(refusals[0].exit_code) if refusals else 0)
+        for line in (*refusals, *(broken_notes(study) if ignore_broken else ())):
+            common.notify(str(line))
+        shown = study.without_broken if ignore_broken else study
         if as_json:
-            typer.echo(render_scan.scan_record(study).line())
+            typer.echo(render_scan.scan_record(shown, refusals[0] if refusals else None).line())
         elif explained or not quiet:
-            typer.echo("\n".join(explained) or render_scan.scan_text(study))
+            typer.echo("\n".join(explained) or render_scan.scan_text(shown))
     raise typer.Exit(common.exit_code(codes))

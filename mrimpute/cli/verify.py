@@ -7,8 +7,8 @@ import typer
 
 from mrimpute.cli import common
 
-EPILOG = """Exit codes: 0 synthetic and intact · 3 changed, unreadable, or marked with nothing to check it by ·
-7 not marked · 8 several, and not all alike.
+EPILOG = """Exit codes: 0 synthetic and intact, or rewritten with the same voxels · 3 changed, unreadable, or marked
+with nothing to check it by · 7 not marked · 8 several, and not all alike.
 
 Example: mrimpute verify study_dir/ --source study_dir/"""
 
@@ -38,9 +38,10 @@ def verify(
     of a BIDS data set. Acquired images in it are passed over, and so are saved brain masks; a folder without any mark
     is not marked.
 
-    An image is intact when its bytes have the digest that the JSON sidecar beside it records. Without that sidecar the
-    marks in the image can still be told, but nothing proves that it is unchanged: unchecked, code 3. There is no
-    signature: this finds accidents, not a forger who also writes the sidecar anew.
+    An image is intact when its bytes have the digest that the JSON sidecar beside it records. A NIfTI image whose
+    bytes differ, as packed anew or in another container, but whose voxels, place and marks are those recorded, is
+    rewritten. Without that sidecar the marks in the image can still be told, but nothing proves that it is unchanged:
+    unchecked, code 3. There is no signature: this finds accidents, not a forger who also writes the sidecar anew.
     """
     from mrimpute.cli import render_verify
     from mrimpute.errors import UsageError

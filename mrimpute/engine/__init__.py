@@ -13,7 +13,7 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress, Step, Tell, tell_nobody
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, hub
-from mrimpute.request import Options, Order, sampling_of
+from mrimpute.request import Options, Order, precision_of, sampling_of
 
 Weights = tuple[Checkpoint, Sampling]
 """What makes one target: a checkpoint and how it is sampled."""
@@ -89,8 +89,7 @@ class Networks:
         if self._loaded is None or self._loaded[:2] != weights:
             tell(f"loading {checkpoint.name}")
             device.configure(self.options.threads)
-            size = checkpoint.path.stat().st_size
-            dtype = device.dtype_of(device.choose_precision(self.options.precision, where, size))
+            dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
             self._loaded = None  # two networks need not fit
             self._loaded = checkpoint, sampling, room.load(checkpoint, sampling, where, dtype)
         return self._loaded[2]

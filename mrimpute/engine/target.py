@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute import device, io
-from mrimpute.calibration.naming import with_fit
 from mrimpute.calibration.use import correction_of
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights
 from mrimpute.errors import MrimputeError
 from mrimpute.generators.contract import Generator
-from mrimpute.make import prepare_sources, synthesise
+from mrimpute.make import looked_at, prepare_sources, synthesise
 from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
@@ -92,8 +91,8 @@ class Maker:
             verdict = judged(result.image, bench.ready, sources, checkpoint, order.calibration, mask)
             result = replace(result, verdict=verdict)
         output = write(result, request.form == "dicom", scaled=self._scaled)
-        masks = (write_mask(result, mask),) if mask and options.save_mask else ()
-        warnings = (*sources.notes, *result.image.warnings, *output.warnings)
+        masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
+        warnings = (*sources.notes, *result.image.warnings, *output.warnings, *told)
         return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
 
     def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:
@@ -124,8 +123,7 @@ class Maker:
         watch.tell(f"preparing {target}")
         correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
         ready = prepare_sources(sources, checkpoint.record, mask, correction)
-        if self.options.checks:
-            ready = with_fit(ready, site, sources, mask, checkpoint.record.inputs)
+        ready = looked_at(ready, sources, checkpoint, mask, target, site, self.options.checks)
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
         return Bench(order, sources, checkpoint, ready, generator, mask, watch)
 

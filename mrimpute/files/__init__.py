@@ -2,12 +2,13 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
 from mrimpute.files.digest import content_sha256, sha256_of, standing_sha256
+from mrimpute.files.locks import hold
 from mrimpute.files.parts import PART_PREFIX, PART_SUFFIX, new_part, remove, remove_dead_parts
 from mrimpute.files.rename import publish, put, take_back
 from mrimpute.files.system import peak_memory_mb, process_lives, sync_folder
@@ -18,6 +19,7 @@ __all__ = [
     "PART_SUFFIX",
     "content_sha256",
     "disk_errors",
+    "hold",
     "new_part",
     "peak_memory_mb",
     "process_lives",
@@ -32,6 +34,8 @@ __all__ = [
     "standing_sha256",
     "sync_folder",
     "take_back",
+    "unremoved",
+    "unsynced",
     "write_through",
     "write_whole",
 ]
@@ -92,13 +96,16 @@ def write_through(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_whole(target: Path, content: bytes, expected: str | None = None) -> None:
+def write_whole(target: Path, content: bytes, expected: str | None = None) -> tuple[str, ...]:
     """Write a file whole or not at all.
 
     Args:
         target: where.
         content: its bytes.
         expected: digest of the file of ours that it replaces; None where nothing may be there.
+
+    Returns:
+        What the disk refused after the file had its place, to be told.
 
     Raises:
         OutputRefused: the folder refuses, or another file appeared at the place.
@@ -112,9 +119,10 @@ def write_whole(target: Path, content: bytes, expected: str | None = None) -> No
         try:
             write_through(part, content)
             put(part, target, expected)
-            sync_folder(folder)
+            notes = unsynced(folder)
         finally:
-            part.unlink(missing_ok=True)
+            left = unremoved([part])
+    return (*notes, *left)
 
 
 @contextmanager
@@ -133,3 +141,27 @@ def replacing(file: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def unsynced(folder: Path) -> tuple[str, ...]:
+    """Have a folder's names on the disk, after a result got its place there.
+
+    Returns:
+        What is to be told where the disk refuses: the result stands, so that it would be wrong to call it failed.
+    """
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        return (f"{folder}: written, but the disk did not confirm it ({error.strerror}); check that it stays",)
+    return ()
+
+
+def unremoved(parts: Iterable[Path]) -> tuple[str, ...]:
+    """Remove temporary files and folders; return what is to be told of those that could not be removed."""
+    notes = []
+    for part in parts:
+        try:
+            remove(part)
+        except OSError as error:
+            notes.append(f"{part} could not be removed ({error.strerror}); the next run there tries again")
+    return tuple(notes)

@@ -55,9 +55,12 @@ def replace(part: Path, final: Path, expected: str) -> None:
     if standing_sha256(final) != expected:
         raise refused
     _exchange(part, final)
-    if standing_sha256(part) != expected:
+    try:
+        if standing_sha256(part) != expected:
+            raise refused
+    except BaseException:  # what was there may be unreadable by now
         _exchange(part, final)
-        raise refused
+        raise
 
 
 def put(part: Path, final: Path, expected: str | None) -> None:

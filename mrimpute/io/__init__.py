@@ -50,8 +50,7 @@ def read_volume(path: Path) -> Volume:
     Raises:
         ImageDamaged: unreadable, damaged, not finite, constant, empty, or a mask.
     """
-    volume: Volume = _format(path).read(path)
-    return checked(volume)
+    return checked(read_whole(path))
 
 
 def checked(volume: Volume) -> Volume:
@@ -81,13 +80,14 @@ def checked(volume: Volume) -> Volume:
     return volume
 
 
-def check_whole(path: Path) -> None:
+def read_whole(path: Path) -> Volume:
     """Read an image file to its end, whatever its voxels are.
 
     Raises:
         ImageDamaged: unreadable or damaged.
     """
-    _format(path).read(path)
+    volume: Volume = _format(path).read(path)
+    return volume
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -96,8 +96,7 @@ def read_mask(path: Path) -> BoolArray:
     Raises:
         ImageDamaged: unreadable or damaged.
     """
-    volume: Volume = _format(path).read(path)
-    return np.asarray(volume.voxels != 0)
+    return np.asarray(read_whole(path).voxels != 0)
 
 
 def _format(path: Path) -> Any:

@@ -53,7 +53,7 @@ class Prepared:
             the window's size.
         head: (X, Y, Z) of the same size: where any source is above 0, and what that encloses of the head.
         recipe: how they came here.
-        content: digests of the sources, which with the run's seed decide the noise.
+        content: digests of the sources' voxels and places, which with the run's seed decide the noise.
         warnings: what the user should know about these inputs.
         estimates: target → (X, Y, Z) float32 in [0, 1], of the same size: what a regression makes of all present
             sources. A generator that is blended with a regression takes it instead of its own.
@@ -132,9 +132,9 @@ def prepare(
     oriented = reorient.grid
     working = respaced(oriented, inputs.spacing)
     late = inputs.quantiles_of == "window"  # grey values are mapped once the window is cut
-    ranges = {} if late else {contrast: _range(contrast, volume, inputs) for contrast, volume in volumes.items()}
-
     heads = {contrast: head_of(volume) for contrast, volume in volumes.items()}
+    ranges = {} if late else {one: _range(one, volume, inputs, heads[one]) for one, volume in volumes.items()}
+
     images, supports = {}, {}
     for contrast, volume in volumes.items():
         grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
@@ -175,7 +175,7 @@ def prepare(
         ranges,
         study_scale(volumes),
     )
-    content = tuple(volume.sha256 for volume in volumes.values())
+    content = tuple(volume.placed_digest for volume in volumes.values())
     return Prepared(boxed, inside, recipe, content, tuple(warnings))
 
 
@@ -193,7 +193,7 @@ def place_beside(
     Args:
         volumes: the series, as they lie on the sources.
         recipe: of the sources.
-        inputs: the frame; its grey values are those of the whole volume.
+        inputs: the frame; its grey values do not follow what the network sees.
 
     Returns:
         The images, (X, Y, Z) float32 in [0, 1] each, and the grey values that became 0 and 1.
@@ -203,9 +203,10 @@ def place_beside(
     """
     images, ranges = {}, {}
     for contrast, volume in volumes.items():
-        ranges[contrast] = _range(contrast, volume, inputs)
+        head = head_of(volume)
+        ranges[contrast] = _range(contrast, volume, inputs, head)
         grey = ranges[contrast].normalise(volume.voxels)
-        grey = np.where(head_of(volume) | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
+        grey = np.where(head | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
         images[contrast] = boxed(grey, volume.grid, recipe)
     return images, ranges
 
@@ -225,12 +226,13 @@ def _quantiles(inputs: InputSpec) -> tuple[float, float]:
     return inputs.clip_quantiles
 
 
-def _range(contrast: Contrast, volume: Volume, inputs: InputSpec) -> GreyRange:
+def _range(contrast: Contrast, volume: Volume, inputs: InputSpec, head: BoolArray) -> GreyRange:
     if contrast in inputs.ranges:
         return GreyRange(*inputs.ranges[contrast])
     if inputs.clip_quantiles:
-        return quantile_range(volume, inputs.clip_quantiles, inputs.clip_floor)
-    return mean_range(volume, inputs.mean_to[contrast])
+        of = head if inputs.quantiles_of == "head" else None
+        return quantile_range(volume, inputs.clip_quantiles, inputs.clip_floor, of)
+    return mean_range(volume, inputs.mean_to[contrast], head)
 
 
 def _window(head: BoolArray, inputs: InputSpec, reference: Contrast) -> Window:

@@ -15,6 +15,8 @@ BRATS_WINDOW_START = (8, 8, 0)
 end, as its authors' loader does."""
 SPACING_TOLERANCE = 0.01
 """Relative difference from the network's spacing up to which no resampling takes place."""
+EDGE = 1e-6
+"""Of a voxel: a field of view that ends on a voxel's edge gets no further voxel by the last bits."""
 BRAIN_MARGIN = 4
 
 
@@ -55,16 +57,22 @@ class Reorient:
 def respaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     """Return the grid with the same axes and field of view at another spacing.
 
-    The given grid itself comes back where its spacing is that already.
+    Where its voxels lie follows from the origin of space, not from the field of view: empty margin moves none. Axes of
+    that spacing already are kept, and so is the grid itself where all are.
     """
-    zoom = np.asarray(grid.spacing) / np.asarray(spacing_mm)
-    if np.abs(zoom - 1).max() <= SPACING_TOLERANCE:
+    step = np.asarray(spacing_mm) / np.asarray(grid.spacing)  # in voxels of the grid
+    kept = np.abs(1 / step - 1) <= SPACING_TOLERANCE
+    if kept.all():
         return grid
-    x, y, z = (max(1, int(np.ceil(n * f - 1e-6))) for n, f in zip(grid.shape, zoom, strict=True))
-    centre = (np.asarray(grid.shape) - 1) / 2
+    step = np.where(kept, 1.0, step)
+    origin = np.where(kept, 0.0, np.linalg.inv(grid.affine)[:3, 3])  # index of the origin of space
+    edges = np.array([np.full(3, -0.5), np.asarray(grid.shape) - 0.5])
+    first, last = (edges - origin) / step
+    first, last = np.floor(first + 0.5 + EDGE), np.ceil(last - 0.5 - EDGE)
     affine = grid.affine.copy()
-    affine[:3, :3] = grid.affine[:3, :3] / zoom
-    affine[:3, 3] += grid.affine[:3, :3] @ centre - affine[:3, :3] @ ((np.array([x, y, z]) - 1) / 2)
+    affine[:3, :3] = grid.affine[:3, :3] * step
+    affine[:3, 3] += grid.affine[:3, :3] @ (origin + first * step)
+    x, y, z = (max(1, int(count)) for count in last - first + 1)
     return Grid((x, y, z), affine)
 
 

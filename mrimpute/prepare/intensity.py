@@ -7,10 +7,13 @@ import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.volume import FloatArray, Volume
+from mrimpute.volume import BoolArray, FloatArray, Volume
 
 MAX_BELOW_FLOOR = 0.05
 """Share of the tissue that may lie below the floor: interpolation leaves a few negative voxels."""
+HEAD_SHARE = 0.15
+"""Share of a volume that the head fills where empty margin must not count. In the built-in networks' training studies
+it fills 0.157, 0.152 and 0.140, which moves the upper bounds of their 12 images by 0.4 % on average, 1.7 % at most."""
 STUDY_PERCENTILE = 99.9
 """In-brain percentile that the value 1 of a synthetic image stands for."""
 
@@ -31,12 +34,16 @@ class GreyRange:
         return ((np.asarray(voxels, np.float64) - self.low) / (self.high - self.low)).astype(np.float32)
 
 
-def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float | None) -> GreyRange:
+def quantile_range(
+    volume: Volume, quantiles: tuple[float, float], floor: float | None, head: BoolArray | None = None
+) -> GreyRange:
     """Return the range between two quantiles of the whole volume, background included.
 
     Args:
         volume: any grid.
         quantiles: lower and upper, 0 to 1 (cWDM: 0.001 and 0.999).
+        head: (X, Y, Z) where the head is, for the quantiles that the volume would have if it filled HEAD_SHARE of it
+            and the rest were 0; None for the volume as it is.
         floor: the lower bound is at least this, so that background 0 stays 0 in spite of a
             few negative voxels; None for the authors' plain quantile.
 
@@ -44,7 +51,8 @@ def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float 
         StudyRefused: the image has no contrast between the quantiles, or much of it lies below
             the floor.
     """
-    low, high = (float(value) for value in np.quantile(np.asarray(volume.voxels, np.float64), quantiles))
+    values = np.asarray(volume.voxels, np.float64)
+    low, high = np.quantile(values, quantiles).tolist() if head is None else _in_margin(values[head], quantiles)
     if floor is not None:
         low = max(low, floor)
         below = int(np.count_nonzero(volume.voxels < floor)) / max(1, int(np.count_nonzero(volume.voxels)))
@@ -61,15 +69,34 @@ def quantile_range(volume: Volume, quantiles: tuple[float, float], floor: float 
     return GreyRange(low, high)
 
 
-def mean_range(volume: Volume, mean_to: float) -> GreyRange:
-    """Return the range from 0 that brings the mean of the whole volume to `mean_to`.
+def _in_margin(tissue: FloatArray, quantiles: tuple[float, float]) -> list[float]:
+    """Return quantiles of values (N,) among zeros, of which they are HEAD_SHARE together.
 
-    So do SynDiff's authors: each volume is divided by its mean, then by one number for all.
+    A quantile above 0 has all zeros below it, one below 0 all above; where neither holds, it is 0.
+    """
+    if not tissue.size:
+        return [0.0, 0.0]
+    wider = (tissue.size / HEAD_SHARE - 1) / max(1, tissue.size - 1)
+    ranks = np.array([[1 - (1 - one) * wider, one * wider] for one in quantiles])  # all zeros below, or all above
+    found = np.where(ranks < 0, -np.inf, np.where(ranks > 1, np.inf, np.quantile(tissue, np.clip(ranks, 0, 1))))
+    return [sorted((below, 0.0, above))[1] for below, above in found.tolist()]
+
+
+def mean_range(volume: Volume, mean_to: float, head: BoolArray) -> GreyRange:
+    """Return the range from 0 that brings the mean over the head to `mean_to`.
+
+    SynDiff's authors divide each volume by its mean, then by one number for all. The mean of a volume depends on how
+    much air is around the head, the head's own does not.
+
+    Args:
+        volume: any grid.
+        mean_to: what the mean becomes.
+        head: (X, Y, Z) where the head is.
 
     Raises:
-        StudyRefused: the volume's mean is not positive.
+        StudyRefused: the mean is not positive.
     """
-    mean = float(np.mean(volume.voxels, dtype=np.float64))
+    mean = float(np.mean(volume.voxels[head], dtype=np.float64)) if head.any() else 0.0
     if not mean > 0:
         raise StudyRefused(f"the mean of {volume.path} is not positive", "give the image as it was scanned")
     return GreyRange(0.0, mean / mean_to)

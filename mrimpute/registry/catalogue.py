@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import UsageError, WeightsUnavailable
-from mrimpute.files import read_small
+from mrimpute.files import read_small, real_path
 from mrimpute.registry.record import MODEL_FILE, Record
 from mrimpute.registry.store import HUB_WORD, LIST_HINT, Checkpoint, home_folder, own_folder
 
@@ -50,9 +50,9 @@ def read_checkpoint_folder(folder: Path) -> Checkpoint:
         raise WeightsUnavailable(f"{folder} is no checkpoint folder (no {CHECKPOINT_TOML} in it)", LIST_HINT)
     record = _validated(str(file), _read_toml(file))
     path = folder / record.file
-    if path.resolve().parent != folder.resolve() or not path.is_file():
+    if real_path(path).parent != real_path(folder) or not path.is_file():
         raise WeightsUnavailable(f"{folder}: {record.file} is not there", "train or copy it again")
-    return Checkpoint(folder.resolve().name, record, path)
+    return Checkpoint(real_path(folder).name, record, path)
 
 
 def named(name: str) -> Checkpoint:

@@ -31,11 +31,12 @@ class InputSpec(_Table):
         slices: of a network that works slice by slice along the third axis: the slices' width
             (first axis), and their least height. Then there is no window.
         multiple: every axis of the window (of slices: their height) is a multiple of this.
-        clip_quantiles: quantiles of the whole volume that become 0 and 1.
-        quantiles_of: 'window': quantiles of what the network sees, padding included, and values beyond
-            them are kept (ALDM); 'volume': see above.
+        clip_quantiles: quantiles that become 0 and 1.
+        quantiles_of: of what. 'volume': the whole, so that empty margin counts; 'head': the same for a volume of which
+            the head fills a fixed share, so that it does not; 'window': what the network sees, padding included, and
+            values beyond them are kept (ALDM).
         clip_floor: least grey value that can become 0; None for the plain quantile.
-        mean_to: instead of quantiles: 0 stays 0, and the volume's mean becomes this, by contrast.
+        mean_to: instead of quantiles: 0 stays 0, and the mean over the head becomes this, by contrast.
         ranges: contrasts whose grey values have a meaning of their own (CT: Hounsfield units):
             the two values that become 0 and 1.
     """
@@ -46,7 +47,7 @@ class InputSpec(_Table):
     slices: tuple[Length, Length] | None = None
     multiple: int = Field(default=32, ge=1, le=512)
     clip_quantiles: tuple[Quantile, Quantile] | None = None
-    quantiles_of: Literal["volume", "window"] = "volume"
+    quantiles_of: Literal["volume", "head", "window"] = "volume"
     clip_floor: float | None = 0.0
     mean_to: dict[Contrast, float] = {}
     ranges: dict[Contrast, tuple[float, float]] = {}
@@ -62,7 +63,7 @@ class InputSpec(_Table):
         if self.quantiles_of == "window" and (self.ranges or not self.clip_quantiles):
             raise ValueError("quantiles_of = 'window' needs clip_quantiles, and takes no ranges")
         if self.clip_floor and (self.quantiles_of == "window" or self.mean_to):
-            raise ValueError("clip_floor goes with clip_quantiles of the volume alone")
+            raise ValueError("clip_floor goes with clip_quantiles of the volume or the head alone")
         if self.mean_to.keys() & self.ranges.keys():
             raise ValueError("mean_to and ranges name the same contrast")
         pairs = [*self.ranges.values(), *([self.clip_quantiles] if self.clip_quantiles else [])]

@@ -9,6 +9,17 @@ from mrimpute.request.options import Options
 from mrimpute.study import Study
 
 
+def refusals_of(study: Study, ignore_broken: bool) -> list[StudyRefused]:
+    """Return what `fill` would refuse a study with, by its headers, when it makes all that is missing."""
+    refusals = [problem.refusal() for problem in (study.without_broken if ignore_broken else study).problems]
+    if not refusals:
+        try:
+            check_broken(study, (), Options(ignore_broken=ignore_broken))
+        except StudyRefused as error:
+            refusals.append(error)
+    return refusals
+
+
 def check_broken(study: Study, missing: Sequence[Contrast], options: Options) -> None:
     """Refuse a study in which something broken may be a source that the plan would take.
 

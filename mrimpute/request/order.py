@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrimpute.calibration import Site, site_in_store
 from mrimpute.calibration.use import check_use, regressed_beside
@@ -16,6 +17,9 @@ from mrimpute.registry import Checkpoint, choose_checkpoint
 from mrimpute.request.options import Options
 from mrimpute.settings import SETTINGS_FILE, Settings
 from mrimpute.write.provenance import Fingerprint
+
+if TYPE_CHECKING:
+    import torch
 
 MIN_DRAWN_STEPS = 2
 """Fewer steps from noise to image give the conditional mean: samples would differ in nothing that is meant."""
@@ -91,6 +95,17 @@ def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
     return chosen
 
 
+HALF_MEASURED = ("cwdm",)
+"""Generators whose images were compared in bfloat16 and float32 on trained weights."""
+
+
+def precision_of(checkpoint: Checkpoint, word: str, where: "torch.device") -> str:
+    """Return the number type that a word on precision means for a checkpoint on a device; 'auto' leaves float32 only
+    for what was measured (see `device.choose_precision`)."""
+    measured = checkpoint.record.generator in HALF_MEASURED
+    return choose_precision(word, where, checkpoint.path.stat().st_size if measured else 0)
+
+
 def fingerprint_of(
     order: Order,
     checkpoint: Checkpoint,
@@ -120,7 +135,7 @@ def fingerprint_of(
         sampler=sampling.sampler,
         steps=sampling.steps,
         seed=options.seed,
-        precision=choose_precision(options.precision, where, checkpoint.path.stat().st_size),
+        precision=precision_of(checkpoint, options.precision, where),
         device=where.type,
         intensity=options.intensity,
         calibration=order.calibration.sha256 if order.calibration else "",

@@ -50,9 +50,8 @@ def find_series(folder: Path, overrides: Mapping[Contrast, Path] | None = None, 
         UsageError: an override names no file.
     """
     study = identify(folder, overrides)
-    for problem in study.problems:
-        if not (problem.broken and ignore_broken):
-            raise problem.refusal()
+    for problem in (study.without_broken if ignore_broken else study).problems:
+        raise problem.refusal()
     return study
 
 

@@ -162,6 +162,11 @@ class Study:
         """What would be a source, or hides one, but for damage."""
         return tuple(item for item in (*self.set_aside, *self.unidentified) if item.broken)
 
+    @property
+    def without_broken(self) -> "Study":
+        """The study as it is for who goes on without what is damaged."""
+        return replace(self, problems=tuple(problem for problem in self.problems if not problem.broken))
+
     def without(self, contrast: Contrast) -> "Study":
         """Return the study as if a contrast had not been acquired."""
         return replace(self, series=tuple(series for series in self.series if series.contrast is not contrast))

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from mrimpute import io
 from mrimpute.errors import ImageDamaged
+from mrimpute.io import split_suffix
 from mrimpute.verify.marks import is_mask
 from mrimpute.verify.model import Candidate, Finding, Source, Status
 from mrimpute.verify.sidecar import Sidecar, read_sidecar
+from mrimpute.verify.voxels import same_voxels
 
 _PIECE = 2**20
 
@@ -52,10 +54,10 @@ def _without_record(image: Candidate, why: str) -> Finding:
 
 def _damage_of(image: Candidate) -> str:
     """Return why a marked image file cannot be read whole; '' where it can, and of DICOM."""
-    if not image.files or not io.split_suffix(image.path.name)[1]:
+    if not image.files or not split_suffix(image.path.name)[1]:
         return ""
     try:
-        io.check_whole(image.path)
+        io.read_whole(image.path)
     except ImageDamaged as error:
         return error.text
     return ""
@@ -80,18 +82,26 @@ def _against_record(image: Candidate, record: Sidecar, given: Mapping[str, Path]
     except OSError as error:
         return replace(found, status=Status.UNREADABLE, text=f"it cannot be read: {error.strerror}")
     if digest == record.image.sha256:
-        return _with_sources(replace(found, sha256=digest), given)
-    text = "its bytes are not those that its sidecar records"
+        text = "its bytes are those that its sidecar records"
+        return _with_sources(replace(found, status=Status.INTACT, text=text, sha256=digest), given)
+    found = replace(found, status=Status.CHANGED, sha256=digest)
     if digest == record.image.replaces:
-        text = "it is older than its sidecar: the run that would have replaced it was stopped"
-    return replace(found, status=Status.CHANGED, text=text, sha256=digest)
+        return replace(found, text="it is older than its sidecar: the run that would have replaced it was stopped")
+    if not same_voxels(image, record.image):
+        return replace(found, text="its bytes are not those that its sidecar records")
+    same = "its bytes are not those that its sidecar records; its voxels and where they lie are"
+    if not split_suffix(image.path.name)[1]:
+        return replace(found, text=f"{same}, but nothing records its headers")
+    if not image.marks or (image.maker and image.maker.target not in ("", record.contrast)):
+        return replace(found, text=f"{same}, but its marks are gone or altered")
+    return _with_sources(replace(found, status=Status.REWRITTEN, text=same), given)
 
 
 def _with_sources(found: Finding, given: Mapping[str, Path] | None) -> Finding:
-    """Return the finding of an image whose bytes are right: intact, unless sources are given and one is not found."""
+    """Return the finding of an image that is as recorded: so, unless sources are given and one is not found."""
     lacking = [source.contrast for source in found.sources if source.found is None]
     if given is None or not lacking:
-        return replace(found, status=Status.INTACT, text="its bytes are those that its sidecar records")
+        return found
     text = f"unchanged, but nothing that was given is the recorded {', '.join(lacking)}"
     return replace(found, status=Status.OTHER_SOURCES, text=text)
 

@@ -11,6 +11,7 @@ class Status(StrEnum):
     """What became of an image since it was made; the words stand in the JSON records."""
 
     INTACT = "intact"
+    REWRITTEN = "rewritten"
     CHANGED = "changed"
     UNCHECKED = "unchecked"
     OTHER_SOURCES = "other-sources"
@@ -20,7 +21,11 @@ class Status(StrEnum):
     @property
     def exit_code(self) -> ExitCode:
         """The exit code: 0 only for what was proven."""
-        known = {Status.INTACT: ExitCode.DONE, Status.UNMARKED: ExitCode.UNMET}
+        known = {
+            Status.INTACT: ExitCode.DONE,
+            Status.REWRITTEN: ExitCode.DONE,
+            Status.UNMARKED: ExitCode.UNMET,
+        }
         return known.get(self, ExitCode.REFUSED)
 
 

@@ -11,6 +11,8 @@ from mrimpute.files import read_small
 from mrimpute.marks import SIDECAR_SCHEMA
 from mrimpute.verify.model import Maker, Source
 
+_Row = tuple[float, float, float, float]
+
 
 class _Program(BaseModel):
     version: str = Field(alias="Version")
@@ -28,10 +30,14 @@ class _Checkpoint(BaseModel):
     sha256: str
 
 
-class _Image(BaseModel):
+class RecordedImage(BaseModel):
+    """An image as its sidecar has it; of earlier versions without the digest of its voxels."""
+
     file: str
     sha256: str
     replaces: str | None = None
+    voxels_sha256: str | None = None
+    affine: tuple[_Row, _Row, _Row, _Row] | None = None
 
 
 class Sidecar(BaseModel):
@@ -41,7 +47,7 @@ class Sidecar(BaseModel):
     generated_by: list[_Program] = Field(alias="GeneratedBy", min_length=1)
     listed: list[_Source] = Field(validation_alias=AliasChoices("sources", "Sources"))
     checkpoint: _Checkpoint
-    image: _Image
+    image: RecordedImage
 
     @property
     def maker(self) -> Maker:

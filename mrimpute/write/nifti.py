@@ -1,6 +1,7 @@
 """A target as NIfTI file, and its brain mask."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from mrimpute import io
-from mrimpute.errors import MrimputeError, OutputRefused
+from mrimpute.errors import ImageDamaged, MrimputeError, OutputRefused
 from mrimpute.files import write_through, write_whole
 from mrimpute.io import nifti
 from mrimpute.marks import DESCRIPTION_MARK
 from mrimpute.prepare import Image
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import Checkpoint
-from mrimpute.volume import FloatArray
+from mrimpute.volume import FloatArray, voxel_sha256
 from mrimpute.write import provenance
-from mrimpute.write.place import Destination, Standing, check_mask_place, parts_beside, publish_pair, sidecar_text
+from mrimpute.write.place import Destination, Standing, check_mask_place, publish_pair, sidecar_text, write_beside
 from mrimpute.write.result import Check, Output, Result
 
 GRID_LIMIT_MM = 1e-4
@@ -46,11 +47,14 @@ def write_volume(result: Result, scaled: bool) -> Output:
     place, grid = result.destination, result.image.recipe.grid
     made = encoded(result.image, result.checkpoint, scaled)
     digest = hashlib.sha256(made.content).hexdigest()
-    sidecar = result.sidecar(digest, made.zero, made.one)
-    place_image(place, made.content, made.voxels, sidecar, result.standing)
-    moved = float(np.abs(io.read_info(place.image).grid.corners() - grid.corners()).max())
+    sidecar = result.sidecar(digest, voxel_sha256(made.voxels, grid), made.zero, made.one)
+    notes = place_image(place, made.content, made.voxels, sidecar, result.standing)
+    try:
+        moved = float(np.abs(io.read_info(place.image).grid.corners() - grid.corners()).max())
+    except ImageDamaged as error:  # it stands, and was read back whole before: the disk is failing
+        return result.output(digest, made.zero, made.one, notes=(*notes, f"{error.text}, though it was written whole"))
     check = Check("distance of its corners from the source's (mm)", moved, GRID_LIMIT_MM)
-    return result.output(digest, made.zero, made.one, check)
+    return result.output(digest, made.zero, made.one, check, notes=notes)
 
 
 def encoded(image: Image, checkpoint: Checkpoint, scaled: bool) -> Encoded:
@@ -68,12 +72,15 @@ def encoded(image: Image, checkpoint: Checkpoint, scaled: bool) -> Encoded:
     return Encoded(content, voxels, zero, one)
 
 
-def write_spread(result: Result, scaled: bool) -> None:
+def write_spread(result: Result, scaled: bool) -> tuple[str, ...]:
     """Write the spread of several samples as NIfTI file on the grid of their mean, labelled as ours.
 
     Args:
         result: whose image is the standard deviation of the samples' values in [0, 1].
         scaled: whether grey values are on the study's scale.
+
+    Returns:
+        What the disk refused after it had its place, to be told.
 
     Raises:
         OutputRefused, ResourcesExhausted: the folder refuses, or the disk is full.
@@ -83,11 +90,15 @@ def write_spread(result: Result, scaled: bool) -> None:
     voxels = made.unit * np.float32(one - zero)
     image = nifti.encode(voxels, recipe.grid, recipe.header, provenance.description(f"{made.target}-spread"))
     digest = hashlib.sha256(image).hexdigest()
-    place_image(result.destination, image, voxels, result.sidecar(digest, 0.0, one - zero), result.standing)
+    sidecar = result.sidecar(digest, voxel_sha256(voxels, recipe.grid), 0.0, one - zero)
+    return place_image(result.destination, image, voxels, sidecar, result.standing)
 
 
-def write_mask(result: Result, mask: BrainMask) -> Path:
+def write_mask(result: Result, mask: BrainMask) -> tuple[tuple[Path], tuple[str, ...]]:
     """Write the brain mask on the result's grid, labelled as ours; an earlier one of ours is replaced.
+
+    Returns:
+        What was written, and what is to be told.
 
     Raises:
         OutputRefused, ResourcesExhausted: it cannot be written.
@@ -96,8 +107,7 @@ def write_mask(result: Result, mask: BrainMask) -> Path:
     path, recipe = result.destination.mask, result.image.recipe
     voxels = mask.on(recipe.grid).astype(np.float32)
     image = nifti.encode(voxels, recipe.grid, recipe.header, f"{DESCRIPTION_MARK} brain mask, not acquired")
-    write_whole(path, image, standing)
-    return path
+    return (path,), write_whole(path, image, standing)
 
 
 def _scale(image: Image, checkpoint: Checkpoint) -> tuple[float, float]:
@@ -109,7 +119,7 @@ def _scale(image: Image, checkpoint: Checkpoint) -> tuple[float, float]:
 
 def place_image(
     place: Destination, image: bytes, voxels: FloatArray, sidecar: dict[str, Any], standing: Standing
-) -> None:
+) -> tuple[str, ...]:
     """Place an image and its sidecar: temporary files, flushed, read back, then renamed.
 
     Args:
@@ -119,16 +129,22 @@ def place_image(
         sidecar: the content of the JSON file.
         standing: what stands there and may be replaced.
 
+    Returns:
+        What the disk refused after they had their places, to be told.
+
     Raises:
         OutputRefused: the folder refuses, or something else appeared at the place.
         ResourcesExhausted: the disk is full.
     """
-    with parts_beside(place) as new_part:
+
+    def written(new_part: Callable[[], Path]) -> None:
         image_part, sidecar_part = new_part(), new_part()
         write_through(image_part, image)
         write_through(sidecar_part, sidecar_text(sidecar, standing))
         _verify(image_part, image, voxels)
         publish_pair(place, image_part, sidecar_part, standing)
+
+    return write_beside(place, written)
 
 
 def _verify(part: Path, image: bytes, voxels: FloatArray) -> None:

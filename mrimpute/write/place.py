@@ -1,17 +1,13 @@
 """Where a result goes, and how it gets there: whole or not at all, never over acquired data."""
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import platformdirs
-from filelock import FileLock, Timeout
 
 from mrimpute import signals
 from mrimpute.contrasts import Contrast
@@ -21,11 +17,11 @@ from mrimpute.files import (
     new_part,
     put,
     real_path,
-    remove,
     remove_dead_parts,
     standing_sha256,
-    sync_folder,
     take_back,
+    unremoved,
+    unsynced,
 )
 from mrimpute.marks import bears_full_mark, read_sidecar
 from mrimpute.study import Study
@@ -208,34 +204,15 @@ def check_room(place: Destination, voxels: int) -> None:
         )
 
 
-@contextmanager
-def holding(study: Study, places: Iterable[Path] = ()) -> Iterator[None]:
-    """Hold the study, and the places of its results, against other runs of mrimpute on this account.
+def write_beside(place: Destination, write: Callable[[Callable[[], Path]], None]) -> tuple[str, ...]:
+    """Have a result written under temporary names beside its place, and published from there.
 
-    Raises:
-        OutputRefused: another run holds one of them, or no lock can be made.
-    """
-    state = Path(os.environ.get("MRIMPUTE_STATE") or platformdirs.user_state_dir("mrimpute")) / "locks"
-    with ExitStack() as locks:
-        for held in (study.folder, *places):
-            key = hashlib.sha256(os.fsencode(os.path.realpath(held))).hexdigest()[:24]
-            lock = FileLock(state / f"{key}.lock")
-            try:
-                state.mkdir(parents=True, exist_ok=True)
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise OutputRefused(f"another run of mrimpute holds {held}", "wait for it to end") from error
-            except OSError as error:
-                raise OutputRefused(
-                    f"cannot make a lock in {state} ({error.strerror})", "set MRIMPUTE_STATE to a writable folder"
-                ) from error
-            locks.callback(lock.release)
-        yield
+    Args:
+        place: where it belongs.
+        write: writes and publishes it; called with what gives temporary names. What is left under them is removed.
 
-
-@contextmanager
-def parts_beside(place: Destination) -> Iterator[Callable[[], Path]]:
-    """Give temporary names beside a place; what is left under them is removed, and the folder's names are on the disk.
+    Returns:
+        What the disk refused after the result had its place, to be told.
 
     Raises:
         OutputRefused: the folder refuses.
@@ -252,11 +229,11 @@ def parts_beside(place: Destination) -> Iterator[Callable[[], Path]]:
         folder.mkdir(parents=True, exist_ok=True)
         remove_dead_parts(folder)
         try:
-            yield another
-            sync_folder(folder)
+            write(another)
+            notes = unsynced(folder)
         finally:
-            for part in parts:
-                remove(part)
+            left = unremoved(parts)
+    return (*notes, *left)
 
 
 def sidecar_text(sidecar: dict[str, Any], standing: Standing) -> bytes:

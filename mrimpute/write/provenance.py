@@ -23,7 +23,7 @@ WARNING = (
     "It may lack findings or show false ones. Not for diagnosis."
 )
 
-RECIPE_VERSION = "0.2"
+RECIPE_VERSION = "0.3"
 """Of what mrimpute does with equal inputs, weights and options; it rises with every change that alters voxels."""
 
 SOURCE_LINK = "raw"
@@ -95,6 +95,7 @@ def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> 
 def sidecar(
     image: str,
     image_sha256: str,
+    voxel_sha256: str,
     fingerprint: Fingerprint,
     checkpoint: Checkpoint,
     volumes: Mapping[Contrast, Volume],
@@ -170,7 +171,12 @@ def sidecar(
             "window_size": recipe.window.size,
         },
         "intensity": {"scale": fingerprint.intensity, "zero": zero, "one": one},
-        "image": {"file": image, "sha256": image_sha256},
+        "image": {
+            "file": image,
+            "sha256": image_sha256,
+            "voxels_sha256": voxel_sha256,
+            "affine": recipe.grid.affine.tolist(),
+        },
         "threads": threads,
         "warnings": list(warnings),
         "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}

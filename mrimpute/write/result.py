@@ -53,6 +53,7 @@ class Output:
         regression: what the network was blended with, in the sidecar's words; None for the regression in its own
             file or none, and where skipped.
         verdict: what the checks make of it; None where nothing was checked.
+        notes: what the disk refused after the image had its place.
     """
 
     path: Path
@@ -68,11 +69,13 @@ class Output:
     threads: int | None = None
     regression: dict[str, object] | None = None
     verdict: Verdict | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the checks make one say."""
-        return tuple(f"{self.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in self.checks if not c.ok)
+        """What the checks and the disk make one say."""
+        failed = (f"{self.path}: {c.name} is {c.value:.3g}, over {c.limit:g}" for c in self.checks if not c.ok)
+        return (*failed, *self.notes)
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,12 @@ class Result:
     kind: str = "image"
     verdict: Verdict | None = None
 
-    def sidecar(self, digest: str, zero: float, one: float) -> dict[str, object]:
-        """Return the content of the JSON file beside it; `digest` is that of the image."""
+    def sidecar(self, digest: str, voxel_digest: str, zero: float, one: float) -> dict[str, object]:
+        """Return the content of the JSON file beside it; the digests are those of the image's bytes and voxels."""
         content = provenance.sidecar(
             self.destination.image.name,
             digest,
+            voxel_digest,
             self.fingerprint,
             self.checkpoint,
             self.sources.everything,
@@ -129,8 +133,8 @@ class Result:
         stripped = self.mask is not None or not self.sources.with_skull
         return provenance.bids_sidecar(content, self.sources.everything, stripped)
 
-    def output(self, digest: str, zero: float, one: float, *checks: Check) -> Output:
-        """Return the description of the written image."""
+    def output(self, digest: str, zero: float, one: float, *checks: Check, notes: tuple[str, ...]) -> Output:
+        """Return the description of the written image; `notes` is what the disk refused afterwards."""
         black = Check("share of the head that is black", self.image.black, BLACK_LIMIT)
         reference = self.image.recipe.reference
         return Output(
@@ -147,6 +151,7 @@ class Result:
             threads_used(),
             self.image.regression,
             self.verdict,
+            notes,
         )
 
 

@@ -94,3 +94,18 @@ def test_the_regression_for_any_scanner_is_half_all_sources_and_half_each_one():
     ones = [site.regressor(target, [source], ()) for source in sources]
     expected = whole.weights @ terms / 2 + (made(ones[0], [0, 2]) + made(ones[1], [1, 3])) / 4
     np.testing.assert_allclose(mixed.weights @ terms, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_the_studies_of_one_place_count_three_quarters_where_the_scanner_is_theirs():
+    site = builtin_site()
+    assert site.places == ("TCGA-DU", "OPENMS")
+    glioma, *others = site.studies
+    matrices = [one.gram.matrix for one in (*others, *others, *others, glioma, glioma)]  # 3/8 each, and 1/4
+    found = site.regressor(T1, (T1C, T2, FLAIR), (), "OPENMS")
+    np.testing.assert_allclose(found.weights, coefficients(matrices, (T1C, T2, FLAIR), T1), rtol=1e-9)
+    assert found.description["training_site"] == "OPENMS"
+    alike, nowhere = (site.regressor(T1, (T2, FLAIR), (), place) for place in ("", "elsewhere"))
+    np.testing.assert_array_equal(alike.weights, nowhere.weights)
+    assert (alike.place, nowhere.place) == ("", "")
+    own = [digest for one in others for digest in one.voxels.values()]
+    assert site.regressor(T1, (T2,), own, "OPENMS").place == ""  # nothing of that place is left

@@ -68,7 +68,7 @@ def looked_at(folder):
     study = find_series(folder)
     volumes = {series.contrast: series.read() for series in study.series}
     ready = prepare(volumes, FRAME)
-    return ready, with_fit(ready, None, Sources(study.get(T1), volumes[T1], volumes, {}), None, FRAME)
+    return ready, with_fit(ready, None, Sources(study.get(T1), volumes[T1], volumes, {}), None, FRAME)[0]
 
 
 def test_a_foreign_scanner_is_said_and_nothing_refused(tmp_path):
@@ -114,6 +114,7 @@ def test_a_real_patient_left_out_fits_its_names_and_no_others(shared, names):
     ready = prepare(volumes, FRAME)
     right = fit_of(gram_of(ready.images, ready.head), builtin_site(), digests)
     assert (right.scanner, right.gap, right.likelier) == ("known", 0.0, {})
+    assert right.place == "OPENMS"  # where the other MS patient was scanned, not where the glioma was
     mixed = dict(zip(names, (ready.images[names[1]], ready.images[names[0]], ready.images[names[2]]), strict=True))
     wrong = fit_of(gram_of(mixed, ready.head), builtin_site(), digests)
     assert wrong.likelier == {names[0]: names[1], names[1]: names[0]}

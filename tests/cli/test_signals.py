@@ -55,9 +55,10 @@ def test_signals_wait_for_calls_that_belong_together():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[1] 130\n"
 
 
-def _hears(status):
+def hears(pid):
     """Tell whether a process has a handler for SIGTERM, which Python itself does not set."""
-    line = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(line.split()[1], 16) & (1 << (signal.SIGTERM - 1)))
 
 
@@ -71,8 +72,8 @@ def test_a_signal_while_the_program_is_imported_is_heard(make_study, number, cod
             stderr=subprocess.PIPE,
             text=True,
         )
-        status, deadline = Path(f"/proc/{process.pid}/status"), time.monotonic() + 20
-        while time.monotonic() < deadline and not _hears(status):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not hears(process.pid):
             time.sleep(0.001)
         time.sleep(delay)
         if process.poll() is None:

@@ -51,6 +51,15 @@ def test_a_hostile_record_is_refused_soon(folder, name):
     assert time.monotonic() - began < 5
 
 
+def test_weights_that_are_a_loop_of_links_are_refused(folder):
+    """Before: code 1, "Symlink loop"."""
+    file = folder / "model.safetensors"
+    file.unlink()
+    file.symlink_to(file.name)
+    with pytest.raises(WeightsUnavailable):
+        read_checkpoint_folder(folder)
+
+
 def test_very_many_tensors_are_not_listed(folder):
     """A million tensors hung; a longer list than any network has is refused by its length."""
     header = json.dumps({str(n): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(200_000)})

@@ -89,6 +89,21 @@ def test_a_broken_dicom_source_does_not_change_the_route_silently(cli, dicom, sp
     assert any("left out" in warning["text"] for warning in record["warnings"])
 
 
+@pytest.mark.parametrize("spoil", BROKEN)
+def test_scan_ends_as_fill_does_and_takes_the_same_option(cli, dicom, spoil):
+    """Before, `scan` ended with 0 where `fill` refused, and could not be told to go on."""
+    study = dicom()
+    spoil(study)
+    done = cli("scan", study, "--json")
+    assert done.returncode == json.loads(done.stdout)["exit"] == 3, done.stderr
+    assert json.loads(done.stdout)["error"]["text"] in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    on = cli("scan", study, "--ignore-broken")
+    assert on.returncode == 0, on.stderr
+    assert "left out" in on.stderr
+    assert "can be made   flair by" in on.stdout
+
+
 def test_what_no_target_needs_may_be_broken_and_is_said(cli, dicom):
     study = dicom()
     cut_short(study)
@@ -172,6 +187,35 @@ def test_a_number_that_decides_pixels_is_a_number_or_refused(build, keyword, val
     with pytest.raises(StudyRefused, match=r"rescale|thickness") as caught:
         find_series(folder.parent)
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"PatientID": "OTHER"}, "patients"), ({"StudyInstanceUID": "1.2.3"}, "studies")],
+)
+def test_a_slice_of_another_patient_in_a_series_is_refused(cli, dicom, change, word):
+    """Before: one slice of somebody else was taken with the rest, exit 0."""
+    study = dicom()
+    path = sorted((study / "t2").iterdir())[4]
+    data = dcmread(path)
+    for keyword, value in change.items():
+        setattr(data, keyword, value)
+    data.save_as(path)
+    done = cli("fill", study, "--missing", "flair", "--dry-run")
+    assert done.returncode == 3, done.stdout
+    assert f"2 {word}" in done.stderr
+
+
+@pytest.mark.parametrize("high", [30, 15, 7])
+def test_bits_in_another_place_are_refused(build, high):
+    """Before, the high bit was not looked at: of pixels stored to the left, values were 16 times too large."""
+
+    def change(data, _index):
+        data.BitsStored, data.HighBit, data.PixelRepresentation = 12, high, 0
+
+    folder = build(Contrast.T2, change=change)
+    with pytest.raises(StudyRefused, match="how its pixels are stored"):
+        find_series(folder.parent).get(Contrast.T2).read()
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept", "SliceThickness"])

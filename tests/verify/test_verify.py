@@ -4,11 +4,14 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 
 import jsonschema
 import nibabel as nib
 import pytest
+import SimpleITK
 from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from mrimpute.contrasts import Contrast
 from tests.conftest import tree
@@ -98,6 +101,113 @@ def test_a_changed_image_is_told(made, verify, spoil):
     for path in (made, made.with_name("case-t2f.json"), made.parent):
         code, records = verify(path)
         assert (code, statuses(records)) == (3, ["changed"])
+
+
+def pack_anew(path):
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
+    return path
+
+
+def unpack(path):
+    plain = path.with_suffix("")
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    path.unlink()
+    return plain
+
+
+def to_nrrd(path):
+    other = path.with_name("case-t2f.nrrd")
+    SimpleITK.WriteImage(SimpleITK.ReadImage(path), other)
+    path.unlink()
+    return other
+
+
+def turn_axes(path):
+    """Store the axes in another order and direction; every voxel stays where it is."""
+    image = nib.load(path)
+    turned = nib.as_closest_canonical(image)
+    assert nib.aff2axcodes(turned.affine) != nib.aff2axcodes(image.affine)
+    nib.save(nib.Nifti1Image(turned.get_fdata(dtype="f4"), turned.affine, turned.header), path)
+    return path
+
+
+@pytest.mark.parametrize("rewrite", [pack_anew, unpack, to_nrrd, turn_axes])
+def test_an_image_that_was_rewritten_without_loss_is_told_so(made, verify, rewrite):
+    """Before, each was `changed`."""
+    path = rewrite(made)
+    code, [record] = verify(path)
+    assert (code, record["status"]) == (0, "rewritten")
+    assert record["sha256"] != record["recorded_sha256"]
+    assert (record["synthetic"], bool(record["marks"])) == (True, True)
+    code, [record] = verify(path, "--source", path.with_name("case-t1n.nii.gz"))
+    assert (code, record["status"]) == (3, "other-sources")
+
+
+def without_marks(path):
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), image.affine), path)
+
+
+def with_another_contrast(path):
+    image = nib.load(path)
+    image.header["descrip"] = b"SYNTHETIC t2 made by mrimpute 0.1; not acquired"
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), image.affine, image.header), path)
+
+
+def moved(path):
+    image = nib.load(path)
+    affine = image.affine.copy()
+    affine[0, 3] += 0.1
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), affine, image.header), path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [(without_marks, "marks are gone"), (with_another_contrast, "marks are gone or altered"), (moved, "bytes are not")],
+)
+def test_equal_voxels_elsewhere_or_without_their_marks_are_changed(made, verify, spoil, word):
+    spoil(made)
+    code, [record] = verify(made)
+    assert (code, record["status"]) == (3, "changed")
+    assert word in record["text"]
+
+
+def test_a_series_compressed_without_loss_is_changed_and_its_pixels_are_told(made_series, verify):
+    """No record of its headers, which name the patient, is kept: so it is not called intact."""
+    series = made_series()
+    for path in series.iterdir():
+        data = dcmread(path)
+        data.compress(RLELossless, generate_instance_uid=False)
+        data.save_as(path)
+    code, [record] = verify(series)
+    assert (code, record["status"]) == (3, "changed")
+    assert "its voxels and where they lie are, but nothing records its headers" in record["text"]
+
+
+def test_a_sidecar_of_an_earlier_version_tells_of_bytes_alone(made, verify):
+    sidecar = made.with_name("case-t2f.json")
+    content = json.loads(sidecar.read_text())
+    del content["image"]["voxels_sha256"], content["image"]["affine"]
+    sidecar.write_text(json.dumps(content))
+    assert verify(made)[0] == 0
+    pack_anew(made)
+    assert statuses(verify(made)[1]) == ["changed"]
+
+
+def test_a_signed_sidecar_signs_the_image(made, tmp_path, verify):
+    """As examples/verify.md has it: with the keys that ssh has, and without a word of ours."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is absent")
+    key, sidecar = tmp_path / "key", made.with_name("case-t2f.json")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    signers = tmp_path / "signers"
+    signers.write_text("lab@example.org " + key.with_suffix(".pub").read_text())
+    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", key, "-n", "mrimpute", sidecar], check=True)
+    check = ["ssh-keygen", "-q", "-Y", "verify", "-f", signers, "-I", "lab@example.org", "-n", "mrimpute", "-s"]
+    assert verify(made.parent)[0] == 0  # the signature beside them is in nobody's way
+    for text, holds in ((sidecar.read_bytes(), True), (sidecar.read_bytes().replace(b"t1n", b"t1x"), False)):
+        done = subprocess.run([*check, f"{sidecar}.sig"], input=text, capture_output=True)
+        assert (done.returncode == 0) is holds
 
 
 def test_an_acquired_image_in_the_place_of_a_synthetic_one_is_told(made, verify):

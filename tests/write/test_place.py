@@ -28,7 +28,6 @@ from mrimpute.write.place import (
     check_free,
     check_place,
     check_room,
-    holding,
     standing_at,
 )
 from mrimpute.write.provenance import Fingerprint
@@ -200,16 +199,59 @@ def test_the_old_result_stands_whichever_rename_fails(place, monkeypatch, kernel
         return faulty
 
     monkeypatch.setattr(rename, "_renameat2", lambda: counted(real) if kernel else None)
+
+    def written(new_part):
+        image, sidecar = make(new_part(), b"new"), write_file(new_part(), b"new sidecar")
+        place_module.publish_pair(place, image, sidecar, standing)
+
     monkeypatch.setattr(os, "rename", counted(real_rename))
     try:
-        with place_module.parts_beside(place) as new_part:
-            image, sidecar = make(new_part(), b"new"), write_file(new_part(), b"new sidecar")
-            place_module.publish_pair(place, image, sidecar, standing)
+        place_module.write_beside(place, written)
     except OutputRefused:
         assert tree(place.image.parent) == before
     else:
         assert len(calls) < failing
         assert sorted(path.name for path in place.image.parent.iterdir()) == ["x.json", "x.nii.gz"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["fresh", "overwrite"])
+@pytest.mark.parametrize("call", ["sync_folder", "remove"])
+def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkeypatch, again, call):
+    """Before: exit 6 or 5 and "cannot write", although the new image stood."""
+    if again:
+        put(place)
+
+    def refused(*_words):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, call, refused)
+    notes = place_image(place, IMAGE, VOXELS, record(), standing_at(place))
+    assert notes
+    assert all("Input/output error" in note for note in notes)
+    assert place.image.read_bytes() == IMAGE
+    assert already_made(place, FINGERPRINT, overwrite=False).finished
+    notes = files.write_whole(place.image.with_name("mask.nii.gz"), IMAGE)
+    assert len(notes) == 1
+
+
+def test_an_old_image_that_cannot_be_read_again_is_put_back(place, monkeypatch):
+    """Before: the new image stayed with the old sidecar, and the old one was removed with the temporary files."""
+    put(place)
+    standing, before, calls = standing_at(place), tree(place.image.parent), []
+    real = rename.standing_sha256
+
+    def unreadable(path):
+        calls.append(path)
+        if len(calls) == 4:  # of the old image, after the exchange
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    monkeypatch.setattr(rename, "standing_sha256", unreadable)
+    other = nifti.encode(VOXELS * 2, Grid(VOXELS.shape, OBLIQUE), None, "SYNTHETIC flair made by mrimpute 0")
+    with pytest.raises(OutputRefused, match="Input/output error"):
+        place_image(place, other, VOXELS * 2, record(replace(FINGERPRINT, seed=1)), standing)
+    assert len(calls) == 4
+    assert tree(place.image.parent) == before
 
 
 def test_a_foreign_sidecar_is_never_overwritten(place):
@@ -407,9 +449,9 @@ def test_a_place_is_held_whatever_study_goes_there(make_study, monkeypatch, tmp_
     (tmp_path / "link").symlink_to(tmp_path / "out")
     first, second = find_series(make_study("a/same")), find_series(make_study("b/same"))
     with (
-        holding(first, [tmp_path / "out" / "x.nii.gz"]),
+        files.hold([first.folder, tmp_path / "out" / "x.nii.gz"]),
         pytest.raises(OutputRefused, match="another run"),
-        holding(second, [tmp_path / "link" / "x.nii.gz"]),
+        files.hold([second.folder, tmp_path / "link" / "x.nii.gz"]),
     ):
         pass
 
@@ -417,17 +459,17 @@ def test_a_place_is_held_whatever_study_goes_there(make_study, monkeypatch, tmp_
 def test_a_study_is_held_by_one_run_at_a_time(make_study, monkeypatch, tmp_path):
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
     study = find_series(make_study())
-    with holding(study):
-        with pytest.raises(OutputRefused, match="another run"), holding(study):
+    with files.hold([study.folder]):
+        with pytest.raises(OutputRefused, match="another run"), files.hold([study.folder]):
             pass
-        with holding(find_series(make_study("second"))):
+        with files.hold([make_study("second")]):
             pass
-    with holding(study):
+    with files.hold([study.folder]):
         pass
 
 
 def test_a_lock_folder_that_cannot_be_made_is_said(make_study, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "file"))
-    with pytest.raises(OutputRefused, match="MRIMPUTE_STATE"), holding(find_series(make_study())):
+    with pytest.raises(OutputRefused, match="MRIMPUTE_STATE"), files.hold([make_study()]):
         pass

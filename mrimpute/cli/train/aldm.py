@@ -61,7 +61,7 @@ def aldm(
         typer.Option(
             "--brain-window",
             help="Frame: the box around the head instead of 144x192x144, and grey values by percentiles 0.1 to 99.9 of "
-            "the volume instead of 0.5 to 99.5 of that box.",
+            "a volume that the head fills to 15 % instead of 0.5 to 99.5 of that box.",
         ),
     ] = False,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0: off.")] = 0.9999,
@@ -90,6 +90,7 @@ def aldm(
 ) -> None:
     """Train ALDM: any contrast to any other, in three stages. Defaults are the authors' sizes (days on a GPU)."""
     from mrimpute.device import choose_device, configure, memory_errors
+    from mrimpute.files import hold
     from mrimpute.generators.aldm import training
     from mrimpute.generators.aldm.checkpoint import network_config, stage_of
     from mrimpute.generators.aldm.network import AldmConfig
@@ -145,7 +146,7 @@ def aldm(
     training.check_frame(plan, earlier)
     where = choose_device(device)
     configure(threads)
-    with memory_errors():
+    with memory_errors(), hold([out]):
         cases = load_cases(studies, plan.classes, plan.inputs)
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
         if stage == "autoencoder" and perceptual is None:

@@ -49,6 +49,7 @@ def cwdm(
     With several GPUs: torchrun --nproc-per-node N -m mrimpute train cwdm …
     """
     from mrimpute.device import choose_device, configure, memory_errors
+    from mrimpute.files import hold
     from mrimpute.generators.cwdm import training
     from mrimpute.generators.cwdm.network import NetworkConfig
     from mrimpute.training.augment import Augmentation
@@ -78,7 +79,11 @@ def cwdm(
         seed=seed,
     )
     configure(threads)
-    with memory_errors(), join_world(choose_device(device)) as (world, where):
+    with (
+        memory_errors(),
+        join_world(choose_device(device)) as (world, where),
+        hold([out] if world.is_main else []),
+    ):
         cases = load_cases(studies, plan.contrasts, plan.inputs)
         held_out = load_cases(validate or [], plan.contrasts, plan.inputs) if world.is_main else []
         training.train(plan, cases, out, where, Reporter(steps), save_every, held_out, world)

@@ -58,6 +58,7 @@ def syndiff(
 ) -> None:
     """Train SynDiff: one contrast to another and back. Defaults are the authors' (weeks on a GPU)."""
     from mrimpute.device import choose_device, configure, memory_errors
+    from mrimpute.files import hold
     from mrimpute.generators.syndiff import training
     from mrimpute.generators.syndiff.network import NetworkConfig
     from mrimpute.training.augment import Augmentation
@@ -89,7 +90,7 @@ def syndiff(
     )
     where = choose_device(device)
     configure(threads)
-    with memory_errors():
+    with memory_errors(), hold([out]):
         data = training.load_set(studies, plan)
         held_out = load_cases(validate or [], (plan.first, plan.second), plan.inputs)
         made = training.train(plan, data, out, where, Reporter(steps), save_every, held_out)

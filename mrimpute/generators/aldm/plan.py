@@ -20,10 +20,10 @@ MIN_EDGE = 24
 Frame = Literal["authors", "brain"]
 FRAMES: dict[Frame, dict[str, object]] = {
     "authors": {"window": (144, 192, 144), "clip_quantiles": (0.005, 0.995), "quantiles_of": "window"},
-    "brain": {"clip_quantiles": (0.001, 0.999), "clip_floor": 0.0},
+    "brain": {"clip_quantiles": (0.001, 0.999), "quantiles_of": "head", "clip_floor": 0.0},
 }
-"""The authors' box and percentiles; the box around the head and the percentiles of all
-our own networks, which leave more of bright lesions."""
+"""The authors' box and its percentiles; the box around the head and the percentiles of all our own networks, which do
+not follow empty margin and leave more of bright lesions."""
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class TrainingPlan(CommonPlan):
             window=self.window,
             multiple=self.network.image_multiple,
             clip_quantiles=(0.001, 0.999),
+            quantiles_of="volume" if self.window else "head",
         )
 
 

@@ -92,6 +92,7 @@ class TrainingPlan(CommonPlan):
             slices=(self.network.image_size, -(-MIN_EDGE // multiple) * multiple),
             multiple=multiple,
             clip_quantiles=(0.001, 0.999),
+            quantiles_of="head",
             ranges=dict.fromkeys(ct, self.ct_range),
         )
 

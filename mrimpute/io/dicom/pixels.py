@@ -104,7 +104,9 @@ def _check_stored(item: Slice, data: Any, frames: int, compressed: bool) -> None
         raise ImageDamaged(f"{path} holds no pixels", "copy or export it again")
     allocated, used = int(data.get("BitsAllocated") or 0), int(data.get("BitsStored") or 0)
     expected = item.rows * item.columns * frames * allocated // 8
-    if not expected or not 1 <= used <= allocated or data.get("PixelRepresentation") not in (0, 1):
+    high = data.get("HighBit")
+    aligned = high is None or int(high) == used - 1  # other places are retired (DICOM PS3.5, 8.1.1)
+    if not expected or not 1 <= used <= allocated or not aligned or data.get("PixelRepresentation") not in (0, 1):
         raise ImageDamaged(f"{path} does not say how its pixels are stored", "export it again")
     if not compressed and len(data.PixelData) < expected:
         raise ImageDamaged(

@@ -118,11 +118,26 @@ def _same_echo(one: Slice, other: Slice) -> bool:
 
 def _volume(group: list[Slice]) -> DicomSeries | Broken:
     try:
+        _check_one_visit(group)
         ordered, positions = _ordered(_without_copies(group))
         grid = _grid(ordered, positions)
     except Defect as defect:
         return Broken(tuple(group), defect)
     return DicomSeries(tuple(ordered), grid, ordered[0].facts)
+
+
+def _check_one_visit(group: list[Slice]) -> None:
+    """Check that all slices are of one patient and one study.
+
+    Raises:
+        Defect: they are not.
+    """
+    for what, count in (
+        ("patients", len({item.patient for item in group})),
+        ("studies", len({item.study for item in group})),
+    ):
+        if count > 1:
+            raise Defect(f"slices of {count} {what} under one series UID", "keep one of them, or export it again")
 
 
 def _without_copies(group: list[Slice]) -> list[Slice]:

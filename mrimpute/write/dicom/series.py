@@ -13,10 +13,11 @@ from mrimpute.errors import OutputRefused
 from mrimpute.files import sync_folder, write_through
 from mrimpute.io.dicom.pixels import reads_back
 from mrimpute.io.dicom.series import DicomSeries
+from mrimpute.volume import voxel_sha256
 from mrimpute.write import provenance
 from mrimpute.write.dicom.derivation import Derivation, series_number, stored_range
 from mrimpute.write.dicom.derive import derive, encode
-from mrimpute.write.place import Destination, Standing, parts_beside, publish_pair, sidecar_text
+from mrimpute.write.place import Destination, Standing, publish_pair, sidecar_text, write_beside
 from mrimpute.write.result import Output, Result
 
 
@@ -41,14 +42,14 @@ def write_series(result: Result, reference: DicomSeries) -> Output:
     files = encode(derive(unit, one, derivation))
     digest = hashlib.sha256(b"".join(files)).hexdigest()
     expected = np.clip(np.rint(np.asarray(unit, np.float64) * one), 0, 65_535)
-    place_series(
+    notes = place_series(
         result.destination,
         files,
         lambda folder: reads_back(folder, reference.grid, expected),
-        result.sidecar(digest, 0.0, one),
+        result.sidecar(digest, voxel_sha256(expected, reference.grid), 0.0, one),
         result.standing,
     )
-    return result.output(digest, 0.0, one)
+    return result.output(digest, 0.0, one, notes=notes)
 
 
 def place_series(
@@ -57,7 +58,7 @@ def place_series(
     read_back: Callable[[Path], bool],
     sidecar: dict[str, Any],
     standing: Standing,
-) -> None:
+) -> tuple[str, ...]:
     """Place a DICOM series and its sidecar: a hidden folder, flushed, read back, then renamed.
 
     Args:
@@ -67,11 +68,15 @@ def place_series(
         sidecar: the content of the JSON file.
         standing: what stands there and may be replaced.
 
+    Returns:
+        What the disk refused after they had their places, to be told.
+
     Raises:
         OutputRefused: the folder refuses, or another one appeared at the place.
         ResourcesExhausted: the disk is full.
     """
-    with parts_beside(place) as new_part:
+
+    def written(new_part: Callable[[], Path]) -> None:
         series_part, sidecar_part = new_part(), new_part()
         series_part.mkdir()
         for number, content in enumerate(files, 1):
@@ -83,3 +88,5 @@ def place_series(
                 f"what was written in {place.image.parent} does not read back the same", "check that disk"
             )
         publish_pair(place, series_part, sidecar_part, standing)
+
+    return write_beside(place, written)

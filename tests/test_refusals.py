@@ -1,0 +1,65 @@
+"""What the operating system refuses in the middle of a run is told as that, and an image that stands as such."""
+
+import errno
+import os
+
+from filelock import FileLock
+
+from mrimpute import Contrast, Options, device, io
+from mrimpute.batch import fill_all
+from mrimpute.errors import ImageDamaged
+from mrimpute.fill import Engine
+from tests.conftest import WIDE
+
+FLAIR = Contrast.FLAIR
+
+
+def test_a_failing_disk_is_no_bug(make_study, tiny_weights, monkeypatch, tmp_path):
+    """Before: "unexpected error (OSError)", code 1, "report it"."""
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
+    engine = Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1))
+
+    def failing(order):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/store/model.safetensors")
+
+    monkeypatch.setattr(engine.maker.networks, "obtain", failing)
+    [done] = fill_all(engine, [make_study(shape=(20, 24, 18), affine=WIDE)], ())
+    assert int(done.error.exit_code) == 5
+    assert "refused to go on (Input/output error): /store/model.safetensors" in str(done.error)
+
+
+def test_a_library_that_finds_no_room_is_no_bug(cli, make_study, monkeypatch):
+    """Before, under `ulimit -v 1000000`: "unexpected error (ImportError)", code 1."""
+
+    def no_room(_needed, _device):
+        raise ImportError("resource.so: failed to map segment from shared object")
+
+    monkeypatch.setattr(device, "require_memory", no_room)
+    study = make_study(shape=(20, 24, 18), affine=WIDE)
+    done = cli("fill", study, "--missing", "flair", "--weights", "builtin", "--device", "cpu")
+    assert done.returncode == 5, done.stderr
+    assert "memory ran out while a library was loaded" in done.stderr
+    monkeypatch.setattr("mrimpute.cli.given.folders_of", lambda *_words: no_room(0, ""))
+    assert cli("fill", study).returncode == 5
+
+
+def test_an_image_that_stands_is_told_though_the_disk_fails_then(cli, make_study, tiny_weights, monkeypatch):
+    """Before: code 3 as if a source were damaged, or 1, although the image had been written."""
+    real, released = io.read_info, FileLock.release
+
+    def unreadable(path):
+        if path.name.endswith("t2f.nii.gz") and path.exists():
+            raise ImageDamaged(f"cannot read {path}: Input/output error")
+        return real(path)
+
+    def stuck(lock, *words, **named):
+        released(lock, *words, **named)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(io, "read_info", unreadable)
+    monkeypatch.setattr(FileLock, "release", stuck)
+    study = make_study(shape=(20, 24, 18), affine=WIDE)
+    done = cli("fill", study, "--weights", tiny_weights[FLAIR], "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "though it was written whole" in done.stderr
+    assert done.stdout.strip() == str(study / "case-t2f.nii.gz")
