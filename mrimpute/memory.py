@@ -161,13 +161,10 @@ def scan(folder: str | Path, overrides: Mapping[str, str | Path] | None = None) 
         StudyRefused: there is no such folder, or no image in it.
         UsageError: an override names no file.
 
-    >>> import tempfile
-    >>> from mrimpute import scan, write_example
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = write_example(Path(folder))
-    ...     study = scan(folder)
-    >>> [str(contrast) for contrast in study.present], [str(contrast) for contrast in study.missing]
-    (['t1', 't1c', 't2'], ['flair'])
+    >>> from mrimpute import scan
+    >>> scan("absent")
+    Traceback (most recent call last):
+    mrimpute.errors.StudyRefused: no such folder: absent; check the path
     """
     named = {parse_contrast(word): Path(path) for word, path in (overrides or {}).items()}
     return identify(Path(folder), named)

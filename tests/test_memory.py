@@ -18,14 +18,13 @@ T1, T1C, T2, FLAIR = (Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR)
 THREE = (T1, T1C, T2)
 
 USER = """
-import nibabel as nib
 import numpy as np
 from mrimpute import Study, SyntheticImage, evaluate, scan, synthesise
 
-t1: nib.Nifti1Image = nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), np.eye(4))
-made: SyntheticImage = synthesise({"t1": t1, "t2": t1}, target="flair", weights="builtin")
+t1 = np.zeros((2, 2, 2), np.float32)
+made: SyntheticImage = synthesise({"t1": t1, "t2": t1}, target="flair", affine=np.eye(4), weights="builtin")
 voxels = made.voxels.mean()
-print(made.checkpoint.upper(), made.warnings[0], evaluate(made.image, t1).scores["brain"].psnr + 1.0)
+print(made.checkpoint.upper(), made.warnings[0], evaluate(made.image, t1, affine=np.eye(4)).scores["brain"].psnr + 1.0)
 study: Study = scan("study_dir")
 print([contrast.upper() for contrast in study.missing])
 """
