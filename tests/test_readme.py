@@ -4,6 +4,7 @@ import ast
 import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -159,27 +160,31 @@ def test_no_page_cites_what_is_not_here():
         assert not re.search(r"\b(SPEC|DESIGN|HOUSE|STYLE|BASELINES)\b|research/", path.read_text()), path
 
 
-def test_the_python_example_runs(make_study, monkeypatch):
-    monkeypatch.setenv("MRIMPUTE_THREADS", "1")
-    code = re.search(r"```python\n(.*?)```", README, re.S)[1]
-    folder = make_study("study_dir")
-    subprocess.run([sys.executable, "-c", code], cwd=folder.parent, check=True, capture_output=True)
-    assert (folder / "study_dir-t2f.nii.gz").exists()
-
-
 @pytest.fixture
 def example(monkeypatch, tmp_path):
-    """Run a file of examples/ as a user does."""
+    """Run a file of examples/ as a user does; one in Python in this process."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
+    monkeypatch.setenv("MRIMPUTE_THREADS", "1")
 
     def run(script: str, *words: object) -> None:
-        shell = "bash" if script.endswith(".sh") else sys.executable
-        command = [shell, str(ROOT / "examples" / script), *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [str(ROOT / "examples" / script), *map(str, words)]
+        if script.endswith(".py"):
+            monkeypatch.setattr(sys, "argv", command)
+            runpy.run_path(command[0], run_name="__main__")
+            return
+        done = subprocess.run(["bash", *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
     return run
+
+
+def test_the_python_example_runs(example, make_study, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", README, re.S)[1]
+    folder = make_study("study_dir")
+    monkeypatch.chdir(folder.parent)
+    exec(code, {})
+    assert (folder / "study_dir-t2f.nii.gz").exists()
 
 
 @pytest.mark.parametrize("script", ["fill_api.py", "batch.sh", "segmenter.sh"])

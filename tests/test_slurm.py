@@ -16,7 +16,7 @@ from tests.conftest import ROOT, WIDE, surroundings
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 PROGRAMS = (*DAEMONS, "sbatch", "scancel", "scontrol", "squeue")
-TASKS, STUDIES = 4, 40
+TASKS, STUDIES = 2, 20
 
 CONFIGURATION = """
 ClusterName=one
@@ -104,7 +104,7 @@ MUNGE = {"socket": "munge.sock", "key-file": "key", "pid-file": "munged.pid", "l
 def test_an_array_of_which_a_task_is_stopped_and_queued_again_fills_each_study_once(
     slurm, cli, cli_home, make_study, tiny_weights, tmp_path
 ):
-    """`examples/slurm.sh` as it is: four tasks, 40 studies, one task told to stop in the middle of its ten."""
+    """`examples/slurm.sh` as it is: two tasks, 20 studies, one task told to stop in the middle of its ten."""
     studies = [make_study(f"case{n:02d}", seed=n, shape=(20, 24, 18), affine=WIDE) for n in range(STUDIES)]
     listed, out, here = tmp_path / "list.txt", tmp_path / "out", tmp_path / "bin"
     listed.write_text("".join(f"{study}\n" for study in studies))
@@ -119,17 +119,19 @@ def test_an_array_of_which_a_task_is_stopped_and_queued_again_fills_each_study_o
         return done.stdout.decode()
 
     words = ("--weights", tiny_weights[Contrast.FLAIR], "--device", "cpu")
-    job = command("sbatch", "--parsable", ROOT / "examples" / "slurm.sh", listed, out, *words).strip()
-    first = out / "runs" / f"{job}-2-0.jsonl"
+    job = command(
+        "sbatch", "--parsable", f"--array=0-{TASKS - 1}", ROOT / "examples" / "slurm.sh", listed, out, *words
+    ).strip()
+    first = out / "runs" / f"{job}-1-0.jsonl"
     wait_for(lambda: first.exists() and first.read_bytes().count(b"\n") >= 2, 120)
-    command("scancel", "--batch", "--signal=USR1", f"{job}_2")
-    wait_for(lambda: "PD" in command("squeue", "--noheader", "--format=%t", "--jobs", f"{job}_2"), 60, pause=0.2)
-    command("scontrol", "update", f"JobId={job}_2", "StartTime=now")  # else Slurm lets two minutes pass
+    command("scancel", "--batch", "--signal=USR1", f"{job}_1")
+    wait_for(lambda: "PD" in command("squeue", "--noheader", "--format=%t", "--jobs", f"{job}_1"), 60, pause=0.2)
+    command("scontrol", "update", f"JobId={job}_1", "StartTime=now")  # else Slurm lets two minutes pass
     wait_for(lambda: not command("squeue", "--noheader", "--jobs", job).strip(), 120, pause=0.5)
 
     logs = "".join(path.read_text() for path in tmp_path.glob("mrimpute-*.log"))
     runs = sorted(out.glob("runs/*.jsonl"))
-    assert [path.name for path in runs] == [f"{job}-{name}.jsonl" for name in ("0-0", "1-0", "2-0", "2-1", "3-0")], logs
+    assert [path.name for path in runs] == [f"{job}-{name}.jsonl" for name in ("0-0", "1-0", "1-1")], logs
     assert "stopped by a signal" in logs
     done = cli("merge", *runs, "--studies", listed)
     assert done.returncode == 0, done.stderr
@@ -139,4 +141,4 @@ def test_an_array_of_which_a_task_is_stopped_and_queued_again_fills_each_study_o
     assert len(list(out.glob("case*/*-t2f.nii.gz"))) == STUDIES
     stopped = len(first.read_text().splitlines())
     assert 2 <= stopped < STUDIES // TASKS
-    assert f"40 studies: 40 filled; {stopped} stood in several lines" in done.stderr
+    assert f"{STUDIES} studies: {STUDIES} filled; {stopped} stood in several lines" in done.stderr
