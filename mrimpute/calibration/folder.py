@@ -1,8 +1,8 @@
 """The small folder that keeps a calibration, and where the user's store has it.
 
 It holds `calibration.toml` and `grams.safetensors`: a matrix of 45x45 numbers per study, a joint histogram per study
-and network that was run on it, digests of voxels, voxel sizes and figures. No image, no name, no tag of a patient is in
-it.
+and network that was run on it, how much each two of its series tell of each other, digests of voxels, voxel sizes and
+figures. No image, no name, no tag of a patient is in it.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from safetensors.numpy import load, save
 
 from mrimpute.calibration.curve import BINS, Joint, NetworkRun
 from mrimpute.calibration.gram import TERMS, Gram
-from mrimpute.calibration.site import FRAME, Figure, Member, Site
-from mrimpute.contrasts import Contrast
+from mrimpute.calibration.site import FRAME, ContrastPair, Figure, Member, Site
+from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
 from mrimpute.files import disk_errors, new_part, put, standing_sha256, unremoved, unsynced, write_through
 from mrimpute.registry import BUILTIN_FOLDER, InputSpec, home_folder
@@ -193,6 +193,7 @@ def is_site(folder: Path) -> bool:
 
 
 _Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
+_PairName = Annotated[str, StringConstraints(pattern=f"^({'|'.join(BRATS_FOUR)})-({'|'.join(BRATS_FOUR)})$")]
 _Spacing = Annotated[float, Field(gt=0)]
 
 
@@ -227,6 +228,7 @@ class _MemberTable(_Model):
     seen: bool = False
     joints: list[_JointTable] = []
     place: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]{1,32}$")] | None = None
+    information: dict[_PairName, Annotated[float, Field(ge=0, le=1)]] = {}
 
     @classmethod
     def of(cls, one: Member) -> "_MemberTable":
@@ -239,11 +241,16 @@ class _MemberTable(_Model):
             seen=one.seen,
             joints=[_JointTable.of(joint.run) for joint in one.joints],
             place=one.place or None,
+            information={"-".join(pair): value for pair, value in one.information.items()},
         )
 
     def member(self, matrix: FloatArray, joints: tuple[Joint, ...]) -> Member:
         gram = Gram(matrix, self.head_voxels, self.contrasts)
-        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints, self.place or "")
+        return Member(gram, self.voxels, self.spacing_mm, self.seen, joints, self.place or "", self._information())
+
+    def _information(self) -> dict[ContrastPair, float]:
+        pairs = (name.split("-") for name in self.information)
+        return {(Contrast(one), Contrast(two)): self.information[f"{one}-{two}"] for one, two in pairs}
 
 
 class _FigureTable(_Model):

@@ -8,6 +8,7 @@ import numpy as np
 
 from mrimpute.calibration.apply import Errors, errors_of, estimated, gram_of
 from mrimpute.calibration.gram import Gram, coefficients
+from mrimpute.calibration.information import information_of
 from mrimpute.calibration.screen import Candidate, screened, sorted_spacing
 from mrimpute.calibration.site import FRAME, Figure, Member, Site, half_width, source_sets
 from mrimpute.contrasts import BRATS_FOUR, Contrast
@@ -113,7 +114,8 @@ def _candidate(folder: Path, targets: Sequence[Contrast], skull_strip: bool) -> 
     voxels = {contrast: sources.volumes[contrast].voxel_digest for contrast in held}
     spacing = {one.contrast: sorted_spacing(one.grid.spacing) for one in series}
     seen = any(set(voxels.values()) & set(known.record.trained_on_voxels or ()) for known in load_registry().values())
-    member = Member(gram_of(ready.images, ready.head), voxels, spacing, seen)
+    gram, information = gram_of(ready.images, ready.head), information_of(ready)
+    member = Member(gram, voxels, spacing, seen, information=information)
     return Candidate(folder, member, bool(sources.with_skull) and mask is None, mask)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 
@@ -42,6 +42,9 @@ OWN_PLACE = 0.75
 patients of one scanner left out, against all alike (0.5): 0.75 gains 0.4 dB on average and loses 0.06 at worst; 1,
 without the other scanner, loses 0.4 at worst (8 pairs of patient and target)."""
 
+ContrastPair = tuple[Contrast, Contrast]
+"""Two series of a study, in the order of BRATS_FOUR."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -54,6 +57,8 @@ class Member:
         seen: whether a network that is known here was trained on it.
         joints: how grey values that networks made of it go with the acquired ones, one per network and sampling.
         place: of the package's own studies, where it was scanned; '' else.
+        information: how much each two of its series tell of each other, see `information.information_of`; empty where
+            an earlier version learnt it.
     """
 
     gram: Gram
@@ -62,6 +67,7 @@ class Member:
     seen: bool = False
     joints: tuple[Joint, ...] = ()
     place: str = ""
+    information: dict[ContrastPair, float] = field(default_factory=dict)
 
     def joint(self, run: NetworkRun) -> Joint | None:
         """Return what is known of one network and sampling; None for nothing."""
@@ -196,7 +202,10 @@ class Site:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of all that decides what it says: its matrices and the images they stand on."""
+        """Digest of all that decides voxels: its matrices, histograms, and the images they stand on.
+
+        Figures and mutual information do not: they are told beside an image, or warned of.
+        """
         digest = hashlib.sha256(str(self.with_skull).encode())
         for one in self.studies:
             digest.update(repr(sorted(one.voxels.items())).encode())
@@ -284,6 +293,15 @@ class Site:
         psnr = float(np.mean([-10 * np.log10(max(squared, 1e-12)) for squared, _ in errors]))
         width = half_width([within for _, within in errors])
         return Figure(run.target, run.sources, len(held), round(psnr, 2), None, width, any(one.seen for one, _ in held))
+
+    def information(self, pair: ContrastPair, digests: Collection[str]) -> list[float]:
+        """Return how much two series tell of each other in each of its studies that says so.
+
+        Args:
+            pair: the two.
+            digests: of the voxels of the study that is filled, which never counts for itself.
+        """
+        return [one.information[pair] for one in self._without(digests) if pair in one.information]
 
     def _without(self, digests: Collection[str]) -> list[Member]:
         """Return the studies that hold none of some images."""

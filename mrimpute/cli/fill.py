@@ -48,7 +48,7 @@ def fill(
             "--no-checks",
             envvar="MRIMPUTE_NO_CHECKS",
             rich_help_panel=_WHICH,
-            help="Do not judge names and scanner by the grey values; mirrored and equal images are refused always.",
+            help="Do not judge names, scanner, register by grey values; mirrored and equal images are always refused.",
         ),
     ] = False,
     self_check: Annotated[

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute import device, io
+from mrimpute.calibration.information import with_information
 from mrimpute.calibration.use import correction_of
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights
 from mrimpute.errors import MrimputeError
@@ -124,6 +125,8 @@ class Maker:
         correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
         ready = prepare_sources(sources, checkpoint.record, mask, correction)
         ready = looked_at(ready, sources, checkpoint, mask, target, site, self.options.checks)
+        if self.options.checks and site:
+            ready = with_information(ready, site, sources, mask, checkpoint.record.inputs)
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
         return Bench(order, sources, checkpoint, ready, generator, mask, watch)
 

@@ -60,7 +60,8 @@ class Prepared:
         network_share: of the network's structure in that blend; None for the generator's own. SynDiff alone heeds it.
         curve: (2, K) values of the network's result that rise, and what they mean; None for the result as it is.
         regression: what that regression or curve is, in the sidecar's words; None where there is neither.
-        fit: how the series fit their names and the scanner, in the sidecar's words; None where that was not looked at.
+        fit: how the series fit their names, the scanner and, with a calibration, each other, in the sidecar's words;
+            None where that was not looked at.
     """
 
     images: dict[Contrast, FloatArray]

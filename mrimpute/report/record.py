@@ -63,8 +63,8 @@ class Register(BaseModel):
 
 
 class _Fit(BaseModel):
-    scanner: str
-    naming_gap: float
+    scanner: str = ""
+    naming_gap: float | None = None
     likelier_names: dict[Contrast, Contrast] = {}
 
 

@@ -42,7 +42,8 @@ class Options:
         threads: CPU threads; None for all that the job may use.
         overwrite: replace an earlier synthetic image.
         trust_study_settings: let a study's mrimpute.toml name any folder or repository of weights.
-        checks: whether names and scanner are judged by the grey values, where three series are there.
+        checks: whether names and scanner are judged by the grey values, where three series are there, and with a
+            calibration how much each two tell of each other.
         ignore_broken: go on without series that are damaged, though one may be a wanted source.
         calibration: learnt from complete studies of the scanner; None for what the study's mrimpute.toml names,
             else none.

@@ -98,12 +98,12 @@ def _told(figure: Figure, name: str, value: str, held: Range) -> str:
 
 
 def _foreign(evidence: Evidence) -> Iterator[str]:
-    if evidence.fit and evidence.fit["scanner"] == "foreign":
+    if evidence.fit and evidence.fit.get("scanner") == "foreign":
         yield "the scanner is foreign: brightness will be off"
 
 
 def _names(evidence: Evidence) -> Iterator[str]:
-    if evidence.fit and evidence.fit["naming_gap"] > WARN_GAP:
+    if evidence.fit and evidence.fit.get("naming_gap", 0) > WARN_GAP:
         yield f"the series fit their names badly ({evidence.fit['naming_gap']:.2f}, over {WARN_GAP})"
 
 

@@ -121,7 +121,7 @@ def test_skull_beside_stripped_heads_is_left_out(scan, monkeypatch):
 
 
 def test_skull_is_taken_off_where_that_is_asked_for(scan, monkeypatch):
-    def strip(volume, cuda):
+    def strip(volume, gpu):
         inside = np.zeros(volume.voxels.shape, bool)
         inside[6:18] = True
         return BrainMask(inside, volume.grid, "a program", "0" * 64)
