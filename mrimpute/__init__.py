@@ -8,6 +8,13 @@
     outcome = fill(Path("study_dir"), [Contrast.FLAIR], Options(weights=("builtin",)))
     print(outcome.outputs[0].path)
 
+The same without a disk, with nibabel images or arrays:
+
+    from mrimpute import synthesise
+
+    made = synthesise({"t1": t1_image, "t2": t2_image}, target="flair", weights="builtin")
+    made.image  # a nibabel image, marked as synthetic
+
 The names below are the public ones. Each is loaded when first used, so that importing the
 package costs nothing and never imports torch.
 """
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from mrimpute.errors import MrimputeError
     from mrimpute.fill import Engine, fill
     from mrimpute.io import read_volume
+    from mrimpute.memory import SyntheticImage, evaluate, scan, synthesise
     from mrimpute.outcome import Outcome
     from mrimpute.phantom import write_example
     from mrimpute.plan import Job, Plan, make_plan
@@ -41,6 +49,7 @@ _HOMES = {
     "outcome": ("Outcome",),
     "request": ("Options",),
     "io": ("read_volume",),
+    "memory": ("SyntheticImage", "evaluate", "scan", "synthesise"),
     "phantom": ("write_example",),
     "plan": ("Job", "Plan", "make_plan"),
     "prepare": ("Prepared", "Recipe", "prepare", "restore"),
@@ -66,8 +75,10 @@ __all__ = [
     "Recipe",
     "Series",
     "Study",
+    "SyntheticImage",
     "Volume",
     "choose_checkpoint",
+    "evaluate",
     "fill",
     "find_series",
     "load_registry",
@@ -76,6 +87,8 @@ __all__ = [
     "prepare",
     "read_volume",
     "restore",
+    "scan",
+    "synthesise",
     "write_example",
 ]
 

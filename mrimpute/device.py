@@ -19,18 +19,20 @@ def check_device_word(word: str) -> None:
     """Check that a word names a device that could be, without asking the machine.
 
     Raises:
-        UsageError: another word than auto, cpu, cuda or cuda:N.
+        UsageError: another word than auto, cpu, cuda, cuda:N or mps.
     """
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", word) is None:
-        raise UsageError(f"unknown device {word!r}", "use auto, cpu, cuda or cuda:N")
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", word) is None:
+        raise UsageError(f"unknown device {word!r}", "use auto, cpu, cuda, cuda:N or mps")
 
 
 def choose_device(word: str) -> "torch.device":
-    """Return the device that 'auto', 'cpu', 'cuda' or 'cuda:N' means on this machine.
+    """Return the device that 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps' means on this machine.
+
+    Apple's mps is untested and never chosen by auto.
 
     Raises:
         UsageError: another word.
-        ResourcesExhausted: a CUDA device that is not there.
+        ResourcesExhausted: a device that is not there.
     """
     import torch
 
@@ -39,6 +41,10 @@ def choose_device(word: str) -> "torch.device":
     if word == "cpu":
         return torch.device("cpu")
     check_device_word(word)
+    if word == "mps":
+        if not torch.backends.mps.is_available():
+            raise ResourcesExhausted("device mps is not there", "use --device cpu")
+        return torch.device("mps")
     index = word.removeprefix("cuda").removeprefix(":")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(index or 0) >= count:

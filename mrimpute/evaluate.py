@@ -90,26 +90,42 @@ def evaluate_files(made: Path, acquired: Path, mask: Path | None = None) -> Eval
         UsageError: the images lie on different grids, or a folder holds not one image.
     """
     truth = read_image(acquired)
-    volume = _turned(read_image(made), truth)
+    lesion = _lesion(mask, truth).get("lesion")
+    return compare(read_image(made), truth, lesion)
+
+
+def compare(made: Volume, acquired: Volume, lesion: BoolArray | None = None) -> Evaluation:
+    """Compare a synthetic volume with the acquired one.
+
+    Args:
+        made, acquired: as in `evaluate_files`, read.
+        lesion: (X, Y, Z) on the acquired one's grid.
+
+    Raises:
+        UsageError: they lie on different grids.
+    """
+    volume = _turned(made, acquired)
+    if lesion is not None and lesion.shape != acquired.voxels.shape:
+        raise UsageError(f"the lesion has {lesion.shape} voxels, the image {acquired.voxels.shape}", "resample it")
     unit, scale = _unit(volume)
-    brain = truth.voxels != 0
-    regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
-    target = normalised(truth)
-    how = "where the acquired image is not zero"
+    brain = acquired.voxels != 0
+    regions = {"whole": np.ones_like(brain), "brain": brain}
+    regions |= {"lesion": lesion} if lesion is not None and lesion.any() else {}
+    target = normalised(acquired)
     return Evaluation(
-        study=acquired.parent.name,
+        study=place_of(acquired).parent.name,
         target="",
-        made=made,
-        acquired=acquired,
+        made=place_of(made),
+        acquired=place_of(acquired),
         scale=scale,
-        brain=how,
+        brain="where the acquired image is not zero",
         scores=score(unit, target, regions),
-        texture=texture(unit, target, brain, _through(truth.grid)),
+        texture=texture(unit, target, brain, _through(acquired.grid)),
         checkpoint="",
         seconds=0.0,
         images=(unit, target),
-        grid=truth.grid,
-        point=_point(regions, target, truth.grid),
+        grid=acquired.grid,
+        point=_point(regions, target, acquired.grid),
     )
 
 

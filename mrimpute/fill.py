@@ -6,13 +6,14 @@ from pathlib import Path
 
 from mrimpute import device
 from mrimpute.contrasts import Contrast
-from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks
-from mrimpute.engine.target import Maker, Progress
+from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch
+from mrimpute.engine.target import Maker
 from mrimpute.errors import Unexpected, as_mrimpute_error
 from mrimpute.files import hold
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
 from mrimpute.prepare.sources import Inputs, Sources, read_inputs
+from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint, hub
 from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
 from mrimpute.write.copies import complete_case, plan_copies
@@ -45,7 +46,7 @@ class Engine:
     def __init__(self, options: Options, progress: Progress | None = None, notify: hub.Notify | None = None) -> None:
         self.options = options
         networks = Networks(options, notify or (lambda _line: None))
-        self.maker = Maker(options, networks, BrainMasks(options), progress or (lambda _what, _done, _total: None))
+        self.maker = Maker(options, networks, BrainMasks(options), progress or (lambda _step: None))
         self.claimed = ClaimedPlaces()
 
     def fill(self, folder: Path, missing: Sequence[Contrast] = ()) -> Outcome:
@@ -78,6 +79,7 @@ class Engine:
                         options.register,
                         options.brain_mask,
                         request.regressed,
+                        Watch(self.maker.progress, request.folder, ahead=True).tell,
                     )
                 check_inputs(request, inputs, options)
         except Exception as error:

@@ -1,5 +1,6 @@
 """What came of one study."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,3 +80,19 @@ def outcome_of(
         (*request.warnings, *(warning for target in targets for warning in target.warnings)),
         error,
     )
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Time on the clock and on the CPU, in seconds."""
+
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def so_far(cls) -> "Spent":
+        """Return what this process has spent; only differences mean something."""
+        return cls(time.monotonic(), time.process_time())
+
+    def __sub__(self, earlier: "Spent") -> "Spent":
+        return Spent(self.seconds - earlier.seconds, self.cpu_seconds - earlier.cpu_seconds)

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mrimpute"
 LAYERS = [
-    {"_version", "errors", "contrasts", "volume", "device", "settings", "files", "metrics", "signals"},
+    {"_version", "errors", "contrasts", "volume", "device", "settings", "files", "metrics", "signals", "progress"},
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},
@@ -20,7 +20,7 @@ LAYERS = [
     {"selfcheck"},
     {"report"},
     {"make", "request", "engine", "outcome"},
-    {"fill", "batch", "bids", "evaluate", "phantom", "segment", "pairs"},
+    {"fill", "batch", "bids", "evaluate", "memory", "phantom", "segment", "pairs"},
     {"cli", "__main__"},
 ]
 """From the leaves up. A room, or a module that lies flat in the package, imports only from its own row and those
@@ -74,7 +74,7 @@ def test_nothing_imports_in_a_circle():
 
 
 def test_few_modules_lie_flat():
-    assert len(list(PACKAGE.glob("*.py"))) <= 22
+    assert len(list(PACKAGE.glob("*.py"))) <= 24
 
 
 def test_rooms_do_not_import_each_other_and_are_entered_by_their_doors_only():

@@ -21,18 +21,23 @@ README = (ROOT / "README.md").read_text()
 CARDS = (ROOT / "mrimpute" / "weights" / "README.md").read_text()
 TRAINING = (ROOT / "examples" / "training" / "README.md").read_text()
 VERIFY = (ROOT / "examples" / "verify.md").read_text()
+GUIDE = (ROOT / "examples" / "guide.md").read_text()
+AGENTS = (ROOT / "examples" / "agents.md").read_text()
 PAGES = (
     "README.md",
     "mrimpute/weights/README.md",
+    "examples/agents.md",
+    "examples/cohort.md",
+    "examples/guide.md",
     "examples/training/README.md",
     "examples/verify.md",
-    "examples/cohort.md",
 )
 
 
 def test_the_readme_is_short():
     lines = README.splitlines()
     assert len(lines) <= 170
+    assert len(README.split()) <= 1100  # tables and code counted
     install = next(line for line in lines if line.startswith("python3 -m venv"))  # one line to paste
     assert [line for line in lines if len(line) > 150] == [install]
 
@@ -49,6 +54,7 @@ COMMANDS = (
     "scan",
     "example",
     "doctor",
+    "cite",
     "evaluate",
     "calibrate",
     "verify",
@@ -58,6 +64,7 @@ COMMANDS = (
     "weights import",
     "weights verify",
     "weights path",
+    "weights show",
     "train cwdm",
     "train syndiff",
     "train aldm",
@@ -66,7 +73,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_described_and_exists(cli, command):
-    assert f"mrimpute {command}" in README
+    assert f"mrimpute {command}" in README + GUIDE
     assert cli(*command.split(), "--help").returncode == 0
 
 
@@ -94,8 +101,10 @@ def test_every_option_named_exists(cli):
             ["train", "aldm"],
         )
     )
-    of_others = {"--nproc-per-node"}  # torchrun's
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README + CARDS + TRAINING + VERIFY)) - of_others:
+    of_others = {"--nproc-per-node", "--index-url"}  # torchrun's, pip's
+    for option in (
+        set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README + CARDS + TRAINING + VERIFY + GUIDE + AGENTS)) - of_others
+    ):
         assert option in helps, option
 
 

@@ -4,7 +4,6 @@ Dask is imported only where a cluster is asked for (`pip install mrimpute[cluste
 """
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
@@ -17,7 +16,7 @@ from mrimpute.batch.run import fill_all
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, ResourcesExhausted, UsageError, as_mrimpute_error
 from mrimpute.fill import Engine
-from mrimpute.outcome import Outcome, outcome_of
+from mrimpute.outcome import Outcome, Spent, outcome_of
 from mrimpute.prepare.sources import Inputs
 from mrimpute.request import Options, Request
 
@@ -39,14 +38,14 @@ class Task(Generic[T]):
     Attributes:
         missing, options: as in `mrimpute.fill`.
         dry_run: settle what would be done only.
-        tell: (outcome, options, seconds) → what is sent back; called on the worker.
+        tell: (outcome, options, what it took) → what is sent back; called on the worker.
         run: tells the studies of one call from those of another.
     """
 
     missing: tuple[Contrast, ...]
     options: Options
     dry_run: bool
-    tell: Callable[[Outcome, Options, float], T]
+    tell: Callable[[Outcome, Options, Spent], T]
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -107,7 +106,7 @@ def _results(client: "Client", folders: Sequence[Path], task: Task[T]) -> Iterat
 
 
 def _told(task: Task[T], folder: Path, error: MrimputeError) -> T:
-    return task.tell(outcome_of(Request(folder), Inputs(), error=error), task.options, 0.0)
+    return task.tell(outcome_of(Request(folder), Inputs(), error=error), task.options, Spent(0.0, 0.0))
 
 
 def _lost(error: BaseException) -> MrimputeError:
@@ -132,13 +131,13 @@ class _Worker:
 def _do(folder: Path, task: Task[T], place: Path, version: str) -> T:
     """Fill one study on a worker, one at a time however many threads it has, as if in the caller's folder."""
     with _Worker.lock:
-        started = time.monotonic()
+        before = Spent.so_far()
         try:
             if version != __version__:
                 raise UsageError(f"a worker has mrimpute {__version__}, {version} was called", "install the same one")
             with chdir(place):
                 (outcome,) = fill_all(_engine(task), [folder], task.missing, task.dry_run)
-                return task.tell(outcome, task.options, time.monotonic() - started)
+                return task.tell(outcome, task.options, Spent.so_far() - before)
         except Exception as error:
             return _told(task, folder, as_mrimpute_error(error))
 

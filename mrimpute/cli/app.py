@@ -15,6 +15,7 @@ from mrimpute import __version__, signals
 from mrimpute.cli import (
     bids,
     calibrate,
+    cite,
     common,
     doctor,
     evaluate,
@@ -68,6 +69,7 @@ app.add_typer(weights.app, name="weights")
 app.add_typer(train.app, name="train")
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("verify", epilog=verify.EPILOG)(verify.verify)
+app.command("cite", epilog=cite.EPILOG)(cite.cite)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("example", epilog=example.EPILOG)(example.example)

@@ -1,12 +1,13 @@
 """Options that several commands share."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Device = Annotated[
-    str, typer.Option(envvar="MRIMPUTE_DEVICE", help="auto, cpu, cuda or cuda:N.", rich_help_panel="How")
+    str,
+    typer.Option(envvar="MRIMPUTE_DEVICE", help="auto, cpu, cuda, cuda:N or mps (untested).", rich_help_panel="How"),
 ]
 Threads = Annotated[
     int | None,
@@ -28,6 +29,15 @@ TrustStudySettings = Annotated[
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")]
+Progress = Annotated[
+    Literal["auto", "plain", "none"],
+    typer.Option(
+        "--progress",
+        envvar="MRIMPUTE_PROGRESS",
+        help="auto: bars on a terminal, nothing in a pipe. plain: a line a minute, for logs.",
+        rich_help_panel="Output",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per study and line.", rich_help_panel="Output")]
 
 Calibration = Annotated[

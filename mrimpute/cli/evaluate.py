@@ -76,11 +76,12 @@ def evaluate(
     debug: common.Debug = False,
 ) -> None:
     """Measure PSNR, SSIM and NMSE in the whole volume, in the brain, and in a lesion."""
-    from mrimpute import evaluate as library
     from mrimpute.calibration.run import Wish
     from mrimpute.cli import render
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import MrimputeError, UsageError
+    from mrimpute.evaluate import evaluate_files, picture_rows
+    from mrimpute.evaluate import leave_one_out as leave_one_out_of
     from mrimpute.fill import Engine
     from mrimpute.pairs import keep_pair
     from mrimpute.picture import check_picture, write_sheet
@@ -88,7 +89,7 @@ def evaluate(
     from mrimpute.segment import parse_segmenter
     from mrimpute.write.layout import parse_layout
 
-    evaluations: list[library.Evaluation] = []
+    evaluations: list[Evaluation] = []
     codes: list[int] = []
     for name, given in (("calibration", calibration or calibrate_from), ("keep", keep), ("segmenter", segmenter)):
         if given and not leave_one_out:
@@ -116,7 +117,7 @@ def evaluate(
         command = parse_segmenter(segmenter, named, segmenter_minutes) if segmenter and named else None
         for folder in paths:
             try:
-                for item in library.leave_one_out(folder, targets, options, engine, seen, command):
+                for item in leave_one_out_of(folder, targets, options, engine, seen, command):
                     evaluations.append(item)
                     if keep:
                         keep_pair(item, keep)
@@ -125,7 +126,7 @@ def evaluate(
                 common.notify(str(error))
                 codes.append(int(error.exit_code))
     elif len(paths) == 2:
-        evaluations.append(library.evaluate_files(paths[0], paths[1], mask))
+        evaluations.append(evaluate_files(paths[0], paths[1], mask))
     else:
         raise UsageError(f"{len(paths)} files are given", "give MADE and ACQUIRED, or --leave-one-out with studies")
     if as_json:
@@ -134,7 +135,7 @@ def evaluate(
     elif evaluations:
         typer.echo(render.evaluation_text(evaluations))
     if picture and evaluations:
-        write_sheet(library.picture_rows(evaluations), picture)
+        write_sheet(picture_rows(evaluations), picture)
     raise typer.Exit(common.exit_code(codes))
 
 

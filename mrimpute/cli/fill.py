@@ -1,7 +1,5 @@
 """`mrimpute fill`: the main job, for one or many studies."""
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,8 +12,6 @@ from mrimpute.cli import common, given
 from mrimpute.cli.telling import Manner, Telling, telling_of
 
 if TYPE_CHECKING:
-    import rich.progress
-
     from mrimpute.contrasts import Contrast
     from mrimpute.request import Options
 
@@ -271,6 +267,7 @@ def fill(
             "--quiet", "-q", envvar="MRIMPUTE_QUIET", rich_help_panel=_OUTPUT, help="No progress, notes or warnings."
         ),
     ] = False,
+    progress: common.Progress = "auto",
     debug: common.Debug = False,
 ) -> None:
     """Make the sequences that each STUDY lacks, and write them beside it, labelled as synthetic."""
@@ -323,7 +320,7 @@ def fill(
     batch.check_places(Engine(options, notify=notify), folders, targets)
     part = folders if shard is None else batch.shard(folders, shard)
     options = replace(options, calibration=wish.site(folders, targets, notify))
-    raise typer.Exit(fill_and_tell(part, targets, options, Manner(dry_run, as_json, quiet, debug), cluster))
+    raise typer.Exit(fill_and_tell(part, targets, options, Manner(dry_run, as_json, quiet, debug, progress), cluster))
 
 
 def fill_and_tell(
@@ -360,18 +357,20 @@ def _told_here(
 ) -> Iterator[Telling]:
     """Fill studies in this process; yield what is to be told of each."""
     from mrimpute import batch
+    from mrimpute.cli.progress import Display
     from mrimpute.fill import Engine
+    from mrimpute.outcome import Spent
 
-    bar = _Bar(manner.quiet)
-    engine = Engine(options, bar, (lambda _line: None) if manner.quiet else common.notify)
-    started = time.monotonic()
+    display = Display("none" if manner.quiet or manner.dry_run else manner.progress, len(folders))
+    engine = Engine(options, display, (lambda _line: None) if manner.quiet else common.notify)
+    before = Spent.so_far()
     try:
         for outcome in batch.fill_all(engine, folders, targets, manner.dry_run):
-            bar.close()
-            seconds, started = time.monotonic() - started, time.monotonic()
-            yield telling_of(outcome, options, seconds, manner)
+            display.next_study()
+            spent, before = Spent.so_far() - before, Spent.so_far()
+            yield telling_of(outcome, options, spent, manner)
     finally:
-        bar.close()
+        display.close()
 
 
 def _told_by_workers(
@@ -393,42 +392,3 @@ def _reference(word: str | None) -> "Contrast | Path | None":
     if word.lower() not in ALIASES and Path(word).is_dir():
         return Path(word)
     return parse_contrast(word)
-
-
-class _Bar:
-    """A progress bar on a terminal, and nothing anywhere else.
-
-    It is drawn from the first step of a study on and removed before anything is printed, so that
-    it never mixes with results.
-    """
-
-    def __init__(self, quiet: bool) -> None:
-        self._wanted = not quiet and sys.stderr.isatty()
-        self._bar: rich.progress.Progress | None = None
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if not self._wanted:
-            return
-        if self._bar is None:
-            self._bar = self._drawn()
-            self._bar.add_task(what, total=total)
-        self._bar.update(self._bar.task_ids[0], description=what, completed=done, total=total)
-
-    def close(self) -> None:
-        """Remove the bar; the next step draws a new one."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    @staticmethod
-    def _drawn() -> "rich.progress.Progress":
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        steps = TextColumn("step {task.completed}/{task.total}")
-        columns = (TextColumn("{task.description}"), BarColumn(), steps, TimeElapsedColumn())
-        bar = Progress(
-            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
-        )
-        bar.start()
-        return bar

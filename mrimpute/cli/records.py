@@ -149,11 +149,12 @@ class OutputRecord(_Record):
 
 
 class CostRecord(_Record):
-    """What the study took; CPU time and peak memory are of the whole process so far."""
+    """What the study took since the one before it ended, the next one's reading included; peak memory is the
+    process's so far."""
 
     seconds: float
     cpu_seconds: float
-    peak_rss_mb: int
+    peak_rss_mb: int | None
     peak_cuda_mb: int
 
 

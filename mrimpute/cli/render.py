@@ -2,10 +2,8 @@
 
 import os
 import platform
-import resource
 import shutil
 import sys
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -38,7 +36,8 @@ from mrimpute.cli.records import (
 from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.evaluate import Evaluation
-from mrimpute.outcome import Outcome
+from mrimpute.files import peak_memory_mb
+from mrimpute.outcome import Outcome, Spent
 from mrimpute.plan import Job, Plan
 from mrimpute.registry import Checkpoint, home_folder, load_registry, read_lock
 from mrimpute.request import Options
@@ -88,7 +87,7 @@ def _seeds(made: Fingerprint) -> str:
     return f"seed {made.seed}" if made.samples == 1 else f"mean of seeds {made.seed} to {last}"
 
 
-def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: bool) -> FillRecord:
+def fill_record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> FillRecord:
     """Return the JSON object of `fill --json` for one study."""
     error, outputs = outcome.error, outcome.outputs
     jobs = outcome.plan.jobs if outcome.plan else ()
@@ -104,7 +103,7 @@ def fill_record(outcome: Outcome, options: Options, seconds: float, dry_run: boo
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
         recipe=_recipe_record(outputs[0]) if outputs else None,
-        cost=_cost(seconds),
+        cost=_cost(spent),
         checks=[
             CheckRecord(name=check.name, value=check.value, limit=check.limit, ok=check.ok)
             for output in outputs
@@ -438,12 +437,12 @@ def _recipe_record(output: Output) -> RecipeRecord:
     )
 
 
-def _cost(seconds: float) -> CostRecord:
+def _cost(spent: Spent) -> CostRecord:
     torch = sys.modules.get("torch")
     cuda = torch.cuda.max_memory_allocated() // 2**20 if torch and torch.cuda.is_initialized() else 0
     return CostRecord(
-        seconds=round(seconds, 2),
-        cpu_seconds=round(time.process_time(), 2),
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        seconds=round(spent.seconds, 2),
+        cpu_seconds=round(spent.cpu_seconds, 2),
+        peak_rss_mb=peak_memory_mb(),
         peak_cuda_mb=cuda,
     )

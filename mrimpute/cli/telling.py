@@ -3,21 +3,22 @@
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mrimpute.outcome import Outcome
+    from mrimpute.outcome import Outcome, Spent
     from mrimpute.request import Options
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How results are told: of a dry run or not, as JSON, without notes, with tracebacks."""
+    """How results are told: of a dry run or not, as JSON, without notes, with tracebacks; and how the work is shown."""
 
     dry_run: bool = False
     as_json: bool = False
     quiet: bool = False
     debug: bool = False
+    progress: Literal["auto", "plain", "none"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Telling:
 
 
 def telling_of(
-    outcome: "Outcome", options: "Options", seconds: float, manner: Manner, *, settings_said: bool = True
+    outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner, *, settings_said: bool = True
 ) -> Telling:
     """Return what is told of one study.
 
     Args:
         outcome: what came of it.
         options: of the run.
-        seconds: that it took.
+        spent: what it took.
         manner: how it is told.
         settings_said: whether what its own settings choose was said as its weights were obtained.
     """
@@ -54,11 +55,11 @@ def telling_of(
     error = outcome.error
     return Telling(
         int(outcome.exit_code(options.require)),
-        tuple(_results(outcome, options, seconds, manner)),
+        tuple(_results(outcome, options, spent, manner)),
         (
             *(traceback.format_exception(error) if error and manner.debug else ()),
             *(render.settings_notes(outcome) if manner.quiet or manner.dry_run or not settings_said else ()),
-            *(() if manner.quiet else _notes(outcome, seconds)),
+            *(() if manner.quiet else _notes(outcome, spent.seconds)),
             *([str(error)] if error else ()),
             *(
                 f"{output.path}: {options.require} is required, and the verdict is another; it was written"
@@ -69,12 +70,12 @@ def telling_of(
     )
 
 
-def _results(outcome: "Outcome", options: "Options", seconds: float, manner: Manner) -> Iterator[str]:
+def _results(outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner) -> Iterator[str]:
     """Yield the lines of stdout."""
     from mrimpute.cli import render
 
     if manner.as_json:
-        yield render.fill_record(outcome, options, seconds, manner.dry_run).line()
+        yield render.fill_record(outcome, options, spent, manner.dry_run).line()
     elif manner.dry_run and outcome.plan and not outcome.error:
         yield render.plan_text(outcome.plan)
     else:

@@ -1,17 +1,50 @@
 """What lives between two studies of a run: the loaded network, the last brain mask, the places that are taken."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mrimpute import device
+from mrimpute import device, signals
 from mrimpute.errors import OutputRefused, WeightsUnavailable
 from mrimpute.files import real_path
 from mrimpute.generators.contract import Generator, Sampling, convert, door
 from mrimpute.prepare import skull
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
+from mrimpute.progress import Progress, Step, Tell, tell_nobody
 from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, hub
 from mrimpute.request import Options, Order, precision_of, sampling_of
+
+Weights = tuple[Checkpoint, Sampling]
+"""What makes one target: a checkpoint and how it is sampled."""
+
+
+class Watch:
+    """Tells what is going on in one study.
+
+    Args:
+        progress: whom it is told.
+        folder: the study.
+        ahead: see `Step`.
+    """
+
+    def __init__(self, progress: Progress, folder: Path, ahead: bool = False) -> None:
+        self._progress = progress
+        self._study = str(folder)
+        self._ahead = ahead
+
+    def tell(self, what: str) -> None:
+        """Tell what begins."""
+        self._progress(Step(self._study, what, ahead=self._ahead))
+
+    def steps(self, what: str) -> Callable[[int, int], None]:
+        """Return what a generator tells its steps to; a signal that came ends the run there."""
+
+        def told(done: int, total: int) -> None:
+            signals.check()
+            self._progress(Step(self._study, what, done, total))
+
+        return told
 
 
 class Networks:
@@ -22,7 +55,7 @@ class Networks:
         self.notify = notify
         self._loaded: tuple[Checkpoint, Sampling, Generator] | None = None
 
-    def obtain(self, order: Order) -> tuple[Checkpoint, Sampling]:
+    def obtain(self, order: Order) -> Weights:
         """Return the checkpoint of an order, fetched from the Hub where that is its origin, and its sampling.
 
         Raises:
@@ -40,17 +73,21 @@ class Networks:
         hub.obtain(order.checkpoint, self.notify, convert)
         return order.checkpoint, order.sampling or sampling_of(order.checkpoint, self.options)
 
-    def load(self, checkpoint: Checkpoint, sampling: Sampling, window: tuple[int, int, int]) -> Generator:
+    def load(self, weights: Weights, window: tuple[int, int, int], tell: Tell = tell_nobody) -> Generator:
         """Return the loaded generator for windows of this size.
 
         Raises:
             ResourcesExhausted: less memory is free than it needs.
             WeightsUnavailable: the checkpoint is not valid.
         """
+        checkpoint, sampling = weights
+        if "torch" not in sys.modules:
+            tell("importing torch")
         room = door(checkpoint.record.generator, "generator")
         where = device.choose_device(self.options.device)
         device.require_memory(room.memory_needed(checkpoint, window, where), where)
-        if self._loaded is None or self._loaded[:2] != (checkpoint, sampling):
+        if self._loaded is None or self._loaded[:2] != weights:
+            tell(f"loading {checkpoint.name}")
             device.configure(self.options.threads)
             dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
             self._loaded = None  # two networks need not fit
@@ -71,7 +108,7 @@ class BrainMasks:
             return sources.mask.sha256
         return skull.program() if self.options.skull_strip and sources.with_skull else ""
 
-    def of(self, sources: Sources) -> BrainMask | None:
+    def of(self, sources: Sources, tell: Tell = tell_nobody) -> BrainMask | None:
         """Return the user's mask, or the one that the stripper on PATH makes of the reference, where asked for.
 
         Raises:
@@ -80,6 +117,7 @@ class BrainMasks:
         if sources.mask or not (self.options.skull_strip and sources.with_skull):
             return sources.mask
         if self._last is None or self._last[0] != sources.onto.sha256:
+            tell(f"stripping the skull of {sources.reference.contrast}")
             where = device.choose_device(self.options.device)
             gpu = (where.index or 0) if where.type == "cuda" else None
             self._last = sources.onto.sha256, skull.strip(sources.onto, gpu)

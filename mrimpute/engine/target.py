@@ -1,17 +1,16 @@
 """One target of a study: found as it was made before, or made, judged and written."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from mrimpute import device, io, signals
+from mrimpute import device, io
 from mrimpute.calibration.information import with_information
 from mrimpute.calibration.use import correction_of
-from mrimpute.engine import BrainMasks, Networks
+from mrimpute.engine import BrainMasks, Networks, Watch, Weights
 from mrimpute.errors import MrimputeError
-from mrimpute.generators.contract import Generator, Sampling
+from mrimpute.generators.contract import Generator
 from mrimpute.make import looked_at, prepare_sources, synthesise
 from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
@@ -19,6 +18,7 @@ from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
+from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
 from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
@@ -28,9 +28,6 @@ from mrimpute.write import Result, write
 from mrimpute.write.nifti import write_mask, write_spread, write_volume
 from mrimpute.write.place import Destination, already_made, mask_left_out
 from mrimpute.write.result import found
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is going on, steps done, steps in all)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Bench:
     ready: Prepared
     generator: Generator
     mask: BrainMask | None
+    watch: Watch
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Maker:
     Attributes:
         options: of the run.
         networks, masks: what lives between two studies.
-        progress: called as the steps go on.
+        progress: called with each step.
     """
 
     options: Options
@@ -63,9 +61,10 @@ class Maker:
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
         with device.memory_errors():
-            checkpoint, sampling = self.networks.obtain(order)
-            bench = self._bench(order, sources, self.masks.of(sources), checkpoint, sampling)
-            return self._made(bench, self.options.seed), checkpoint
+            weights = self.networks.obtain(order)
+            watch = Watch(self.progress, sources.onto.path)
+            bench = self._bench(order, sources, self.masks.of(sources, watch.tell), weights, watch)
+            return self._made(bench, self.options.seed), bench.checkpoint
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -74,20 +73,22 @@ class Maker:
             MrimputeError: it cannot be made or written.
         """
         options, place = self.options, request.destinations[order.job.target]
-        checkpoint, sampling = self.networks.obtain(order)
+        watch = Watch(self.progress, request.folder)
+        checkpoint, sampling = weights = self.networks.obtain(order)
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
         standing = already_made(place, fingerprint, options.overwrite)
         if standing.finished:
             there = Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
             return self._shown(there, request, order, sources)
-        mask = self.masks.of(sources)
-        bench = self._bench(order, sources, mask, checkpoint, sampling)
+        mask = self.masks.of(sources, watch.tell)
+        bench = self._bench(order, sources, mask, weights, watch)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         result, samples = self._sampled(bench, result) if options.samples > 1 else (self._one(bench, result), ())
         if options.self_check:
+            watch.tell(f"checking {order.job.target}")
             verdict = judged(result.image, bench.ready, sources, checkpoint, order.calibration, mask)
             result = replace(result, verdict=verdict)
         output = write(result, request.form == "dicom", scaled=self._scaled)
@@ -116,29 +117,25 @@ class Maker:
     def _scaled(self) -> bool:
         return self.options.intensity == "study"
 
-    def _bench(
-        self, order: Order, sources: Sources, mask: BrainMask | None, checkpoint: Checkpoint, sampling: Sampling
-    ) -> Bench:
+    def _bench(self, order: Order, sources: Sources, mask: BrainMask | None, weights: Weights, watch: Watch) -> Bench:
         """Bring the sources into the network's frame, check them there, and load the network."""
+        checkpoint, sampling = weights
         site, target = order.calibration, order.job.target
+        watch.tell(f"preparing {target}")
         correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
         ready = prepare_sources(sources, checkpoint.record, mask, correction)
         ready = looked_at(ready, sources, checkpoint, mask, target, site, self.options.checks)
         if self.options.checks and site:
             ready = with_information(ready, site, sources, mask, checkpoint.record.inputs)
-        generator = self.networks.load(checkpoint, sampling, ready.recipe.window.size)
-        return Bench(order, sources, checkpoint, ready, generator, mask)
+        generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
+        return Bench(order, sources, checkpoint, ready, generator, mask, watch)
 
     def _one(self, bench: Bench, result: Result) -> Result:
         return replace(result, image=self._made(bench, result.fingerprint.seed))
 
     def _made(self, bench: Bench, seed: int) -> Image:
         target = bench.order.job.target
-
-        def told(done: int, total: int) -> None:
-            signals.check()
-            self.progress(target, done, total)
-
+        told = bench.watch.steps(f"sampling {target}")
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
 
     def _sampled(self, bench: Bench, result: Result) -> tuple[Result, tuple[Path, ...]]:

@@ -12,6 +12,7 @@ from mrimpute.files.digest import content_sha256, sha256_of, standing_sha256
 from mrimpute.files.locks import hold
 from mrimpute.files.parts import PART_PREFIX, PART_SUFFIX, new_part, remove, remove_dead_parts
 from mrimpute.files.rename import publish, put, take_back
+from mrimpute.files.system import peak_memory_mb, process_lives, sync_folder
 
 __all__ = [
     "FULL_DISK",
@@ -21,6 +22,8 @@ __all__ = [
     "disk_errors",
     "hold",
     "new_part",
+    "peak_memory_mb",
+    "process_lives",
     "publish",
     "put",
     "read_small",
@@ -168,12 +171,3 @@ def unremoved(parts: Iterable[Path]) -> tuple[str, ...]:
             except OSError as error:
                 notes.append(f"{part} could not be removed ({error.strerror}); the next run there tries again")
     return tuple(notes)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a folder's names on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

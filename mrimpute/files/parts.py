@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from mrimpute.files.system import process_lives
+
 PART_PREFIX = ".mrimpute-"
 PART_SUFFIX = ".part"
 _PART_NAME = re.compile(r"\.mrimpute-(?P<machine>\w+)-(?P<pid>\d+)-[0-9a-f]+\.part")
@@ -39,7 +41,7 @@ def remove_dead_parts(folder: Path) -> None:
             if match is None:
                 continue
             if match["machine"] == own_machine:
-                dead = not _alive(int(match["pid"]))
+                dead = not process_lives(int(match["pid"]))
             else:
                 dead = time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
             if dead:
@@ -58,13 +60,3 @@ def _machine() -> str:
         places += str(Path("/proc/self/ns/pid").readlink())
     host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())[:40]
     return f"{host}_{re.sub(r'[^A-Za-z0-9]', '', places)[-48:]}"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

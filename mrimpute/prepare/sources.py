@@ -11,6 +11,7 @@ from mrimpute.prepare.extent import MIN_SPAN_MM, check_extent, spans_mm
 from mrimpute.prepare.frame import choose_reference
 from mrimpute.prepare.register import MIN_LITRES, Alignment, Frame, align, check_pair, measure
 from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
+from mrimpute.progress import Tell, tell_nobody
 from mrimpute.study import find_series
 from mrimpute.study.model import Series, Study
 from mrimpute.volume import Volume
@@ -94,6 +95,7 @@ def read_inputs(
     register: bool,
     brain_mask: Path | None,
     regressed: Mapping[Contrast, Sequence[Series]] | None = None,
+    tell: Tell = tell_nobody,
 ) -> Inputs:
     """Read the sources of all targets, and check that they lie on each other.
 
@@ -105,6 +107,7 @@ def read_inputs(
         brain_mask: the user's file.
         regressed: target → series that its regression takes beside the sources; one that cannot be read is
             passed over, and so is a slab.
+        tell: called with what begins.
 
     Returns:
         The inputs, or why they are refused.
@@ -113,7 +116,7 @@ def read_inputs(
     further = regressed or {}
     try:
         mask = read_brain_mask(brain_mask) if brain_mask and wanted else None
-        volumes = read_volumes(wanted, reference)
+        volumes = read_volumes(wanted, reference, tell)
         digests = {series.contrast: volumes[series.path].sha256 for listed in wanted.values() for series in listed}
         check_extent({series.contrast: volumes[series.path] for listed in wanted.values() for series in listed})
         others = {series.path: series for listed in further.values() for series in listed}
@@ -122,7 +125,9 @@ def read_inputs(
                 volumes[series.path] = volume
                 digests[series.contrast] = volume.sha256
         compared = {series.contrast for path, series in others.items() if path in volumes}
+        tell("comparing the series with each other")
         check_one_head(wanted, beside, volumes, register, compared)
+        tell(f"{'registering' if register else 'comparing'} {_named(wanted)}")
         sources = {
             target: choose_sources(listed, reference, volumes, register, mask, further.get(target, ()))
             for target, listed in wanted.items()
@@ -188,7 +193,9 @@ def frame_of(one: Series, other: Series) -> Frame:
     return "shared" if _frames_shared(one, other) else "own"
 
 
-def read_volumes(wanted: Mapping[Contrast, Sequence[Series]], reference: Reference | None = None) -> dict[Path, Volume]:
+def read_volumes(
+    wanted: Mapping[Contrast, Sequence[Series]], reference: Reference | None = None, tell: Tell = tell_nobody
+) -> dict[Path, Volume]:
     """Read every series once, the reference's too; volumes by the path of their series.
 
     Raises:
@@ -197,7 +204,15 @@ def read_volumes(wanted: Mapping[Contrast, Sequence[Series]], reference: Referen
     needed = {series.path: series for listed in wanted.values() for series in listed}
     if reference and wanted:
         needed.setdefault(reference.series.path, reference.series)
-    return {path: series.read() for path, series in needed.items()}
+    volumes = {}
+    for path, series in needed.items():
+        tell(f"reading {series.contrast}")
+        volumes[path] = series.read()
+    return volumes
+
+
+def _named(wanted: Mapping[Contrast, Sequence[Series]]) -> str:
+    return ", ".join(dict.fromkeys(series.contrast for listed in wanted.values() for series in listed))
 
 
 def find_reference(study: Study, word: Contrast | Path | None) -> Reference | None:

@@ -15,7 +15,7 @@ Figures = dict[str, float]
 """Losses and measures by name."""
 
 Report = Callable[[int, Figures], None]
-"""Called with (steps done, mean losses since the last call and, with validation studies, measures)."""
+"""Called with (steps done, mean losses since the last call, learning rate and, with validation studies, measures)."""
 
 ALONE = World()
 
@@ -77,7 +77,7 @@ def run_training(
                 rate = trainer.rate(next(iter(state.optimisers)), step)
                 log(folder, {"step": done, "rate": rate, **figures})
                 state.save(folder, done)
-                report(done, figures)
+                report(done, figures | {"rate": rate})
             seen.clear()
 
 

@@ -26,7 +26,7 @@ from tests.calibration import conftest
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
 write_study = partial(conftest.write_study, spacing=2.3)
-WORDS = ("--missing", "flair", "--weights", "builtin", "--device", "cpu", "--no-self-check")
+WORDS = ("--missing", "flair", "--weights", "builtin", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +142,17 @@ def test_two_series_in_register_are_not_told_of(site, tmp_path):
 
 def test_a_fill_warns_with_what_the_register_check_measured_unless_checks_are_off(cli, folder, tmp_path):
     study = shifted(write_study(tmp_path, "cyd", 2, (T1, T1C, T2)), 1)
-    done = cli("fill", study, *WORDS, "--calibration", folder, "--out", tmp_path / "looked")
-    silent = cli("fill", study, *WORDS, "--calibration", folder, "--out", tmp_path / "silent", "--no-checks")
+    off = ("--no-checks", "--no-self-check")
+    done = cli("fill", study, *WORDS, "--calibration", folder, "--out", tmp_path / "looked", "--report")
+    silent = cli("fill", study, *WORDS, "--calibration", folder, "--out", tmp_path / "silent", *off)
     assert (done.returncode, silent.returncode) == (0, 0), done.stderr
     assert "t1 and t2 fit each other worse" in done.stderr
     assert "the register check found t2 1.0 mm off t1: look at them" in done.stderr
     assert "the register check found t1c 0.0 mm off t1, t2 1.0 mm off t1: look at them" in done.stderr
     assert "t1 and t1c fit" not in done.stderr
     assert "fit each other worse" not in silent.stderr
+    page = next((tmp_path / "looked").rglob("*.html")).read_text()
+    assert "t1 and t2 fit each other worse" in page  # though one study gives the self-check no ranges to show
     fits = [json.loads(next((tmp_path / name).rglob("*-t2f.json")).read_text())["fit"] for name in ("looked", "silent")]
     assert [one["between"] for one in fits[0]["mutual_information"]] == [["t1", "t1c"], ["t1", "t2"], ["t1c", "t2"]]
     assert fits[0]["scanner"] == "known"

@@ -8,7 +8,7 @@ import typer
 
 from mrimpute.cli import common
 from mrimpute.cli.train import options
-from mrimpute.cli.train.options import attention_levels, half_precision, impossible_network, numbers, report
+from mrimpute.cli.train.options import Reporter, attention_levels, half_precision, impossible_network, numbers
 from mrimpute.contrasts import parse_contrast
 from mrimpute.errors import UsageError
 
@@ -151,7 +151,7 @@ def aldm(
         held_out = load_cases(validate or [], plan.classes, plan.inputs)
         if stage == "autoencoder" and perceptual is None:
             common.notify("perceptual loss: off (--perceptual FILE turns it on)")
-        training.train(plan, cases, earlier, out, where, report, save_every, held_out, perceptual)
+        training.train(plan, cases, earlier, out, where, Reporter(steps), save_every, held_out, perceptual)
     typer.echo(out)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from mrimpute.cli import common
 from mrimpute.cli.train import options
-from mrimpute.cli.train.options import half_precision, impossible_network, numbers, report
+from mrimpute.cli.train.options import Reporter, half_precision, impossible_network, numbers
 from mrimpute.contrasts import BRATS_FOUR, parse_contrast
 from mrimpute.errors import UsageError
 
@@ -86,6 +86,6 @@ def cwdm(
     ):
         cases = load_cases(studies, plan.contrasts, plan.inputs)
         held_out = load_cases(validate or [], plan.contrasts, plan.inputs) if world.is_main else []
-        training.train(plan, cases, out, where, report, save_every, held_out, world)
+        training.train(plan, cases, out, where, Reporter(steps), save_every, held_out, world)
     if world.is_main:
         typer.echo(out)

@@ -1,5 +1,6 @@
 """Options and words that the trainings share."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mrimpute.cli import common
+from mrimpute.cli.progress import duration
 from mrimpute.errors import UsageError
 
 Augment = Annotated[
@@ -45,6 +47,24 @@ def half_precision(word: str) -> bool:
     return word == "bfloat16"
 
 
-def report(step: int, figures: dict[str, float]) -> None:
-    """Tell the figures of a training at a save."""
-    common.notify(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+class Reporter:
+    """Tells the figures of a training at each save, and about how long the rest will take.
+
+    Args:
+        steps: of the whole run.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._last: tuple[int, float] | None = None
+
+    def __call__(self, step: int, figures: dict[str, float]) -> None:
+        """Tell the figures after a step; the time left follows from the steps since the save before."""
+        now = time.monotonic()
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        left = ""
+        if self._last and step < self._steps:
+            done, began = self._last
+            left = f", about {duration((now - began) / (step - done) * (self._steps - step))} left"
+        self._last = step, now
+        common.notify(f"step {step} of {self._steps}: {told}{left}")

@@ -7,7 +7,7 @@ import typer
 
 from mrimpute.cli import common
 from mrimpute.cli.train import options
-from mrimpute.cli.train.options import attention_levels, half_precision, impossible_network, numbers, report
+from mrimpute.cli.train.options import Reporter, attention_levels, half_precision, impossible_network, numbers
 from mrimpute.contrasts import parse_contrast
 
 EPILOG = "Example: mrimpute train syndiff data/* --source t1 --target t2 --out t1-t2-nets --steps 20000"
@@ -93,6 +93,6 @@ def syndiff(
     with memory_errors(), hold([out]):
         data = training.load_set(studies, plan)
         held_out = load_cases(validate or [], (plan.first, plan.second), plan.inputs)
-        made = training.train(plan, data, out, where, report, save_every, held_out)
+        made = training.train(plan, data, out, where, Reporter(steps), save_every, held_out)
     for folder in made:
         typer.echo(folder)

@@ -1,0 +1,41 @@
+"""What only some operating systems have, behind one door: Linux is tested, macOS and Windows by a fake alone."""
+
+import os
+import sys
+from pathlib import Path
+
+WINDOWS = os.name == "nt"
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on the disk; Windows opens no folders and needs no such call."""
+    if WINDOWS:
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def process_lives(pid: int) -> bool:
+    """Tell whether a process of this machine may be alive; on Windows yes, where asking by signal 0 would end it."""
+    if WINDOWS:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def peak_memory_mb() -> int | None:
+    """Return the most memory that this process ever held, in MB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 2**20 if sys.platform == "darwin" else peak // 1024
