@@ -115,8 +115,9 @@ def _sidecar_of(path: Path) -> Path:
 
 
 def _read(path: Path) -> Volume:
+    """Read a result, whatever its voxels are: a bad one is what a report is for."""
     if not path.is_dir():
-        return io.read_volume(path)
+        return nifti.read(path)
     whole = [one for one in assemble(read_headers(path).slices) if not isinstance(one, Broken)]
     if len(whole) != 1:
         raise ImageDamaged(f"{path} is not one whole DICOM series", "make it again")

@@ -13,19 +13,22 @@ from tests.reliability.tally import Row, table
 QUICK = ("corpus", "kills", "signals", "calls", "disks", "writers", "fuzz")
 
 
-def _try(folder: Path, name: str, answers) -> None:
+def _try(folder: Path, name: str, answer) -> None:
     warnings.simplefilter("ignore")  # as the command line does
-    answers.put(list(rows(folder, [name], Counts(quick=True))))
+    answer.send(list(rows(folder, [name], Counts(quick=True))))
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_everything_holds(tmp_path, name):
-    """Each in a process of its own, forked from this one, that may fork and be signalled."""
-    fork = multiprocessing.get_context("fork")
-    answers = fork.Queue()
-    process = fork.Process(target=_try, args=(tmp_path, name, answers))
+    """Each in a process of its own that may fork and be signalled; not forked from this one, since it would take its
+    parent's server of forks for its own."""
+    server = multiprocessing.get_context("forkserver")
+    answers, answer = server.Pipe(duplex=False)
+    process = server.Process(target=_try, args=(tmp_path, name, answer))
     process.start()
-    done: list[Row] = answers.get(timeout=300)
+    answer.close()  # else the end of a process that fails is not seen here
+    assert answers.poll(300), f"{name} takes over five minutes"
+    done: list[Row] = answers.recv()
     process.join(60)
     tried = [row for row in done if row.tried]
     if not tried:

@@ -18,7 +18,7 @@ from mrimpute.generators.syndiff.generator import SliceDraws, SyndiffGenerator, 
 from mrimpute.generators.syndiff.method import METHOD
 from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.prepare import prepare
-from mrimpute.registry import Checkpoint, hub, load_registry, read_checkpoint_folder
+from mrimpute.registry import Checkpoint, catalogue, hub, load_registry, read_checkpoint_folder
 from mrimpute.study import find_series
 from tests.generators.syndiff.conftest import STORED, image, normal, read_json, set_weights
 
@@ -194,7 +194,7 @@ def store(monkeypatch, tmp_path):
     inputs = record.inputs.model_copy(update={"slices": (32, 32)})
     path = tmp_path / "home" / "checkpoints" / "tiny" / "model.safetensors"
     tiny = Checkpoint("tiny", record.model_copy(update={"network": network, "inputs": inputs}), path)
-    monkeypatch.setattr(hub, "load_registry", lambda: {"tiny": tiny})
+    monkeypatch.setattr(catalogue, "load_registry", lambda: {"tiny": tiny})
     return tiny
 
 
