@@ -19,7 +19,11 @@ class _Record(BaseModel):
     def line(self) -> str:
         """Return it as one line of ASCII; what JSON cannot write is null (a PSNR of equal images) or escaped (a path
         that is not UTF-8)."""
-        return json.dumps(_finite(self.model_dump(by_alias=True)), allow_nan=False)
+        return json.dumps(_finite(self.model_dump(by_alias=True, exclude=self._absent())), allow_nan=False)
+
+    def _absent(self) -> set[str]:
+        """Return the fields that are left out."""
+        return set()
 
 
 def _finite(value: Any) -> Any:
@@ -277,7 +281,8 @@ class ProblemRecord(_Record):
 
 
 class ScanRecord(_Record):
-    """One study of `mrimpute scan`; `scheme` is null where the folder could not be read."""
+    """One study of `mrimpute scan`; `scheme` is null where the folder could not be read, `error` is there only where
+    the exit code is not 0."""
 
     schema_name: Literal["mrimpute.scan/1"] = Field(default="mrimpute.scan/1", alias="schema")
     version: str
@@ -292,7 +297,10 @@ class ScanRecord(_Record):
     not_made: list[str]
     plan: list[JobRecord]
     no_route: str
-    error: ErrorRecord | None
+    error: ErrorRecord | None = None
+
+    def _absent(self) -> set[str]:
+        return {"error"} if self.error is None else set()
 
 
 class ScoreRecord(_Record):
