@@ -81,6 +81,8 @@ ASIDE_WORDS: dict[str, str] = _read(
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
         nasopharynx nasofaringe hypopharynx
         oropharynx parotis parotid parotide zunge tongue lingua nnh pns paranasal thyroid schilddruse steiss
+        lombare lombari lombaire lombo lomber genou koleno kolano schulter hombro epaule cadera
+        fegato higado herz brust boyun cuello collo dorsale dorsal
         plexus shoulders fuss ruka noha 颈椎 腰椎 胸椎 脊柱 脊椎 頚椎 경추 요추 шейный шеи поясничный грудной
         позвоночник
         позвоночника шейного поясничного грудного
@@ -103,7 +105,7 @@ ASIDE_STEMS: dict[str, str] = _read(
     tagging: tagging tagged
     a map: relaxom cartogr quantitat kwantitat kvantitat
     another part of the body: myelo mielo pelvi becken kregosl gerinc selkar lumb thorac cervic sacr abdom vertebr
-        wirbels
+        wirbels wervelk torac torak servik szyjn krcni bedern hrudn kaularan lannera halsry ginocch rodill schulterg
     diffusion tractography: tractogr traktogr
     a difference image: subtrac soustrac sustrac sottraz subtrak
     computed, not acquired: synthes syntet synthet predict generat superres

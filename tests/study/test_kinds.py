@@ -371,12 +371,31 @@ t1_t2_ratio
 T1wDividedByT2w
 """
 
+ELSEWHERE = """
+T2 lombare
+T2 rachide lombo-sacral
+T2_torakal_sag
+T1 servikal
+T2 szyjny
+T2 krcni pater
+T2 Schultergelenk
+T2 toracica
+T2 ginocchio
+T2 wervelkolom
+"""
+SURNAMES = """
+FLAIR_Lombardi
+FLAIR_Herzog
+T2_Kolenda
+FLAIR_Spallanzani
+"""
+
 
 def listed(*groups: str) -> list[str]:
     return [name for group in groups for name in group.strip().splitlines()]
 
 
-@pytest.mark.parametrize("name", listed(NO_SOURCE))
+@pytest.mark.parametrize("name", listed(NO_SOURCE, ELSEWHERE))
 def test_what_is_no_source_is_never_taken(name):
     reading = read_name(name)
     assert reading.set_aside or reading.contrast is None
@@ -413,3 +432,8 @@ def test_what_a_name_cannot_settle_is_not_taken_for_native(name):
     reading = read_name(name)
     said = reading.reading.said
     assert reading.conflict or reading.contrast is None or said.unclear or (said.given and said.denied)
+
+
+@pytest.mark.parametrize("name", listed(SURNAMES))
+def test_a_surname_is_no_part_of_the_body(name):
+    assert read_name(name).contrast is not None
