@@ -120,6 +120,9 @@ def test_a_dry_run_writes_nothing(cli, data, words, tmp_path):
         (lambda data: data, ["--participant-label", "01", "7"], 2, "no participant with images: 7"),
         (lambda data: data, ["--session-label", "z"], 2, "no session with images: z"),
         (lambda data: data, ["--weights"], 2, "--weights"),
+        (lambda data: data, ["--participant-label"], 2, "--participant-label has no label"),
+        (lambda data: data, ["--participant-label", "--seed", "1"], 2, "--participant-label has no label"),
+        (lambda data: data, ["--session_label", ""], 2, "--session_label has no label"),
     ],
 )
 @pytest.mark.parametrize("level", ["participant", "group"])

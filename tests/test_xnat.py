@@ -26,6 +26,7 @@ SCHEMA = fields(
         "schema-version": {"const": "1.0"},
         "type": {"enum": ["docker", "docker-setup", "docker-wrapup"]},
         "image": TEXT,
+        "override-entrypoint": FLAG,
         "command-line": TEXT,
         "mounts": {"type": "array", "items": fields(["name", "path", "writable"], name=TEXT, path=TEXT, writable=FLAG)},
         "inputs": {
@@ -100,6 +101,7 @@ def test_its_parts_name_each_other_and_its_line_is_ours():
     assert [mounts["in"]["writable"], mounts["out"]["writable"]] == [False, True]
     words = shlex.split(command["command-line"])
     assert words[:3] == ["mrimpute", "fill", mounts["in"]["path"]]
+    assert command["override-entrypoint"] is True  # the image's is mrimpute already
     assert words[words.index("--out") + 1] == mounts["out"]["path"]
     assert {word for word in words if word.startswith("--")} <= set(options_of(app)["fill"])
     assert {one["replacement-key"] for one in command["inputs"]} == {word for word in words if word.startswith("#")}

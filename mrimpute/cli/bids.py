@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mrimpute.cli import common
+from mrimpute.errors import UsageError
 
 if TYPE_CHECKING:
     from mrimpute.bids import Group
@@ -28,15 +29,21 @@ class BidsCommand(typer.core.TyperCommand):
     """A command some of whose options take a list of words, as the options of BIDS-Apps do."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the name of such an option before each of its words."""
+        """Repeat the name of such an option before each of its words.
+
+        Raises:
+            UsageError: it has none, as where a variable of a job is empty: that must not mean all participants.
+        """
         words: list[str] = []
         name = ""
-        for word in args:
+        for word, following in zip(args, [*args[1:], "-"], strict=True):
             if word.startswith("-") or not name:
                 name = word if word in _LISTS else ""
                 words += [] if name else [word]
             else:
                 words += [name, word]
+            if word in _LISTS and (following.startswith("-") or not following):
+                raise UsageError(f"{word} has no label", "give one or more, or leave it out for all")
         return super().parse_args(ctx, words)
 
 

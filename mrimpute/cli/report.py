@@ -45,13 +45,22 @@ def report(
         typer.echo(page)
         return
     site = choose_site(calibration) if calibration else None
-    codes = []
+    codes: list[int] = []
+
+    def told(error: MrimputeError) -> None:
+        common.notify(str(error))
+        codes.append(int(error.exit_code))
+
     for path in paths:
         try:
-            for made in library.made_at(path):
-                typer.echo(library.write_report(made, [*(source or ()), *library.likely_places(made)], site))
-            codes.append(0)
+            found = list(library.made_at(path))
         except MrimputeError as error:
-            common.notify(str(error))
-            codes.append(int(error.exit_code))
+            told(error)
+            continue
+        for made in found:  # one that cannot be shown leaves the others of its folder
+            try:
+                typer.echo(library.write_report(made, [*(source or ()), *library.likely_places(made)], site))
+                codes.append(0)
+            except MrimputeError as error:
+                told(error)
     raise typer.Exit(common.exit_code(codes))
