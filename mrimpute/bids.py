@@ -1,12 +1,14 @@
 """A BIDS data set as a BIDS-App sees it: its participants and sessions, and what was made for them."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
 from mrimpute.files import read_small, real_path, standing_sha256, write_whole
@@ -21,6 +23,7 @@ __all__ = [
     "describe_derivatives",
     "sessions_of",
     "summarise",
+    "uri_of",
     "validate",
     "write_summary",
 ]
@@ -130,6 +133,16 @@ def check_derivatives(out: Path, root: Path) -> None:
         raise UsageError(f"{out} is the data set itself", "name a folder of its own, such as derivatives/mrimpute")
     if (out / DESCRIPTION).exists() and not _made_here(out / DESCRIPTION):
         raise OutputRefused(f"{out / DESCRIPTION} does not describe derivatives by mrimpute", "name another folder")
+
+
+def uri_of(data: Path, out: Path) -> str:
+    """Return the URI of a data set from its derivatives, as they are handed on: relative, so that both can move.
+
+    Of the way there only the data set's own folder is named; '' where that would need more, such as a user's name.
+    """
+    way = Path(os.path.relpath(real_path(data), real_path(out)))
+    down = [part for part in way.parts if part != os.pardir]
+    return quote(way.as_posix()) if len(down) <= 1 else ""
 
 
 def _made_here(description: Path) -> bool:

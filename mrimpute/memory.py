@@ -73,7 +73,7 @@ def synthesise(
 ) -> SyntheticImage:
     """Make one contrast from images in memory, on the grid of the one with the thinnest slices.
 
-    The noise follows the voxels and the affine; that of `fill` follows the bytes of the files.
+    The noise follows the voxels and where they lie, as that of `fill` does.
 
     Args:
         images: contrast → nibabel image, or array (X, Y, Z) with `affine`.

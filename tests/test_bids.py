@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from mrimpute.bids import describe_derivatives, uri_of
 from mrimpute.contrasts import Contrast
 from tests.conftest import ROOT, WIDE, head_voxels, tree, write_nifti
 
@@ -59,7 +61,8 @@ def test_participants_are_filled_and_summed_up(cli, data, words, tmp_path):
     described = json.loads((out / "dataset_description.json").read_text())
     assert described["DatasetType"] == "derivative"
     assert described["GeneratedBy"][0]["Name"] == "mrimpute"
-    assert described["SourceDatasets"] == [{"URL": data.as_uri()}]
+    assert described["SourceDatasets"] == [{"URL": "../../data"}]
+    assert (out / described["SourceDatasets"][0]["URL"]).resolve() == data.resolve()
     sidecar = json.loads((out / f"{IMAGES[0]}.json").read_text())
     assert sidecar["Sources"][0] == "bids:raw:sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz"
     assert sidecar["SkullStripped"] is True
@@ -68,9 +71,16 @@ def test_participants_are_filled_and_summed_up(cli, data, words, tmp_path):
     group = cli("bids", data, out, "group", "--json")
     assert group.returncode == 0, group.stderr
     schema = json.loads(cli("bids", "--json-schema").stdout)
-    pytest.importorskip("jsonschema").validate(record := json.loads(group.stdout), schema)
+    jsonschema.validate(record := json.loads(group.stdout), schema)
     assert (record["participants"], record["sessions"], record["sessions_with_images"]) == (2, 3, 3)
     assert record["statuses"] == {"intact": 3}
+    told = [str(out / f"{name}.nii.gz") for name in IMAGES]
+    assert (record["data"], [image["path"] for image in record["images"]]) == (str(data), told)
+    kept = json.loads((out / "summary.json").read_text())
+    assert (kept["data"], kept["derivatives"], kept["images"][2]["path"]) == ("data", ".", f"{IMAGES[2]}.nii.gz")
+    jsonschema.validate(kept, schema)
+    texts = [file.read_text() for file in out.rglob("*") if file.suffix in (".json", ".tsv", ".html")]
+    assert len(texts) == 7 and not any(str(tmp_path) in text for text in texts)  # they go out with the derivatives
     assert [row.split("\t")[-1] for row in (out / "summary.tsv").read_text().splitlines()[1:]] == [
         f"{name}.nii.gz" for name in IMAGES
     ]
@@ -81,6 +91,24 @@ def test_participants_are_filled_and_summed_up(cli, data, words, tmp_path):
     checked = subprocess.run([VALIDATOR, out, "--format", "json"], capture_output=True, text=True)
     issues = json.loads(checked.stdout)["issues"]["issues"]
     assert [issue for issue in issues if issue["severity"] == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "out", "uri"),
+    [
+        ("raw", "raw/derivatives/mrimpute", "../.."),
+        ("a b", "made", "../a%20b"),
+        ("home/alice/raw", "scratch/made", ""),  # who works there is nobody's business
+    ],
+)
+def test_derivatives_name_their_data_set_but_not_the_way_there(tmp_path, data, out, uri):
+    made = tmp_path / out
+    assert uri_of(tmp_path / data, made) == uri
+    made.mkdir(parents=True)
+    describe_derivatives(made, uri)
+    described = json.loads((made / "dataset_description.json").read_text())
+    assert described.get("DatasetLinks") == ({"raw": uri} if uri else None)
+    assert "alice" not in str(described)
 
 
 def test_a_changed_image_and_a_session_without_one_are_told(cli, data, words, tmp_path):

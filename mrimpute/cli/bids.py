@@ -115,16 +115,7 @@ def bids(
         bool,
         typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object per session and line; of group one."),
     ] = False,
-    json_schema: Annotated[
-        bool,
-        typer.Option(
-            "--json-schema",
-            is_eager=True,
-            callback=lambda wanted: _print_schema(wanted),
-            rich_help_panel=_OUTPUT,
-            help="Print the schema of group's --json and end; participant's is that of `fill`.",
-        ),
-    ] = False,
+    json_schema: common.GroupSchema = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="No progress, notes or warnings.")
     ] = False,
@@ -167,18 +158,8 @@ def bids(
     folders = [session.folder for session in sessions]
     batch.check_places(Engine(options), folders, targets)
     if not dry_run:
-        library.describe_derivatives(out, data.absolute().as_uri())
+        library.describe_derivatives(out, library.uri_of(data, out))
     raise typer.Exit(fill_and_tell(folders, targets, options, Manner(dry_run, as_json, quiet, debug)))
-
-
-def _print_schema(wanted: bool) -> None:
-    if wanted:
-        import json
-
-        from mrimpute.cli.records import GroupRecord
-
-        typer.echo(json.dumps(GroupRecord.model_json_schema(), indent=2))
-        raise typer.Exit
 
 
 def _page(out: Path) -> tuple[tuple[Path, ...], list[str]]:
@@ -195,13 +176,13 @@ def _sum_up(group: "Group", data: Path, out: Path, as_json: bool) -> int:
     from mrimpute.cli import render_bids
 
     code = common.exit_code([int(finding.status.exit_code) for _, finding in group.findings])
-    record = render_bids.group_record(group, data, out, code)
-    files = write_summary(out, record, render_bids.table(group, out))
+    summary = render_bids.group_record(group, data, out, code, shared=True).line()
+    files = write_summary(out, summary, render_bids.table(group, out))
     pages, problems = _page(out) if any(group.images.values()) else ((), [])
     for line in problems:
         common.notify(f"not shown: {line}")
     if as_json:
-        typer.echo(record)
+        typer.echo(render_bids.group_record(group, data, out, code, shared=False).line())
     else:
         for file in (*files, *pages):
             typer.echo(file)

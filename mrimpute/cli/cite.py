@@ -1,41 +1,17 @@
 """`mrimpute cite`: whom to cite, as BibTeX."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mrimpute.cli import common
 
+if TYPE_CHECKING:
+    from mrimpute.verify.sidecar import RecordedCheckpoint
+
 EPILOG = "Example: mrimpute cite study_dir/study_flair.json > mrimpute.bib"
 
-_PAPERS = {
-    "cwdm": """@misc{friedrich2024cwdm,
-  author = {Friedrich, Paul and others},
-  title = {{cWDM}: Conditional Wavelet Diffusion Models for Cross-Modality {3D} Medical Image Synthesis},
-  year = {2024},
-  eprint = {2411.17203},
-  archivePrefix = {arXiv}
-}""",
-    "syndiff": """@article{ozbey2023syndiff,
-  author = {{\\"O}zbey, Muzaffer and others},
-  title = {Unsupervised Medical Image Translation With Adversarial Diffusion Models},
-  journal = {IEEE Transactions on Medical Imaging},
-  volume = {42},
-  number = {12},
-  year = {2023},
-  doi = {10.1109/TMI.2023.3290149}
-}""",
-    "aldm": """@inproceedings{kim2024aldm,
-  author = {Kim, Jonghun and Park, Hyunjin},
-  title = {Adaptive Latent Diffusion Model for {3D} Medical Image to Image Translation:
-    Multi-modal Magnetic Resonance Imaging Study},
-  booktitle = {WACV},
-  year = {2024},
-  eprint = {2311.00265},
-  archivePrefix = {arXiv}
-}""",
-}
 _DATA = """@article{lesjak2018ms,
   author = {Lesjak, {\\v Z}iga and others},
   title = {A Novel Public {MR} Image Dataset of Multiple Sclerosis Patients With Lesion Segmentations
@@ -63,17 +39,32 @@ def cite(
     debug: common.Debug = False,
 ) -> None:
     """Print BibTeX of what made synthetic images: the papers, and the data of the built-in networks."""
-    from mrimpute.errors import StudyRefused
-    from mrimpute.marks import read_sidecar
+    from mrimpute.generators.contract import method_of
+    from mrimpute.plan import generator_names
 
-    generators, builtin = dict.fromkeys(_PAPERS), not sidecars
-    if sidecars:
-        records = {path: read_sidecar(path).get("checkpoint", {}) for path in sidecars}
-        unread = [str(path) for path, record in records.items() if record.get("generator") not in _PAPERS]
-        if unread:
-            raise StudyRefused(
-                f"no sidecar by mrimpute: {', '.join(unread)}", "name the .json beside a synthetic image"
-            )
-        generators = dict.fromkeys(record["generator"] for record in records.values())
-        builtin = any(record.get("origin") == "builtin" for record in records.values())
-    typer.echo("\n\n".join([*(_PAPERS[name] for name in generators), *([_DATA] if builtin else [])]))
+    checkpoints = [_checkpoint(path) for path in sidecars or ()]
+    generators = dict.fromkeys(made.generator for made in checkpoints) if sidecars else generator_names()
+    builtin = not sidecars or any(made.origin == "builtin" for made in checkpoints)
+    typer.echo("\n\n".join([*(method_of(name).bibtex for name in generators), *([_DATA] if builtin else [])]))
+
+
+def _checkpoint(path: Path) -> "RecordedCheckpoint":
+    """Return what a sidecar records of the network.
+
+    Raises:
+        StudyRefused: it is no sidecar of ours, or of a generator that is not known here.
+        ImageDamaged: it lacks what a sidecar of ours has.
+    """
+    from mrimpute.errors import StudyRefused
+    from mrimpute.plan import generator_names
+    from mrimpute.verify.sidecar import read_sidecar
+
+    record = read_sidecar(path)
+    if record is None:
+        raise StudyRefused(f"no sidecar by mrimpute: {path}", "name the .json beside a synthetic image")
+    if record.checkpoint.generator not in generator_names():
+        raise StudyRefused(
+            f"{path} tells of a generator {record.checkpoint.generator!r}, which is not known here",
+            "take the version of mrimpute that made the image",
+        )
+    return record.checkpoint

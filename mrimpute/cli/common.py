@@ -38,7 +38,7 @@ Progress = Annotated[
         rich_help_panel="Output",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object per study and line.", rich_help_panel="Output")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.", rich_help_panel="Output")]
 
 Calibration = Annotated[
     str | None,
@@ -80,8 +80,8 @@ def complete_layout(incomplete: str) -> list[str]:
     return [word for word in ("same", "brats21", "brats23", "bids", "nnunet:") if word.startswith(incomplete)]
 
 
-def _schema(record: str) -> typer.models.OptionInfo:
-    """Return the option that prints the schema of one model of `records` and ends."""
+def _schema(record: str, words: str = "Print the schema of --json and end.") -> typer.models.OptionInfo:
+    """Return the option that prints the schema of one model of `records` and ends; `words` are its help."""
 
     def shown(wanted: bool) -> None:
         if wanted:
@@ -92,7 +92,6 @@ def _schema(record: str) -> typer.models.OptionInfo:
             typer.echo(json.dumps(getattr(records, record).model_json_schema(), indent=2))
             raise typer.Exit
 
-    words = "Print the schema of --json and end."
     option: typer.models.OptionInfo = typer.Option(
         "--json-schema", is_eager=True, callback=shown, help=words, rich_help_panel="Output"
     )
@@ -106,6 +105,10 @@ WeightsSchema = Annotated[bool, _schema("WeightsRecord")]
 DoctorSchema = Annotated[bool, _schema("DoctorRecord")]
 VerifySchema = Annotated[bool, _schema("VerifyRecord")]
 CalibrateSchema = Annotated[bool, _schema("CalibrateRecord")]
+GroupSchema = Annotated[
+    bool, _schema("GroupRecord", "Print the schema of group's --json and end; participant's is that of `fill`.")
+]
+MergeSchema = Annotated[bool, _schema("FillRecord", "Print the schema of the lines and end.")]
 
 
 def exit_code(codes: list[int]) -> int:

@@ -37,9 +37,7 @@ def merge(
             help="Print the folders still to be done instead: those that failed, and those of the list without a line.",
         ),
     ] = False,
-    json_schema: Annotated[
-        bool, typer.Option("--json-schema", help="Print the schema of the lines and end.", rich_help_panel="Output")
-    ] = False,
+    json_schema: common.MergeSchema = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", rich_help_panel="Output", help="No totals; what is missing or cut only.")
     ] = False,
@@ -52,17 +50,11 @@ def merge(
 
     With --left the result is a list for the next `fill -`, which then need not look at what is done.
     """
-    import json
     import os
 
     from mrimpute.batch import merge as library
     from mrimpute.errors import ExitCode, UsageError
 
-    if json_schema:
-        from mrimpute.cli.records import FillRecord
-
-        typer.echo(json.dumps(FillRecord.model_json_schema(), indent=2))
-        return
     if not files:
         raise UsageError("no file of JSON lines is given", "name what `mrimpute fill --json` wrote")
     library.check_apart(files, os.fstat(1))

@@ -477,7 +477,8 @@ class GroupImageRecord(_Record):
 
 
 class GroupRecord(_Record):
-    """What `mrimpute bids IN OUT group` finds in OUT: numbers of images by target, checkpoint and status, and each."""
+    """What `mrimpute bids IN OUT group` finds in OUT: numbers of images by target, checkpoint and status, and each;
+    paths as given. In summary.json they are relative to OUT, and of IN there is the folder's name."""
 
     schema_name: Literal["mrimpute.bids-group/1"] = Field(default="mrimpute.bids-group/1", alias="schema")
     version: str

@@ -1,11 +1,11 @@
 """What `bids … group` writes: a table with a row per image, and the same with totals as JSON."""
 
-import json
 from pathlib import Path
 
 from mrimpute import __version__
 from mrimpute.bids import Group, Session
 from mrimpute.cli.records import GroupImageRecord, GroupRecord
+from mrimpute.files import real_path
 from mrimpute.verify import Finding, Maker
 
 _COLUMNS = ("participant_id", "session_id", "target", "generator", "checkpoint", "status", "image")
@@ -13,31 +13,42 @@ _NOTHING = "n/a"
 """BIDS's word for a value that is missing."""
 
 
-def group_record(group: Group, data: Path, out: Path, code: int) -> str:
-    """Return the JSON object of what was made for a data set, on one line."""
+def group_record(group: Group, data: Path, out: Path, code: int, *, shared: bool) -> GroupRecord:
+    """Return the JSON object of what was made for a data set.
+
+    Args:
+        group: what was found.
+        data, out: the data set, and its derivatives.
+        code: exit code.
+        shared: whether it goes out with the derivatives: the data set by its folder's name alone, other paths from the
+            derivatives on; otherwise all paths as given.
+    """
     totals = group.totals
-    record = GroupRecord(
+
+    def told(path: Path) -> str:
+        return str(path.relative_to(out) if shared else path)
+
+    return GroupRecord(
         version=__version__,
         exit=code,
-        data=str(data),
-        derivatives=str(out),
+        data=real_path(data).name if shared else str(data),
+        derivatives=told(out),
         participants=len({session.participant for session in group.images}),
         sessions=len(group.images),
         sessions_with_images=sum(bool(found) for found in group.images.values()),
         targets=totals["targets"],
         checkpoints=totals["checkpoints"],
         statuses=totals["statuses"],
-        images=[_image(session, finding) for session, finding in group.findings],
+        images=[_image(session, finding, told(finding.path)) for session, finding in group.findings],
     )
-    return json.dumps(record.model_dump(by_alias=True))
 
 
-def _image(session: Session, finding: Finding) -> GroupImageRecord:
+def _image(session: Session, finding: Finding, path: str) -> GroupImageRecord:
     maker = finding.maker or Maker()
     return GroupImageRecord(
         participant=session.participant,
         session=session.session or None,
-        path=str(finding.path),
+        path=path,
         status=finding.status.value,
         target=maker.target,
         generator=maker.generator,

@@ -1,6 +1,5 @@
 """What `verify` shows of an image, as a line of text or of JSON. File names of sources, no tag value of a patient."""
 
-import json
 from dataclasses import asdict
 
 from mrimpute import __version__
@@ -16,9 +15,9 @@ def text(finding: Finding) -> str:
     return f"{finding.status:<13} {finding.path}  {told}".replace("\n", "\\x0a")
 
 
-def line(finding: Finding) -> str:
-    """Return the JSON object of one image, on one line."""
-    record = VerifyRecord(
+def record(finding: Finding) -> VerifyRecord:
+    """Return the JSON object of one image."""
+    return VerifyRecord(
         version=__version__,
         path=str(finding.path),
         status=finding.status.value,
@@ -40,7 +39,6 @@ def line(finding: Finding) -> str:
             for item in finding.sources
         ],
     )
-    return json.dumps(record.model_dump(by_alias=True))
 
 
 def _made(maker: Maker) -> str:

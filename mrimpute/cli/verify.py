@@ -55,5 +55,5 @@ def verify(
         for image in images_at(path):
             finding = judge(image, given)
             codes.append(int(finding.status.exit_code))
-            typer.echo(render_verify.line(finding) if as_json else common.shown(render_verify.text(finding)))
+            typer.echo(render_verify.record(finding).line() if as_json else common.shown(render_verify.text(finding)))
     raise typer.Exit(common.exit_code(codes))

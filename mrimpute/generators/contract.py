@@ -47,6 +47,11 @@ class Method(Protocol):
         ...
 
     @property
+    def bibtex(self) -> str:
+        """The same as a BibTeX entry, for `mrimpute cite`."""
+        ...
+
+    @property
     def samplers(self) -> tuple[str, ...]:
         """Words that --sampler may be."""
         ...

@@ -24,10 +24,13 @@ class _Source(BaseModel):
     sha256: str
 
 
-class _Checkpoint(BaseModel):
+class RecordedCheckpoint(BaseModel):
+    """The network that made an image; of earlier versions without its origin."""
+
     name: str
     generator: str
     sha256: str
+    origin: str = ""
 
 
 class RecordedImage(BaseModel):
@@ -46,7 +49,7 @@ class Sidecar(BaseModel):
     contrast: str = Field(alias="Contrast")
     generated_by: list[_Program] = Field(alias="GeneratedBy", min_length=1)
     listed: list[_Source] = Field(validation_alias=AliasChoices("sources", "Sources"))
-    checkpoint: _Checkpoint
+    checkpoint: RecordedCheckpoint
     image: RecordedImage
 
     @property

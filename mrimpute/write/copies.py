@@ -92,18 +92,13 @@ def describe_derivatives(root: Path, source: str) -> None:
 
     Args:
         root: of the derivatives.
-        source: URI of the data set that they are made from; it may be relative.
+        source: URI of the data set that they are made from; it may be relative, '' for one that is not told.
 
     Raises:
         OutputRefused, ResourcesExhausted: it cannot be written.
     """
-    content = {
-        "Name": "Synthetic images made by mrimpute",
-        "DatasetType": "derivative",
-        "SourceDatasets": [{"URL": source}],
-        "DatasetLinks": {SOURCE_LINK: source},
-    }
-    _describe(root, content)
+    links = {"SourceDatasets": [{"URL": source}], "DatasetLinks": {SOURCE_LINK: source}} if source else {}
+    _describe(root, {"Name": "Synthetic images made by mrimpute", "DatasetType": "derivative"} | links)
 
 
 def _describe(root: Path, content: dict[str, Any]) -> None:

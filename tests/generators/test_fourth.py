@@ -1,6 +1,7 @@
 """A fourth generator is one folder: it is found, checked, loaded, run and trained through the same doors."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,4 +105,5 @@ def test_a_row_in_the_table_of_routes_makes_it_plan_and_fill(cli, toy, make_stud
     assert done.returncode == 0, done.stderr
     (output,) = json.loads(done.stdout)["outputs"]
     assert output["recipe"]["sampler"] == "sum"
+    assert cli("cite", Path(output["path"].removesuffix(".nii.gz") + ".json")).stdout == f"{method_of('toy').bibtex}\n"
     assert cli("fill", folder, "--missing", "flair", "--generator", "toy").returncode == 3

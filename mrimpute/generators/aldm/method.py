@@ -20,6 +20,16 @@ DEFAULT_STEPS = 10
 IDLE_STEPS = (DEFAULT_STEPS, 50)
 """What records without diffusion state, our trainings' and the authors' entry; nothing there takes steps."""
 
+_BIBTEX = """@inproceedings{kim2024aldm,
+  author = {Kim, Jonghun and Park, Hyunjin},
+  title = {Adaptive Latent Diffusion Model for {3D} Medical Image to Image Translation:
+    Multi-modal Magnetic Resonance Imaging Study},
+  booktitle = {WACV},
+  year = {2024},
+  eprint = {2311.00265},
+  archivePrefix = {arXiv}
+}"""
+
 
 @dataclass(frozen=True)
 class AldmMethod:
@@ -27,6 +37,7 @@ class AldmMethod:
 
     name: str = "aldm"
     citation: str = "Kim & Park, Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation, WACV 2024"
+    bibtex: str = _BIBTEX
     samplers: tuple[str, ...] = ("ddim", PAPER, NO_DIFFUSION)
     ladders: tuple[str, ...] = ("root-linear",)
     predictions: tuple[str, ...] = ("noise",)

@@ -8,6 +8,14 @@ from mrimpute.generators.cwdm.config import network_config
 from mrimpute.generators.records import check_record, refuse
 from mrimpute.registry import Checkpoint
 
+_BIBTEX = """@misc{friedrich2024cwdm,
+  author = {Friedrich, Paul and others},
+  title = {{cWDM}: Conditional Wavelet Diffusion Models for Cross-Modality {3D} Medical Image Synthesis},
+  year = {2024},
+  eprint = {2411.17203},
+  archivePrefix = {arXiv}
+}"""
+
 
 @dataclass(frozen=True)
 class CwdmMethod:
@@ -15,6 +23,7 @@ class CwdmMethod:
 
     name: str = "cwdm"
     citation: str = "Friedrich et al., cWDM, 2024, arXiv 2411.17203"
+    bibtex: str = _BIBTEX
     samplers: tuple[str, ...] = ("ddim", "ddpm")
     ladders: tuple[str, ...] = ("linear-beta",)
     predictions: tuple[str, ...] = ("clean",)

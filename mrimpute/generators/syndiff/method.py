@@ -11,6 +11,16 @@ from mrimpute.registry import Checkpoint
 SAMPLER = "posterior"
 """What provenance calls its sampler: it draws from the posterior, in a few large steps."""
 
+_BIBTEX = """@article{ozbey2023syndiff,
+  author = {{\\"O}zbey, Muzaffer and others},
+  title = {Unsupervised Medical Image Translation With Adversarial Diffusion Models},
+  journal = {IEEE Transactions on Medical Imaging},
+  volume = {42},
+  number = {12},
+  year = {2023},
+  doi = {10.1109/TMI.2023.3290149}
+}"""
+
 
 @dataclass(frozen=True)
 class SyndiffMethod:
@@ -18,6 +28,7 @@ class SyndiffMethod:
 
     name: str = "syndiff"
     citation: str = "Özbey et al., SynDiff, IEEE TMI 42(12), 2023, doi 10.1109/TMI.2023.3290149"
+    bibtex: str = _BIBTEX
     samplers: tuple[str, ...] = ()
     ladders: tuple[str, ...] = ("variance-preserving",)
     predictions: tuple[str, ...] = ("clean",)

@@ -25,6 +25,7 @@ class ToyMethod:
 
     name: str = "toy"
     citation: str = "the tests"
+    bibtex: str = "@misc{toy, title = {The tests}}"
     samplers: tuple[str, ...] = ("sum",)
     ladders: tuple[str, ...] = ("linear-beta",)
     predictions: tuple[str, ...] = ("clean",)
