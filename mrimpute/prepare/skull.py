@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, ResourcesExhausted, StudyRefused
 from mrimpute.io import nifti
 from mrimpute.prepare.geometry import resample
+from mrimpute.prepare.once import once_each
 from mrimpute.volume import BoolArray, Grid, Volume
 
 STRIPPED_LITRES = 2.2
@@ -83,9 +84,21 @@ class BrainMask:
         return replace(volume, voxels=np.where(self.on(volume.grid), volume.voxels, volume.voxels.dtype.type(0)))
 
 
+def masked(volumes: Mapping[Contrast, Volume], mask: BrainMask | None) -> dict[Contrast, Volume]:
+    """Return volumes that are 0 outside the brain; as they are without a mask."""
+    return {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
+
+
+@once_each
 def head_of(volume: Volume) -> BoolArray:
     """Return where a volume shows the head, (X, Y, Z): where it is not zero, and of a stripped brain the
     voxels that it encloses; of an image whose air is not zero but noise, the largest bright part without holes."""
+    head = _head_of(volume)
+    head.flags.writeable = False  # it is kept
+    return head
+
+
+def _head_of(volume: Volume) -> BoolArray:
     nonzero = np.asarray(volume.voxels != 0)
     if volume.grid.litres(nonzero) <= STRIPPED_LITRES:
         return filled(nonzero)
