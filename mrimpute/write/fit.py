@@ -1,6 +1,5 @@
 """Does a complete case fit what its segmenter was trained on? A case that does not runs, and gives wrong masks."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.files import read_small
+from mrimpute.files import read_json
 from mrimpute.prepare.geometry import BRATS_SHAPE
 from mrimpute.prepare.skull import with_skull
 from mrimpute.study import Study
@@ -90,10 +89,10 @@ def spacing_of_plans(dataset_json: Path, channels: int) -> tuple[float, ...] | N
     if file is None:
         return None
     try:
-        plans = json.loads(read_small(file))
+        plans = read_json(file)
         spacing = tuple(sorted(float(length) for length in plans["original_median_spacing_after_transp"]))
         planned = len(plans["foreground_intensity_properties_per_channel"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyRefused(f"{file} is no plans file of nnU-Net", "repair it, or move it away") from error
     if planned != channels or len(spacing) != 3:
         text = f"{file} plans {planned} channels in {len(spacing)} dimensions, {dataset_json} lists {channels} channels"
