@@ -105,6 +105,7 @@ class RecipeRecord(_Record):
     samples: int
     seed: int
     precision: str
+    engine: str
     device: str
     intensity: str
     calibration: str
@@ -390,6 +391,7 @@ class DoctorRecord(_Record):
     pydicom: str
     huggingface_hub: str = Field(alias="huggingface-hub")
     safetensors: str
+    openvino: str | None
     cpus_allowed: int
     memory_available_gib: float | None
     cuda_devices: list[str]
