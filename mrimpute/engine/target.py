@@ -16,6 +16,7 @@ from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
+from mrimpute.prepare.intensity import GreyRange
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
@@ -28,6 +29,7 @@ from mrimpute.write import Result, write
 from mrimpute.write.nifti import write_mask, write_spread, write_volume
 from mrimpute.write.place import Destination, already_made, mask_left_out
 from mrimpute.write.result import found
+from mrimpute.write.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,21 @@ class Maker:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
+        image, bench = self._unwritten(order, sources)
+        return image, bench.checkpoint
+
+    def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
+        """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
+        with device.memory_errors():
+            image, bench = self._unwritten(order, sources)
+            return image, bench.checkpoint, self._verdict(bench, image)
+
+    def _unwritten(self, order: Order, sources: Sources) -> tuple[Image, Bench]:
         with device.memory_errors():
             weights = self.networks.obtain(order)
             watch = Watch(self.progress, sources.onto.path)
             bench = self._bench(order, sources, self.masks.of(sources, watch.tell), weights, watch)
-            return self._made(bench, self.options.seed), bench.checkpoint
+            return self._made(bench, self.options.seed), bench
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -88,9 +100,7 @@ class Maker:
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         result, samples = self._sampled(bench, result) if options.samples > 1 else (self._one(bench, result), ())
         if options.self_check:
-            watch.tell(f"checking {order.job.target}")
-            verdict = judged(result.image, bench.ready, sources, checkpoint, order.calibration, mask)
-            result = replace(result, verdict=verdict)
+            result = replace(result, verdict=self._verdict(bench, result.image))
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
         warnings = (*sources.notes, *result.image.warnings, *output.warnings, *told)
@@ -137,6 +147,10 @@ class Maker:
         target = bench.order.job.target
         told = bench.watch.steps(f"sampling {target}")
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
+
+    def _verdict(self, bench: Bench, image: Image) -> Verdict:
+        bench.watch.tell(f"checking {bench.order.job.target}")
+        return judged(image, bench.ready, bench.sources, bench.checkpoint, bench.order.calibration, bench.mask)
 
     def _sampled(self, bench: Bench, result: Result) -> tuple[Result, tuple[Path, ...]]:
         """Make several samples and their spread, those that are there already excepted.
@@ -187,6 +201,4 @@ def _showing(result: Result, unit: FloatArray) -> Result:
 def _unit(place: Destination) -> FloatArray:
     """Return the values in [0, 1] of a written image, (X, Y, Z) float64."""
     grey = read_sidecar(place.sidecar)["intensity"]
-    voxels = np.asarray(io.read_volume(place.image).voxels, np.float64)
-    unit: FloatArray = (voxels - grey["zero"]) / (grey["one"] - grey["zero"])
-    return unit
+    return GreyRange(grey["zero"], grey["one"]).exactly(io.read_volume(place.image).voxels)
