@@ -6,11 +6,16 @@ from contextlib import suppress
 
 from mrimpute import signals
 
+LIBRARY_SETTINGS = {"THP_MEM_ALLOC_ENABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""What PyTorch's libraries read once, when they are loaded, unless the user has set it: its large maps in large pages,
+a third of their cost; threads that sleep while they wait, because spinning ones take the cores from those that work."""
+
 
 def main() -> None:
     """Run the command line; after a signal end at once, without waiting for a thread that still reads."""
     signals.install()
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch's large maps in large pages: a third of their cost
+    for name, value in LIBRARY_SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         from mrimpute.cli.app import main as run
 

@@ -5,74 +5,51 @@ from dataclasses import replace
 
 import numpy as np
 
-from mrimpute.calibration import FRAME, Curve, Regressor, Site
+from mrimpute.calibration import FRAME, Curve, Regressor
 from mrimpute.calibration.curve import corrected
-from mrimpute.calibration.naming import with_fit
-from mrimpute.calibration.use import placed_regressor, takes_package
+from mrimpute.calibration.use import Correction
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
 from mrimpute.prepare.frame import image_of, place_beside
-from mrimpute.prepare.skull import BrainMask
+from mrimpute.prepare.skull import BrainMask, masked
 from mrimpute.prepare.sources import Sources
-from mrimpute.registry import Checkpoint, Record
+from mrimpute.registry import Record
 
 StepsDone = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 
-def prepare_sources(
-    sources: Sources, record: Record, mask: BrainMask | None, correction: Regressor | Curve | None = None
-) -> Prepared:
+def prepare_sources(sources: Sources, record: Record, mask: BrainMask | None) -> Prepared:
     """Bring the sources of one target into the frame that a checkpoint was trained in.
 
     Args:
         sources: as they lie on their reference.
         record: of the checkpoint: which of them it takes, and its frame.
         mask: where the brain is; what it leaves out is 0. None for the images as they are.
-        correction: what the network is blended with, or the curve that its result goes through; None for neither, or
-            the regression in its own file.
 
     Raises:
         StudyRefused: the sources do not lie on each other, or one has no grey values.
     """
     volumes = {contrast: sources.volumes[contrast] for contrast in record.sources if contrast in sources.volumes}
-    if mask:
-        volumes = {contrast: mask.applied(volume) for contrast, volume in volumes.items()}
-    ready = prepare(volumes, record.inputs, (sources.reference.contrast, sources.onto))
+    return prepare(masked(volumes, mask), record.inputs, (sources.reference.contrast, sources.onto))
+
+
+def with_correction(ready: Prepared, sources: Sources, mask: BrainMask | None, correction: Correction) -> Prepared:
+    """Add what a network is blended with, or the curve that its result goes through.
+
+    Args:
+        ready: the network's sources in its frame.
+        sources, mask: what it was prepared from.
+        correction: None for neither, or the regression in the network's own file.
+
+    Raises:
+        StudyRefused: a series has no grey values.
+    """
     if isinstance(correction, Regressor):
         return with_estimate(ready, sources, mask, correction)
     return with_curve(ready, correction) if correction else ready
-
-
-def looked_at(
-    ready: Prepared,
-    sources: Sources,
-    checkpoint: Checkpoint,
-    mask: BrainMask | None,
-    target: Contrast,
-    site: Site | None,
-    judge: bool,
-) -> Prepared:
-    """Look whether the series fit their names and the scanner is known; where the built-in networks' training studies
-    know it, take the regression of those.
-
-    Args:
-        ready: the sources in the network's frame.
-        sources, mask: what they were prepared from.
-        checkpoint, target: the network, and what it makes.
-        site: the calibration, which no training study replaces; None for none.
-        judge: whether series that do not fit their names are refused or warned of.
-
-    Raises:
-        StudyRefused: they do not.
-    """
-    if not judge and (site or not takes_package(checkpoint)):
-        return ready
-    ready, fit = with_fit(ready, site, sources, mask, checkpoint.record.inputs, judge)
-    regressor = None if site or not fit else placed_regressor(checkpoint, target, sources, fit.place)
-    return with_estimate(ready, sources, mask, regressor) if regressor else ready
 
 
 def with_estimate(ready: Prepared, sources: Sources, mask: BrainMask | None, regressor: Regressor) -> Prepared:
@@ -89,8 +66,7 @@ def with_estimate(ready: Prepared, sources: Sources, mask: BrainMask | None, reg
     from mrimpute.calibration.apply import estimated
 
     beside = {one: volume for one, volume in sources.beside.items() if one in regressor.sources}
-    bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in beside.items()}
-    further, ranges = place_beside(bare, ready.recipe, FRAME)
+    further, ranges = place_beside(masked(beside, mask), ready.recipe, FRAME)
     made = estimated(ready.images | further, ready.head, regressor.sources, regressor.weights)
     recipe = replace(ready.recipe, ranges=ready.recipe.ranges | ranges)
     warnings = (*ready.warnings, *regressor.warnings)

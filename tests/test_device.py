@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -49,3 +53,11 @@ def test_what_auto_chose_is_in_the_recipe(cli, make_study, tiny_weights, monkeyp
     assert '"precision": "bfloat16"' in cli(*line).stdout
     assert cli(*line).returncode == 0  # the same recipe: skipped
     assert cli(*line, "--precision", "float32").returncode == 6
+
+
+@pytest.mark.parametrize(("given", "read"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_else(given, read):
+    asked = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    line = [sys.executable, "-m", "mrimpute", "doctor"]
+    done = subprocess.run(line, env=asked | given | {"OMP_DISPLAY_ENV": "TRUE"}, capture_output=True, text=True)
+    assert f"OMP_WAIT_POLICY = '{read}'" in done.stderr

@@ -10,7 +10,19 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mrimpute"
 LAYERS = [
-    {"_version", "errors", "contrasts", "volume", "device", "settings", "files", "metrics", "signals", "progress"},
+    {
+        "_version",
+        "errors",
+        "contrasts",
+        "volume",
+        "device",
+        "settings",
+        "files",
+        "metrics",
+        "signals",
+        "progress",
+        "programs",
+    },
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},

@@ -11,14 +11,12 @@ from itertools import combinations
 
 import numpy as np
 
-from mrimpute.calibration.naming import in_frame
+from mrimpute.calibration.present import Present
 from mrimpute.calibration.site import ContrastPair, Site
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.prepare import Prepared
 from mrimpute.prepare.register import MIN_LITRES
-from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
-from mrimpute.registry import InputSpec
 from mrimpute.volume import BoolArray, FloatArray
 
 BINS = 32
@@ -58,34 +56,29 @@ class Shared:
         return {"between": list(self.pair), "found": self.found, "lowest": self.lowest, "studies": self.studies}
 
 
-def with_information(
-    ready: Prepared, site: Site, sources: Sources, mask: BrainMask | None, inputs: InputSpec
-) -> Prepared:
+def with_information(ready: Prepared, present: Present, site: Site) -> Prepared:
     """Say how much each two series tell of each other, and warn of two that tell less than those of a calibration.
 
     Where its studies hold no such pair, or do not tell because an earlier version wrote it, and of a small head,
     nothing is said.
 
     Args:
-        ready: the network's sources in its frame: looked at where that is the frame of calibrations.
+        ready: the series in the network's frame.
+        present: the same.
         site: the calibration.
-        sources: of the study, and what a regression takes beside them.
-        mask: where the brain is; None for the images as they are.
-        inputs: the network's frame.
 
     Raises:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
-    digests = [volume.voxel_digest for volume in sources.everything.values()]
-    pairs = combinations([one for one in BRATS_FOUR if one in sources.everything], 2)
+    digests = present.digests
+    pairs = combinations(present.volumes, 2)
     known = {pair: values for pair in pairs if (values := site.information(pair, digests))}
-    if not known or ready.recipe.grid.litres(ready.recipe.head) < MIN_LITRES:
+    if not known or present.litres < MIN_LITRES:
         return ready
-    seen = in_frame(ready, sources, mask, inputs)
-    found = information_of(seen)
+    found = information_of(present.framed)
     told = [Shared(pair, found[pair], min(values), len(values)) for pair, values in known.items()]
     fit = (ready.fit or {}) | {"mutual_information": [one.description for one in told]}
-    return replace(ready, fit=fit, warnings=(*ready.warnings, *_notes(told, site, sources)))
+    return replace(ready, fit=fit, warnings=(*ready.warnings, *_notes(told, site, present.sources)))
 
 
 def information_of(ready: Prepared) -> dict[ContrastPair, float]:

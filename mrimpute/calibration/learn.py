@@ -16,7 +16,7 @@ from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.metrics import score
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.doubles import check_doubles
-from mrimpute.prepare.skull import BrainMask, strip
+from mrimpute.prepare.skull import BrainMask, masked, strip
 from mrimpute.prepare.sources import choose_sources, read_volumes
 from mrimpute.registry import load_registry
 from mrimpute.study import Series, find_series
@@ -165,8 +165,7 @@ def _tallies(one: Candidate, weights: Mapping[Pair, np.ndarray]) -> dict[Pair, _
 
 
 def _prepared(volumes: Mapping[Contrast, Volume], mask: BrainMask | None) -> Prepared:
-    bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
-    return prepare(bare, FRAME)
+    return prepare(masked(volumes, mask), FRAME)
 
 
 def _figure(pair: Pair, tallies: Sequence[_Tally], seen: bool) -> Figure:

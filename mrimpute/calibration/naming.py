@@ -15,17 +15,12 @@ import numpy as np
 
 from mrimpute.calibration.folder import builtin_site
 from mrimpute.calibration.gram import Gram, squared_error
-from mrimpute.calibration.site import FRAME, Site
-from mrimpute.calibration.use import has_frame
+from mrimpute.calibration.present import Present
+from mrimpute.calibration.site import Site
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.prepare import Prepared, prepare
-from mrimpute.prepare.register import MIN_LITRES
-from mrimpute.prepare.skull import BrainMask
-from mrimpute.prepare.sources import Sources
-from mrimpute.registry import InputSpec
+from mrimpute.prepare import Prepared
 
-MIN_SERIES = 3
 WARN_GAP, REFUSE_GAP = 0.15, 0.30
 """Natural logarithm of the rms error as named over that of the best naming. Measured with patients left out, on three
 patients of known scanners (12 triples): 0 of 12 clean ones above 0; of 36 swapped pairs 32 above 0.15 and 25 above
@@ -87,44 +82,38 @@ class Fit:
         }
 
 
-def with_fit(
-    ready: Prepared,
-    site: Site | None,
-    sources: Sources,
-    mask: BrainMask | None,
-    inputs: InputSpec,
-    judge: bool = True,
-) -> tuple[Prepared, Fit | None]:
-    """Say how the series fit their names, and check that they do; of fewer than three, or a small head, nothing.
+def fit_in(present: Present, site: Site | None) -> Fit | None:
+    """Return how the series of a study fit their names; None where that cannot be told.
 
     Args:
-        ready: the network's sources in its frame: looked at where that is the frame of calibrations.
+        present: the series.
         site: the calibration; None for the built-in networks' studies.
-        sources: of the study, and what a regression takes beside them.
-        mask: where the brain is; None for the images as they are.
-        inputs: the network's frame.
-        judge: whether a misfit is refused or warned of.
+
+    Raises:
+        StudyRefused: they do not lie on each other, or one has no grey values.
+    """
+    known = site or builtin_site()
+    return None if present.unlike(known) else fit_of(_gram_of(present.framed), known, present.digests)
+
+
+def with_fit(ready: Prepared, fit: Fit | None, site: Site | None) -> Prepared:
+    """Check that series fit their names, and say how they do; of those of which nothing can be told, nothing.
+
+    Args:
+        ready: the series in the network's frame.
+        fit, site: see `fit_in`.
 
     Raises:
         StudyRefused: another naming fits much better, on a scanner that is known.
     """
-    known = site or builtin_site()
-    volumes = {one: volume for one, volume in sources.everything.items() if one in BRATS_FOUR}
-    full = bool(sources.with_skull) and mask is None
-    litres = ready.recipe.grid.litres(ready.recipe.head)
-    if len(volumes) < MIN_SERIES or full != known.with_skull or litres < MIN_LITRES:
-        return ready, None
-    seen = in_frame(ready, sources, mask, inputs)
-    fit = fit_of(_gram_of(seen), known, [volume.voxel_digest for volume in volumes.values()])
     if fit is None:
-        return ready, None
-    if judge and fit.gap > REFUSE_GAP and fit.is_mix_up and fit.scanner != "foreign":
+        return ready
+    if fit.gap > REFUSE_GAP and fit.is_mix_up and fit.scanner != "foreign":
         raise StudyRefused(
             f"the series do not fit their names: {_mix_up(fit.likelier)} ({fit.gap:.2f}, over {REFUSE_GAP})",
             f"name them: {' '.join(f'--{one} PATH' for one in fit.likelier)}; or --no-checks if the names are right",
         )
-    notes = _notes(fit, site) if judge else ()
-    return replace(ready, fit=fit.description, warnings=(*ready.warnings, *notes)), fit
+    return replace(ready, fit=fit.description, warnings=(*ready.warnings, *_notes(fit, site)))
 
 
 def _notes(fit: Fit, site: Site | None) -> Iterator[str]:
@@ -141,25 +130,6 @@ def _notes(fit: Fit, site: Site | None) -> Iterator[str]:
 
 def _mix_up(likelier: Mapping[Contrast, Contrast]) -> str:
     return ", ".join(f"what is called {given} looks like {likely}" for given, likely in likelier.items())
-
-
-def in_frame(ready: Prepared, sources: Sources, mask: BrainMask | None, inputs: InputSpec) -> Prepared:
-    """Return a study's series in the frame of calibrations; the network's own frame, where that is the same.
-
-    Args:
-        ready: the network's sources in its frame.
-        sources: of the study, and what a regression takes beside them.
-        mask: where the brain is; None for the images as they are.
-        inputs: the network's frame.
-
-    Raises:
-        StudyRefused: they do not lie on each other, or one has no grey values.
-    """
-    volumes = {one: volume for one, volume in sources.everything.items() if one in BRATS_FOUR}
-    if has_frame(inputs) and ready.images.keys() == volumes.keys():
-        return ready
-    bare = {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
-    return prepare(bare, FRAME, (sources.reference.contrast, sources.onto))
 
 
 def _gram_of(ready: Prepared) -> Gram:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -247,7 +247,7 @@ class Site:
         Raises:
             StudyRefused: no study that remains has the target beside one of them.
         """
-        others = self._without(digests)
+        others = self.without(digests).studies
         apart = len(others) < len(self.studies)
         for sources in _subsets(target, present):
             holding = [one for one in others if one.gram.holds((*sources, target))]
@@ -275,7 +275,7 @@ class Site:
             run: the network and how it is sampled.
             digests: of the voxels of the study that is filled, which never stands in its own calibration.
         """
-        others = self._without(digests)
+        others = self.without(digests).studies
         joints = [joint for one in others if (joint := one.joint(run))]
         if not joints:
             return None
@@ -301,11 +301,11 @@ class Site:
             pair: the two.
             digests: of the voxels of the study that is filled, which never counts for itself.
         """
-        return [one.information[pair] for one in self._without(digests) if pair in one.information]
+        return [one.information[pair] for one in self.without(digests).studies if pair in one.information]
 
-    def _without(self, digests: Collection[str]) -> list[Member]:
-        """Return the studies that hold none of some images."""
-        return [one for one in self.studies if not set(one.voxels.values()) & set(digests)]
+    def without(self, digests: Collection[str]) -> "Site":
+        """Return what its studies teach that hold none of some images: of a study, what the others say of it."""
+        return replace(self, studies=tuple(one for one in self.studies if not set(one.voxels.values()) & set(digests)))
 
 
 def half_width(within: Sequence[FloatArray]) -> float | None:

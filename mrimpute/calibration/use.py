@@ -17,6 +17,9 @@ from mrimpute.generators.records import has_regression
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import Checkpoint, InputSpec
 
+Correction = Regressor | Curve | None
+"""What a network is blended with, or what its result goes through; None for the network as it is."""
+
 
 def check_use(
     site: Site, checkpoint: Checkpoint, sampling: Sampling | None, target: Contrast, sources: Collection[Contrast]
@@ -85,8 +88,8 @@ def regressed_beside(
 
 def correction_of(
     site: Site | None, checkpoint: Checkpoint, sampling: Sampling, target: Contrast, sources: Sources, masked: bool
-) -> Regressor | Curve | None:
-    """Return the regression to blend a network with, or the curve for one without; None for the network as it is.
+) -> Correction:
+    """Return the regression to blend a network with, or the curve for one without.
 
     Args:
         site: the calibration; None for none.
@@ -119,19 +122,14 @@ def correction_of(
     return replace(curve, warnings=warnings)
 
 
-def placed_regressor(checkpoint: Checkpoint, target: Contrast, sources: Sources, place: str) -> Regressor | None:
-    """Return the regression for a study whose scanner is that of some training studies.
-
-    None where it is of no known scanner, or the network is not blended with the package's regressions.
+def placed_regressor(target: Contrast, sources: Sources, place: str) -> Regressor:
+    """Return the package's regression for a study whose scanner is that of some training studies.
 
     Args:
-        checkpoint: the network.
         target: what is made.
         sources: of the study, and what a regression takes beside them.
-        place: where those training studies were scanned; '' for nowhere.
+        place: where those training studies were scanned.
     """
-    if not place or not takes_package(checkpoint):
-        return None
     digests = [volume.voxel_digest for volume in sources.everything.values()]
     found = builtin_site().regressor(target, tuple(sources.everything), digests, place)
     return replace(found, calibration="", figure=None)

@@ -35,7 +35,7 @@ def report(
     from mrimpute import report as library
     from mrimpute.calibration import choose_site
     from mrimpute.errors import ImageDamaged, MrimputeError, UsageError
-    from mrimpute.verify.sidecar import read_json
+    from mrimpute.verify.sidecar import read_beside
 
     if cohort:
         if source or calibration:
@@ -56,7 +56,7 @@ def report(
         before = len(codes)
         for sidecar in library.sidecars_at(path):
             try:  # one that cannot be shown leaves the others of its folder
-                read_json(sidecar)  # what is no JSON would pass for another program's
+                read_beside(sidecar)  # what is no JSON would pass for another program's
                 if made := library.result_at(sidecar):
                     typer.echo(library.write_report(made, [*(source or ()), *library.likely_places(made)], site))
                     codes.append(0)

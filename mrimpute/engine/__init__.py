@@ -19,6 +19,18 @@ Weights = tuple[Checkpoint, Sampling]
 """What makes one target: a checkpoint and how it is sampled."""
 
 
+def begin(options: Options, tell: Tell) -> None:
+    """Import what computes, and set how many threads and how exactly, before anything is computed.
+
+    Args:
+        options: of the run.
+        tell: called where the import takes a while.
+    """
+    if "torch" not in sys.modules:
+        tell("importing torch")
+    device.configure(options.threads)
+
+
 class Watch:
     """Tells what is going on in one study.
 
@@ -81,14 +93,11 @@ class Networks:
             WeightsUnavailable: the checkpoint is not valid.
         """
         checkpoint, sampling = weights
-        if "torch" not in sys.modules:
-            tell("importing torch")
         room = door(checkpoint.record.generator, "generator")
         where = device.choose_device(self.options.device)
         device.require_memory(room.memory_needed(checkpoint, window, where), where)
         if self._loaded is None or self._loaded[:2] != weights:
             tell(f"loading {checkpoint.name}")
-            device.configure(self.options.threads)
             dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
             self._loaded = None  # two networks need not fit
             self._loaded = checkpoint, sampling, room.load(checkpoint, sampling, where, dtype)

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute import device, io
+from mrimpute.calibration import Regressor
 from mrimpute.calibration.information import with_information
-from mrimpute.calibration.use import correction_of
-from mrimpute.engine import BrainMasks, Networks, Watch, Weights
+from mrimpute.calibration.naming import fit_in, with_fit
+from mrimpute.calibration.present import Present
+from mrimpute.calibration.use import Correction, correction_of, placed_regressor, takes_package
+from mrimpute.engine import BrainMasks, Networks, Watch, Weights, begin
 from mrimpute.errors import MrimputeError
 from mrimpute.generators.contract import Generator
-from mrimpute.make import looked_at, prepare_sources, synthesise
+from mrimpute.make import prepare_sources, synthesise, with_correction
 from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
@@ -23,7 +26,7 @@ from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
 from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
-from mrimpute.selfcheck import judged
+from mrimpute.selfcheck import Evidence, evidence_of, judge
 from mrimpute.volume import FloatArray
 from mrimpute.write import Result, write
 from mrimpute.write.nifti import write_mask, write_spread, write_volume
@@ -37,12 +40,11 @@ class Bench:
     """All that one target is made with, whatever the seed."""
 
     order: Order
-    sources: Sources
-    checkpoint: Checkpoint
     ready: Prepared
     generator: Generator
     mask: BrainMask | None
     watch: Watch
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,19 @@ class Maker:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
-        image, bench = self._unwritten(order, sources)
-        return image, bench.checkpoint
+        return self.judged_image(order, sources)[:2]
 
     def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
         """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
         with device.memory_errors():
-            image, bench = self._unwritten(order, sources)
-            return image, bench.checkpoint, self._verdict(bench, image)
-
-    def _unwritten(self, order: Order, sources: Sources) -> tuple[Image, Bench]:
-        with device.memory_errors():
-            weights = self.networks.obtain(order)
             watch = Watch(self.progress, sources.onto.path)
-            bench = self._bench(order, sources, self.masks.of(sources, watch.tell), weights, watch)
-            return self._made(bench, self.options.seed), bench
+            weights = self.networks.obtain(order)
+            begin(self.options, watch.tell)
+            correction, sources = self._corrected(order, sources, weights)
+            mask = self.masks.of(sources, watch.tell)
+            bench = self._bench(order, sources, mask, weights, correction, watch)
+            image = self._made(bench, self.options.seed)
+            return image, weights[0], _verdict(bench.evidence or _NO_EVIDENCE, image)
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -87,20 +87,22 @@ class Maker:
         options, place = self.options, request.destinations[order.job.target]
         watch = Watch(self.progress, request.folder)
         checkpoint, sampling = weights = self.networks.obtain(order)
+        begin(options, watch.tell)
+        correction, sources = self._corrected(order, sources, weights)
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
         standing = already_made(place, fingerprint, options.overwrite)
         if standing.finished:
             there = Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
             return self._shown(there, request, order, sources)
         mask = self.masks.of(sources, watch.tell)
-        bench = self._bench(order, sources, mask, weights, watch)
+        bench = self._bench(order, sources, mask, weights, correction, watch)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         result, samples = self._sampled(bench, result) if options.samples > 1 else (self._one(bench, result), ())
-        if options.self_check:
-            result = replace(result, verdict=self._verdict(bench, result.image))
+        if bench.evidence:
+            result = replace(result, verdict=_verdict(bench.evidence, result.image))
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
         warnings = (*sources.notes, *result.image.warnings, *output.warnings, *told)
@@ -127,18 +129,46 @@ class Maker:
     def _scaled(self) -> bool:
         return self.options.intensity == "study"
 
-    def _bench(self, order: Order, sources: Sources, mask: BrainMask | None, weights: Weights, watch: Watch) -> Bench:
-        """Bring the sources into the network's frame, check them there, and load the network."""
+    def _corrected(self, order: Order, sources: Sources, weights: Weights) -> tuple[Correction, Sources]:
+        """Return what a network is blended with or goes through, and the sources without those that it leaves out.
+
+        Raises:
+            MrimputeError: see `correction_of`.
+        """
         checkpoint, sampling = weights
-        site, target = order.calibration, order.job.target
+        masked = bool(self.masks.word(sources))
+        correction = correction_of(order.calibration, checkpoint, sampling, order.job.target, sources, masked)
+        if isinstance(correction, Regressor):
+            sources = sources.with_beside(correction.sources)
+        return correction, sources
+
+    def _bench(
+        self,
+        order: Order,
+        sources: Sources,
+        mask: BrainMask | None,
+        weights: Weights,
+        correction: Correction,
+        watch: Watch,
+    ) -> Bench:
+        """Bring the sources into the network's frame, check them there, and load the network."""
+        checkpoint, site, target = weights[0], order.calibration, order.job.target
         watch.tell(f"preparing {target}")
-        correction = correction_of(site, checkpoint, sampling, target, sources, mask is not None)
-        ready = prepare_sources(sources, checkpoint.record, mask, correction)
-        ready = looked_at(ready, sources, checkpoint, mask, target, site, self.options.checks)
-        if self.options.checks and site:
-            ready = with_information(ready, site, sources, mask, checkpoint.record.inputs)
+        ready = prepare_sources(sources, checkpoint.record, mask)
+        present = Present(ready, sources, mask, checkpoint.record.inputs)
+        if self.options.checks or self.options.self_check:
+            watch.tell(f"checking the sources of {target}")
+        placed = not site and takes_package(checkpoint)
+        fit = fit_in(present, site) if self.options.checks or placed else None
+        if self.options.checks:
+            ready = with_fit(ready, fit, site)
+            ready = with_information(ready, present, site) if site else ready
+        if placed and fit and fit.place:
+            correction = placed_regressor(target, sources, fit.place)
+        ready = with_correction(ready, sources, mask, correction)
+        evidence = evidence_of(present, checkpoint, site) if self.options.self_check else None
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
-        return Bench(order, sources, checkpoint, ready, generator, mask, watch)
+        return Bench(order, ready, generator, mask, watch, evidence)
 
     def _one(self, bench: Bench, result: Result) -> Result:
         return replace(result, image=self._made(bench, result.fingerprint.seed))
@@ -147,10 +177,6 @@ class Maker:
         target = bench.order.job.target
         told = bench.watch.steps(f"sampling {target}")
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
-
-    def _verdict(self, bench: Bench, image: Image) -> Verdict:
-        bench.watch.tell(f"checking {bench.order.job.target}")
-        return judged(image, bench.ready, bench.sources, bench.checkpoint, bench.order.calibration, bench.mask)
 
     def _sampled(self, bench: Bench, result: Result) -> tuple[Result, tuple[Path, ...]]:
         """Make several samples and their spread, those that are there already excepted.
@@ -191,6 +217,14 @@ class Maker:
             own = replace(result, destination=place, fingerprint=fingerprint, standing=standing, kind=kind)
             write_volume(self._one(bench, own), self._scaled)
         return _unit(place), place.image
+
+
+_NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")
+
+
+def _verdict(evidence: Evidence, image: Image) -> Verdict:
+    """Return what the self-check of the sources and the image itself make of it."""
+    return judge(replace(evidence, fit=image.fit, black=image.black))
 
 
 def _showing(result: Result, unit: FloatArray) -> Result:

@@ -11,6 +11,19 @@ Second = TypeVar("Second", Volume, float)
 Answer = TypeVar("Answer")
 
 
+def once_each(compute: Callable[[Volume], Answer]) -> Callable[[Volume], Answer]:
+    """Let a function of a volume compute its answer once; see `once`."""
+    kept: WeakKeyDictionary[Volume, Answer] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def looked_up(volume: Volume) -> Answer:
+        if volume not in kept:
+            kept[volume] = compute(volume)
+        return kept[volume]
+
+    return looked_up
+
+
 def once(compute: Callable[[Volume, Second], Answer]) -> Callable[[Volume, Second], Answer]:
     """Let a function of a volume, and of another or a number, compute each answer once.
 

@@ -7,9 +7,8 @@ they are on PATH and the user asks for it.
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, ResourcesExhausted, StudyRefused
 from mrimpute.io import nifti
 from mrimpute.prepare.geometry import resample
+from mrimpute.prepare.once import once_each
+from mrimpute.programs import last_words, run_program
 from mrimpute.volume import BoolArray, Grid, Volume
 
 STRIPPED_LITRES = 2.2
@@ -83,9 +84,21 @@ class BrainMask:
         return replace(volume, voxels=np.where(self.on(volume.grid), volume.voxels, volume.voxels.dtype.type(0)))
 
 
+def masked(volumes: Mapping[Contrast, Volume], mask: BrainMask | None) -> dict[Contrast, Volume]:
+    """Return volumes that are 0 outside the brain; as they are without a mask."""
+    return {contrast: mask.applied(volume) if mask else volume for contrast, volume in volumes.items()}
+
+
+@once_each
 def head_of(volume: Volume) -> BoolArray:
     """Return where a volume shows the head, (X, Y, Z): where it is not zero, and of a stripped brain the
     voxels that it encloses; of an image whose air is not zero but noise, the largest bright part without holes."""
+    head = _head_of(volume)
+    head.flags.writeable = False  # it is kept
+    return head
+
+
+def _head_of(volume: Volume) -> BoolArray:
     nonzero = np.asarray(volume.voxels != 0)
     if volume.grid.litres(nonzero) <= STRIPPED_LITRES:
         return filled(nonzero)
@@ -160,17 +173,14 @@ def strip(volume: Volume, gpu: int | None) -> BrainMask:
         if name == "mri_synthstrip" and gpu is not None:
             words += ["-g"]
         try:
-            done = subprocess.run(
-                words, env=_seeing(gpu), capture_output=True, text=True, errors="replace", check=False
-            )
+            done = run_program(words, _seeing(gpu))
         except OSError as error:
             raise ResourcesExhausted(
                 f"{name} on PATH cannot be run ({error.strerror})", "install it anew, or give --brain-mask FILE"
             ) from error
         if done.returncode or not made.is_file():
-            said = ": ".join([f"exit {done.returncode}", *(done.stderr or done.stdout).strip().splitlines()[-1:]])
             raise ResourcesExhausted(
-                f"{name} could not strip {volume.path} ({said[:200]})",
+                f"{name} could not strip {volume.path} ({last_words(done)})",
                 "run it by hand and give its mask with --brain-mask",
             )
         try:

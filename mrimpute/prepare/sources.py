@@ -52,6 +52,17 @@ class Sources:
         """The sources, and what a regression takes beside them."""
         return self.volumes | self.beside
 
+    def with_beside(self, taken: Collection[Contrast]) -> "Sources":
+        """Return them with those series beside the sources alone that a regression takes; the others are told of."""
+        passed_over = [contrast for contrast in self.beside if contrast not in taken]
+        notes = (
+            f"{contrast} was not used beside the sources: the regression has no coefficients with it"
+            for contrast in passed_over
+        )
+        kept = {contrast: volume for contrast, volume in self.beside.items() if contrast in taken}
+        lying = {contrast: one for contrast, one in self.alignments.items() if contrast not in passed_over}
+        return replace(self, beside=kept, alignments=lying, notes=(*self.notes, *notes))
+
     @property
     def moved(self) -> dict[Contrast, Alignment]:
         """The sources that were registered."""

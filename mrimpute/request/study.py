@@ -198,6 +198,7 @@ def check_inputs(request: Request, inputs: Inputs, options: Options) -> None:
 
     Raises:
         StudyRefused: they had to be moved, or have skull, and a complete case copies them as they are.
+        ImageDamaged: one that is only copied cannot be read.
         ResourcesExhausted: they have skull, and no stripper is on PATH.
     """
     if options.layout is not None and options.layout.needs and any(one.moved for one in inputs.sources.values()):
@@ -205,8 +206,8 @@ def check_inputs(request: Request, inputs: Inputs, options: Options) -> None:
             f"{request.folder}: series are out of register, and a {options.layout.name} case copies them so",
             "register the study first, or use --layout same",
         )
-    if options.layout is not None and not options.as_is:
-        full = dict.fromkeys(contrast for one in inputs.sources.values() for contrast in one.with_skull)
-        check_stripped(request.folder, options.layout, tuple(full))
+    if request.study is not None and options.layout is not None and not options.as_is:
+        seen = {contrast: contrast in one.with_skull for one in inputs.sources.values() for contrast in one.volumes}
+        check_stripped(request.study, options.layout, seen)
     if options.skull_strip and any(one.with_skull for one in inputs.sources.values()):
         skull.program()

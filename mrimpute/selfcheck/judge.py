@@ -6,10 +6,10 @@ from math import inf
 from typing import Any, Literal
 
 from mrimpute.calibration.naming import WARN_GAP
+from mrimpute.calibration.present import MIN_SERIES
 from mrimpute.write.result import BLACK_LIMIT
 from mrimpute.write.verdict import AS_EXPECTED, DO_NOT_USE, LOOK, NOT_JUDGED, Figure, Range, Verdict, Word
 
-MIN_SERIES = 3
 PSNR_MARGIN, SSIM_MARGIN, SHARPNESS_RATIO = 1.0, 0.05, 1.25
 """How far outside the range of held-out studies a figure may lie: dB, SSIM, and a factor."""
 FAR_BELOW = 3.0

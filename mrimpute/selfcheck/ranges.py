@@ -1,6 +1,7 @@
 """What held-out studies showed: the package's own ranges, measured, and a calibration's, from its matrices."""
 
 import tomllib
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Literal
 
@@ -39,16 +40,17 @@ class _Table(BaseModel):
     ranges: tuple[_Entry, ...]
 
 
-def with_ranges(figure: Figure, site: Site) -> Figure:
+def with_ranges(figure: Figure, site: Site, digests: Collection[str]) -> Figure:
     """Return a figure with the ranges that held-out studies showed; as it is where there are none.
 
     Args:
         figure: of a study.
         site: the calibration that predicted it, or the package's own regressions.
+        digests: of the study's voxels; it is no yardstick of itself.
     """
     if site.sha256 == _measured().regressions_sha256:
         return _with_measured(figure)
-    return _with_own(figure, site)
+    return _with_own(figure, site.without(digests))
 
 
 def package_is_measured() -> bool:

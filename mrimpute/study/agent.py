@@ -6,18 +6,18 @@ a denial counts only for the agent word it belongs to.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 
+from mrimpute.study.exams import ABOUT_AGENT, is_article
 from mrimpute.study.text import Token
-from mrimpute.study.words import INITIALS, Kind
+from mrimpute.study.words import INITIALS, LETTERS, MAY_DENY, SPELLED_OUT, Kind
 
-_ABOUT_AGENT = (Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN)
-_MEDIUM = """
-    the of any iv i e de di do da del della dello des du den det le la el los το του την της het een o a
-    agent agente agens medium media medio mezzo mittel meio moyen gabe madde materiale material
-    substance substanta srodka srodku srodkiem hmoty latky latce חומר
-"""
-_SKIPPED = frozenset(_MEDIUM.split())
-"""Words between a preposition and the agent it belongs to: articles, and what stands for 'medium'."""
+_BARE = frozenset({"o", "s", "ss", "b"})
+"""Letters for 'without' in one language, which mean 'with', or nothing, in another."""
+_SAYING_WITH = frozenset({"m", "n", "p", "c", "w", "z", "x"})
+"""Letters before an agent for 'with' or 'after', or for how much of it: 2x Gd."""
+_SLAVIC = ("em", "om", "kl", "k.l", "k.l.")
+"""How an agent ends that an S before it means 'with' for."""
 _NO_AGENT = frozenset(
     {"phase", "high", "hi", "tissue", "mt", "soft", "multi", "low", "inversion", "white", "dual", "image"}
 )
@@ -27,7 +27,8 @@ _BEHIND = frozenset({"oncesi", "once", "nelkul", "elott", "olmadan", "前", "전
 _REFUSED = frozenset({"no", "none", "neg", "negative", "negativ", "nein", "kein", "keine", "keines", "minus", "not"})
 """What denies an agent also behind it, where it ends the text: GAD NO."""
 _ASKING = """
-    with mit avec con com met med nach apres tras after dopo depois despues efter etter po posle poslije nakon
+    with mit avec con com met med nach apres apos pos na ile dengan tras
+    after dopo depois despues efter etter po posle poslije nakon
     dupa setelah selepas lepas після след amb после μετα με עם אחרי לאחר بعد مع sonrasi jalkeen utana 後 后 후
 """
 _AFTERWARDS = frozenset(_ASKING.split())
@@ -76,7 +77,7 @@ class _Place:
         """Return the word before (-1) or after (1), past articles."""
         index = self.index + step
         while 0 <= index < len(self.tokens):
-            if self.tokens[index].text not in _SKIPPED:
+            if not is_article(self.tokens, index):
                 return self.tokens[index]
             index += step
         return None
@@ -114,8 +115,7 @@ def said_of_agent(tokens: Sequence[Token]) -> Said:
 
 def _strange(place: _Place) -> bool:
     """Tell whether a word behind a T1 is unknown."""
-    imaged = any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
-    return imaged and _unknown(place.token)
+    return _imaged(place) and _unknown(place.token)
 
 
 def _unknown(token: Token | None) -> bool:
@@ -132,20 +132,25 @@ def _denial_before(place: _Place) -> bool:
     near = place.near(1)
     if near is not None and (near.text in _BEHIND or (near.text in _REFUSED and near is place.tokens[-1])):
         return True
-    before = [token for token in place.before if token.text not in _SKIPPED]
-    while before and before[-1].kind in _ABOUT_AGENT and before[-1].text[0] != "+":
+    before = [token for index, token in enumerate(place.before) if not is_article(place.tokens, index)]
+    while before and before[-1].kind in ABOUT_AGENT and before[-1].text[0] != "+":
         before.pop()
     return bool(before) and before[-1].kind in (Kind.WITHOUT, Kind.BEFORE, Kind.UNTIL)
 
 
 def _unexplained_before(place: _Place) -> bool:
-    """Tell whether an unknown word behind the contrast stands next to an agent's, or the agent's belongs to the name of
-    an examination with and without it: either may deny it."""
+    """Tell whether an unknown word behind the contrast, or a lone letter, stands next to an agent's, or the agent's
+    belongs to the name of an examination with and without it: each may deny it."""
     near = place.near(-1)
     if near is None or near.word == place.token.word:
         return False
-    imaged = any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
-    return near.kind is Kind.EXAM or (imaged and _unknown(near))
+    if near.value == MAY_DENY:
+        return True
+    if near.text in _BARE:
+        return near.text != "s" or not place.token.text.endswith(_SLAVIC)
+    if near.text in ascii_lowercase and near.kind is Kind.UNKNOWN and len(place.token.text) > 1:
+        return near.text not in _SAYING_WITH
+    return near.kind is Kind.EXAM or (_imaged(place) and _unknown(near))
 
 
 def _agent(place: _Place) -> str:
@@ -161,7 +166,7 @@ def _agent(place: _Place) -> str:
 
 def _weak(place: _Place) -> str:
     """Judge 'contrast' or a lone C by its place."""
-    if place.token.text == "agent" and place.kind(-1) in (*_ABOUT_AGENT, Kind.DENIED):
+    if place.token.text == "agent" and place.kind(-1) in (*ABOUT_AGENT, Kind.DENIED):
         return ""  # one phrase: 'no contrast agent'
     if _denial_before(place):
         return "denied"
@@ -171,7 +176,14 @@ def _weak(place: _Place) -> str:
         return "unclear"
     if place.kind(-1) in (Kind.WITH, Kind.AFTER, Kind.AGENT, Kind.GIVEN) or place.kind(1) is Kind.GIVEN:
         return "given"
+    if place.token.text in LETTERS:
+        return "unclear" if _imaged(place) else ""
     return _lone_c(place) if place.token.text == "c" else _contrast(place)
+
+
+def _imaged(place: _Place) -> bool:
+    """Tell whether a T1, or another contrast, stands before a word."""
+    return any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
 
 
 def _unless(place: _Place, before: str) -> str:
@@ -184,8 +196,7 @@ def _contrast(place: _Place) -> str:
     near, behind = place.near(-1), place.near(1)
     if (near and near.text in _NO_AGENT) or (behind and behind.kind is Kind.RELATION):
         return ""
-    stated = any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before)
-    return "given" if stated else "unclear"
+    return "given" if _imaged(place) else "unclear"
 
 
 def _lone_c(place: _Place) -> str:
@@ -230,13 +241,13 @@ def _pre(place: _Place) -> str:
 def _with(place: _Place) -> str:
     near = place.near(1)
     if place.token.value == "hint":
-        return "" if near and near.kind in _ABOUT_AGENT else "unclear"
+        return "" if near and near.kind in ABOUT_AGENT else "unclear"
     if place.token.text not in _AFTERWARDS:
         return ""
     if place.token.value != "with":
         near = place.near(-1) if place.token.text in _POSTPOSED else near
         return "unclear" if near is None or _unknown(near) else ""
-    if near and (near.kind in _ABOUT_AGENT or near.kind in (Kind.FILLER, Kind.COPY, Kind.WITHOUT, Kind.ASIDE)):
+    if near and (near.kind in ABOUT_AGENT or near.kind in (Kind.FILLER, Kind.COPY, Kind.WITHOUT, Kind.ASIDE)):
         return ""
     return "unclear"
 
@@ -250,8 +261,9 @@ def _without(place: _Place) -> str:
 
 
 def _exam(place: _Place) -> str:
-    """Judge 'with and without' behind a T1, which no longer is what the examination is called."""
-    return "unclear" if any(token.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE) for token in place.before) else ""
+    """Judge 'with and without': behind a T1 it may be said of the series; before it, it is what the examination is
+    called, which leaves a lone T1 open."""
+    return "unclear" if _imaged(place) else "strange" if place.token.value == SPELLED_OUT else ""
 
 
 _RULES: dict[Kind, Callable[[_Place], str]] = {

@@ -34,16 +34,16 @@ ASIDE_WORDS: dict[str, str] = _read(
         difuzja dyfuzji difuzyon difuzni diffusjon adc eadc dadc trace tracew tensor tensors dwib0 dwib1000
         resolve hardi noddi qball ivim dsi tractography traktografie traktographie colfa fractional isotropicdwi
         apparent exponential dw 弥散 扩散 拡散 擴散 확산 диффузия дви дти
-    perfusion: perf perfusion perfusao perfusione perfusie perfuzja perfuze perfuzyon perfus perfusionweighted
+    perfusion: perf perfusion perfusao perfusione perfusie perfuzja perfuze perfuzyon perfusionweighted
         dsc dce cbf cbv rcbf rcbv relcbf relcbv relmtt mtt ttp tmax pwi gbp pbp m0 ktrans
         prestperf qbold vaso 灌注 灌流 перфузия
-    spin-labelled perfusion: asl pcasl pasl casl mbpcasl pcaslhr m0 m0scan
+    spin-labelled perfusion: asl pcasl pasl casl mbpcasl pcaslhr m0scan
     functional: rest bold fmri rsfmri rfmri tfmri resting restingstate sbref funktionell funkcjonalny
     echo-planar imaging: epi ep2d epibold epse epfid mbep2d epirt seepi geepi epfid2d1 epse2d1 distortionmap
     a field map: fieldmap fieldmaps fieldmapping fmap topup b0map b1map b0rf magnitude magnitude1 magnitude2
         phasediff tb1afi afi b1 b0field
-    susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosid hemosidr hemosiderin hemosidern
-        hemosiderine hamo haem heme suscept susceptibility bleed blood bleeding t2star t2starw t2stern t2etoile
+    susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosidr hemosiderin hemosidern
+        hemosiderine hamo haem heme susceptibility bleed blood bleeding t2star t2starw t2stern t2etoile
         medic me2d merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
     angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
         venographie veno carotid carotids carotis cortoid karotis cow pca pcangio venc inflow motsa twist tricks
@@ -76,7 +76,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a cardiac image: lge pericard
     a screen capture: screenshot screensave snapshot capture screencapture
     another part of the body: spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
-        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical myelo neck wrist ankle
+        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical neck wrist ankle
         elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal ws hand foot finger
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
         nasopharynx nasofaringe hypopharynx
@@ -129,7 +129,7 @@ ASIDE_LAST_WORDS: dict[str, str] = _read(
     """
     a segmentation: label labels roi rois lesion lesions tumor tumour ot truth gt
     a map: fa md rd ad l1 l2 l3 phase ph eddy noise diffmap
-    a difference image: sub diff minus
+    a difference image: sub minus
     a deformation field: warp xfm
     computed, not acquired: residual residuals variance confidence
     a part of a complex image: real imag imaginary

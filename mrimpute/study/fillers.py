@@ -16,16 +16,16 @@ _GENERAL = """
     short ltr longtr straight whole full sense grappa ipat asset arc cs caipi accelerated clear acc sms compressed
     moco bias pp unstripped stripped n4 bet defaced deface skullstripped skullstrip synthstrip hdbet mni mni152 sri
     acpc ac line angle ang obl obliq oblique weighted weight wt gewichtet tumor tumour tumori epilepsy epilessia ms
-    sclerosis trauma pituitary hypofyse sella iac cpa orbit orbits retroorbit temporal hippocampus lobe auto align
+    sclerosis pituitary hypofyse sella iac cpa orbit orbits retroorbit temporal hippocampus lobe auto align
     autoalign adni ppmi hcp wip oasis shc fov and und y e the of by per inter interleaved intra 2d us dr nd flowcomp
-    trf hf planning tumorvolume vec photon frame headframe easy guide sz met mets screen screening protocol
+    trf hf planning tumorvolume vec photon frame headframe easy guide sz mets screen screening protocol
     protokoll prot program left right lt bilat patient patients gbm pdgm upenn ucsf brats subject subj pat case fall
-    visit ses session timepoint timepoints tp week month day run acq desc task dir rec part echo suppr suppression
+    visit ses session timepoint timepoints tp week month day run acq desc task rec part echo suppr suppression
     suppressed supp saturation corrected corr final copy raw dcm dicom nii nifti converted siemens philips uih canon
     toshiba skyra prisma trio avanto aera vida signa achieva ingenia intera discovery magnetom tesla late early
     stereo stereotactic wand mid small large physicist ap pa lr rl phantom lat registered coreg brains gamma
-    gammaplan cyberknife frameless brainlab medtronic water vcs p2 p3 p4 s2 ns rms promo qtse spc nosat nofs s d r x
-    st sp hand blackblood msde read
+    gammaplan cyberknife frameless brainlab medtronic water vcs p2 p3 p4 s2 ns rms promo qtse spc nosat nofs d r x
+    st sp blackblood msde read
 """
 """Techniques, machines, sites and persons."""
 

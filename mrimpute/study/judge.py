@@ -158,10 +158,6 @@ def _is_t2_star(no_source: Evidence, stated: Iterable[Evidence]) -> bool:
     return "gradient" in no_source.reason and all(item.contrast is Contrast.T2 for item in stated)
 
 
-def _settled(facts: Facts) -> bool:
-    return facts.coded in _CODED
-
-
 def _two_in_one(texts: Sequence[Told]) -> str:
     for told in texts:
         if told.reading.others and not told.reading.dual:
@@ -184,7 +180,7 @@ def _strange(told: Told) -> str:
     """Return that a name or description holds an unknown word; a description's is not shown."""
     words = told.reading.said.strange if told.where in ("name", "description") else []
     shown = f" ('{words[0]}')" if words and told.shown else ""
-    return f"its {told.where} holds a word{shown} that is not known here and may tell of one" if words else ""
+    return f"its {told.where} holds a word{shown} that may tell of one" if words else ""
 
 
 def _exam_with_agent(reading: Reading) -> bool:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from mrimpute.contrasts import Contrast
 from mrimpute.study.agent import Said, said_of_agent
 from mrimpute.study.asides import ASIDE_LAST_WORDS, ASIDE_PAIRS, DIXON_PARTS, NOT_FAT
+from mrimpute.study.exams import join_exams
 from mrimpute.study.text import Token, tokens_of
 from mrimpute.study.words import Kind
 
@@ -17,8 +18,11 @@ _WEAK = frozenset({"ct", "fl", "fla", "pd", "dp"})
 _T2_STAR = "susceptibility"
 _AFTER_PERFUSION = frozenset({"perf", "perfusion", "pwi"})
 _ABOUT_AGENT = (Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN, Kind.DENIED, Kind.AFTER, Kind.BEFORE)
-_REMOVABLE = (Kind.UNKNOWN, Kind.FILLER, Kind.NUMBER, Kind.TIME, Kind.EVENT, Kind.EXAM, Kind.WITH, Kind.UNTIL)
-_COMMON = (*_REMOVABLE, Kind.WITHOUT, Kind.AFTER, Kind.BEFORE)
+_OF_AGENT = (
+    *(Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN, Kind.AFTER, Kind.BEFORE),
+    *(Kind.WITH, Kind.UNTIL, Kind.WITHOUT),
+)
+_COMMON = (Kind.UNKNOWN, Kind.FILLER, Kind.NUMBER, Kind.TIME, Kind.EVENT, Kind.EXAM)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def read_text(text: str, common: frozenset[str] = frozenset()) -> Reading:
         text: a file's stem, a description, a folder's name.
         common: words that every name of the study has, folded: they tell nothing of this series.
     """
-    everything = tokens_of(text)
+    everything = join_exams(tokens_of(text))
     tokens = [token for token in everything if not _is_common(token, common, everything)]
     contrast, stated, others = _contrast(tokens)
     said = _without_common(said_of_agent(tokens), common)
@@ -112,10 +116,10 @@ def _tells_3d(token: Token) -> bool:
 
 
 def _is_common(token: Token, common: frozenset[str], tokens: Sequence[Token]) -> bool:
-    """Tell whether a word is taken away: of every name, and for 'post' only before what was imaged."""
+    """Tell whether a word is taken away: of every name, and of those about agent only before what was imaged."""
     if token.text not in common:
         return False
-    if token.kind in (Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN, Kind.AFTER, Kind.BEFORE):
+    if token.kind in _OF_AGENT:
         imaged = [other.start for other in tokens if other.kind in (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.DARK_FLUID)]
         return not imaged or token.start < min(imaged)
     return token.kind in _COMMON

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mrimpute.study.asides import ASIDE_ENDINGS, ASIDE_STEMS
-from mrimpute.study.words import AGENT_STEMS, DENIED_STEMS, WORDS, Kind, Meaning
+from mrimpute.study.words import AGENT_STEMS, DENIED_STEMS, LETTERS, MAY_DENY, SPELLED_OUT, WORDS, Kind, Meaning
 
 MAX_TEXT = 300
 """Characters of a text that are looked at; file names cannot be longer."""
@@ -27,10 +27,27 @@ _SHORTENED = frozenset({"contr", "kontr"})
 """Known words that begin many others."""
 
 _AGENT = "contraste?|kontrast|gado|gad|gd|km|mdc|ce|c|k"
+_LETTER = r"[^\W\d_]"
+_BEHIND = (
+    r"(?:[ck]ontrast[a-z]*|gado[a-z]*|gad|gd|k\.?m|m\.?d\.?c|c\.?m|c\.?i\.?v|ks|k\.?l|kv|ce|mezzo|medio|meio|produit"
+    rf"|inj[a-z]*|iny[a-z]*|iniez[a-z]*|iv|i\.v)\.?(?!{_LETTER})"
+)
+"""What stands for an agent behind an abbreviated preposition."""
+_WITH = "m|mit|c|con|com|a|av|avec|z|s|med|met"
+_WITHOUT = "o|ohne|s|ss|senza|sans|sin|sem|b|bez|u|uten|utan|uden|zonder"
 _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z0-9])w(?:ith)?[\s_/.]*(?:and|&|\+|/|_)?[\s_/.]*w(?:ith)?[\s_/.]*o(?:ut)?(?![a-z])", Kind.EXAM, "w/wo"),
     (r"(?<![a-z0-9])w[\s_/.]*o[\s_/.]*(?:and|&|\+|/|_)?[\s_/.]*w(?:ith)?(?![a-z])", Kind.EXAM, "wo/w"),
     (r"\+[\s_]?[/_][\s_]?-|-[\s_]?[/_][\s_]?\+", Kind.EXAM, "+/-"),
+    (rf"(?<!{_LETTER})(?:{_WITH})\s?[/+&]\s?(?:{_WITHOUT})[\s_./]+{_BEHIND}", Kind.EXAM, SPELLED_OUT),
+    (rf"(?<!{_LETTER})(?:{_WITHOUT})\s?[/+&]\s?(?:{_WITH})[\s_./]+{_BEHIND}", Kind.EXAM, SPELLED_OUT),
+    (rf"(?<!{_LETTER})(?:o|s|ss|b)\s?[./][\s_]?(?={_BEHIND})", Kind.WITHOUT, "without agent"),
+    (rf"(?<!{_LETTER})z\s?[./][\s_]?(?={_BEHIND})", Kind.UNKNOWN, MAY_DENY),  # Polish 'with', Dutch 'without'
+    (rf"(?<!{_LETTER})б\s?[./]\s?к(?:у)?(?!{_LETTER})", Kind.DENIED, "denied"),
+    (rf"(?<!{_LETTER})[бс]_к(?!{_LETTER})", Kind.UNKNOWN, "agent?"),
+    (rf"(?<!{_LETTER})с\s?[./]\s?к(?:у)?(?!{_LETTER})", Kind.GIVEN, "given"),
+    (rf"(?<!{_LETTER})[a-z]\.[\s_]?[kcg](?:\.|(?!{_LETTER}|[.]))(?!{_LETTER})", Kind.UNKNOWN, "agent?"),
+    (rf"(?<!{_LETTER})(?:[mnps](?:km|gado?|gd|mdc)|o(?:km|gado?|gd))(?!{_LETTER})", Kind.UNKNOWN, "agent?"),
     (rf"(?<![a-z])(?:{_AGENT}|inj)[\s_]?\?", Kind.UNKNOWN, "agent?"),
     (r"(?:single|half|double|triple|full|[1-3]x)[\s_-]*dos(?:e|is)(?![a-z])", Kind.UNKNOWN, "agent?"),
     (r"\+[\s_]?\d+[\s_]?(?:min|m|sec|s|h|')(?![a-z])|(?<![a-z])sense[\s_-]+contrast(?![a-z])", Kind.UNKNOWN, "agent?"),
@@ -38,16 +55,17 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z])s\s?/\s?(?:contraste|gado|c)(?![a-z])|(?<![a-z])s_contraste(?![a-z])", Kind.DENIED, "denied"),
     (r"(?<![a-z])(?:m|c)\s?/\s?[ck](?![a-z])", Kind.GIVEN, "given"),
     (r"(?<![a-z])u[\s_/.]{1,2}(?=(?:kontrast|gado|gd|km|k)(?![a-z])|kontrast|gadol)", Kind.WITHOUT, "without agent"),
-    (r"(?<![a-z])[smcu]_[ck](?![a-z])", Kind.UNKNOWN, "agent?"),
+    (r"(?<![a-z])[smcu]_[ck](?![a-z.])|(?<![a-z])[odnp]_k(?![a-z.])", Kind.UNKNOWN, "agent?"),
     (r"(?<![a-z])pred(?=[\s_-]+(?:k\.?l|k\.?m|gd|gad|kontr|aplik|pod|inj|iv))", Kind.UNTIL, "without agent"),
     (r"(?<![a-z])(?:iv|i\.v\.?)-(?![a-z0-9])", Kind.DENIED, "denied"),
     (r"(?<![a-z0-9])w[\s_]?[/\\._]\s?o(?:ut)?\.?(?![a-z])", Kind.WITHOUT, "without"),
     (r"(?<![a-z0-9])w\s?/", Kind.WITH, "with"),
     (rf"\+[\s_]?(?:{_AGENT})(?![a-z])", Kind.GIVEN, "given"),
-    (rf"(?<![a-z])(?:{_AGENT}|iv)[\s_]?\+(?![a-z])", Kind.GIVEN, "given"),
+    (rf"(?<![a-z])(?:{_AGENT}|kl|ks|kv|iv)[\s_]?\+(?![a-z])", Kind.GIVEN, "given"),
     (rf"(?:^|(?<=[\s_(/]))-[\s_]?(?:{_AGENT})(?![a-z0-9])", Kind.DENIED, "denied"),
     (rf"(?<![a-z0-9])(?:{_AGENT})-(?![a-z0-9])", Kind.DENIED, "denied"),
     (r"(?<=t1)[-+](?:c(?![a-z0-9])|(?=$))|(?<=t1w)[-+](?:c(?![a-z0-9])|(?=$))", Kind.UNKNOWN, "agent?"),
+    (r"(?:(?<=t1)|(?<=t1w)|(?<![a-z0-9+])[a-z]{0,2})\++(?=[\s_)\]]|$)", Kind.UNKNOWN, "agent?"),
     (r"t2w?[\s_]?\*", Kind.ASIDE, "susceptibility"),
     (r"(?<![a-z])(?:m\.d\.c|k\.m|k\.l|c\.m|i\.v)(?![a-z])\.?", Kind.AGENT, "agent"),
     (r"(?<![a-z])(?:me[\s_-]?)?mp[\s_-]?rage(?:s?)(?![a-z2])", Kind.T1_SEQUENCE, "t1"),
@@ -205,6 +223,8 @@ def _single(word: str, start: int, end: int) -> bool:
     """Tell whether a single letter may be a piece: alone, before the rest, or a C at the end or before a plane."""
     if len(word) == 1:
         return True
+    if word[start:end] in LETTERS:
+        return False
     if word[start:end] == "c":
         before_plane = start == 0 and WORDS.get(word[1:], (Kind.UNKNOWN, ""))[0] is Kind.PLANE
         return before_plane or end == len(word)

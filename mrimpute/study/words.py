@@ -130,7 +130,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WEAK_AGENT,
         "agent",
         """
-        contrast contr kontr c agent pc
+        contrast contr kontr c k g agent pc
         """,
     ),
     (
@@ -199,10 +199,10 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WITH,
         "with agent",
         """
-        setelah selepas lepas після след amb apos tras etter dupa nakon sa sau μετα עם אחרי לאחר بعد cu su ar
+        setelah selepas lepas після след amb apos tras etter dupa nakon sa sau μετα עם אחרי לאחר بعد cu ar
         dengan с με مع co
-        mit avec con com med met ile z ze s с со su nach apres after dopo depois despues efter sonrasi po pos na
-        posle poslije после jalkeen utana plus iv
+        mit avec con com med met ile z ze s со su nach apres after dopo depois despues efter sonrasi po pos na
+        posle poslije после jalkeen utana plus
         """,
     ),
     (
@@ -210,7 +210,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "until",
         """
         sebelum преди fore previo previa inainte truoc avanti prior προ πριν לפני قبل vor avant before prima antes
-        pred przed
+        przed
         for innan voor oncesi до перед ennen inden prije
         """,
     ),
@@ -315,6 +315,15 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
     ),
 )
 """Kind, value, words; an earlier row wins over a later one."""
+
+LETTERS = frozenset({"k", "g"})
+"""Letters that may stand for an agent where they are words of their own: T1 mit K, T1 après G."""
+
+MAY_DENY = "may deny"
+"""Value of an abbreviation that means 'with' in one language and 'without' in another."""
+
+SPELLED_OUT = "spelled out"
+"""Value of an examination's name that is more than the sign W/WO: mit und ohne KM."""
 
 INITIALS = frozenset({"gd", "km", "ks", "ce", "kl", "kv"})
 """Short agent words that are initials of persons as well: at the very beginning of a name they explain nothing."""

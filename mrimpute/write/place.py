@@ -227,13 +227,13 @@ def write_beside(place: Destination, write: Callable[[Callable[[], Path]], None]
 
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        remove_dead_parts(folder)
+        stale = remove_dead_parts(folder)
         try:
             write(another)
             notes = unsynced(folder)
         finally:
             left = unremoved(parts)
-    return (*notes, *left)
+    return (*stale, *notes, *left)
 
 
 def sidecar_text(sidecar: dict[str, Any], standing: Standing) -> bytes:

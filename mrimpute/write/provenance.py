@@ -82,12 +82,14 @@ def description(what: str) -> str:
 
 
 def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> str:
-    """Return the text of a DICOM Derivation Description (1024 characters at most)."""
+    """Return the text of a DICOM Derivation Description (1024 characters at most); `one` is what 1 is stored as."""
+    seed, count = fingerprint.seed, fingerprint.samples
+    drawn = f"mean of {count} samples with seeds {seed} to {seed + count - 1}" if count > 1 else f"seed {seed}"
     text = (
         f"{DESCRIPTION_MARK} {fingerprint.target}, computed from {', '.join(fingerprint.sources)} by mrimpute "
         f"{__version__}, not acquired. Network {checkpoint.name} ({checkpoint.record.generator}, sha256 "
-        f"{fingerprint.checkpoint_sha256[:16]}), {fingerprint.sampler}, {fingerprint.steps} steps, seed "
-        f"{fingerprint.seed}. Stored value {one:.0f} is the network's 1. {WARNING}"
+        f"{fingerprint.checkpoint_sha256[:16]}), {fingerprint.sampler}, {fingerprint.steps} steps, {drawn}. "
+        f"Stored value {one:.0f} is the network's 1. {WARNING}"
     )
     return text[:1024]
 

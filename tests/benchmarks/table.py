@@ -20,12 +20,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mrimpute.__main__ import LIBRARY_SETTINGS
+
+os.environ |= LIBRARY_SETTINGS  # before torch reads them, as the command does
+
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mrimpute.contrasts import Contrast
 from mrimpute.device import LARGE_NETWORK, allowed_cpus, choose_precision, processor_features
 from mrimpute.diffusion.ladder import variance_preserving_ladder
@@ -275,5 +279,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command does
     main()

@@ -99,6 +99,37 @@ def test_a_study_in_its_own_calibration_is_left_out_of_it(cli, site, scan, tmp_p
     assert record["outputs"][0]["regression"]["own_study_left_out"] is True
 
 
+def test_a_contrast_that_the_calibration_does_not_know_is_no_source(cli, scan, tmp_path):
+    learnt = [scan(name, seed, (T1, T2, FLAIR)) for name, seed in (("ann", 0), ("bob", 1))]
+    assert cli("calibrate", *learnt, "--out", tmp_path / "site").returncode == 0
+    folder = scan("cyd", 2, (T1, T1C))
+    words = ("--missing", "t2", "--weights", "builtin", "--device", "cpu", "--calibration", tmp_path / "site")
+    done = cli("fill", folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    (output,) = record["outputs"]
+    assert set(output["recipe"]["sources"]) == {"t1"}
+    assert output["regression"]["sources"] == ["t1"]
+    assert {one["modality"]: one["used"] for one in record["inputs"]} == {"t1": True, "t1c": False}
+    assert "t1c was not used beside the sources: the regression has no coefficients with it" in done.stderr
+    sidecar = json.loads((folder / "cyd-t2w.json").read_text())
+    assert ([one["contrast"] for one in sidecar["Sources"]], sidecar["register"]) == (["t1"], {})
+    assert json.loads(cli("fill", folder, *words, "--json").stdout)["status"] == "skipped"
+
+
+def test_threads_are_those_asked_for_from_the_first_regression_on(cli, site, lacking, monkeypatch):
+    import torch
+
+    from mrimpute.calibration import apply
+
+    found, estimated = [], apply.estimated
+    monkeypatch.setattr(apply, "estimated", lambda *words: found.append(torch.get_num_threads()) or estimated(*words))
+    torch.set_num_threads(2)
+    done = cli("fill", lacking[0], *BUILTIN, "--calibration", site, "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert found == [1]
+
+
 def test_with_two_sources_the_network_takes_one_and_the_regression_both(cli, scan, tmp_path):
     folder = scan("dan", 3, (T1, T2), scanner="old")
     words = (*BUILTIN, "--generator", "aldm", "--json")

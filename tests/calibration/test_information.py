@@ -14,6 +14,7 @@ import tomli_w
 from mrimpute.calibration import FRAME
 from mrimpute.calibration.folder import CALIBRATION_TOML, read_site
 from mrimpute.calibration.information import LEAST_SHARE, Shared, information_of, with_information
+from mrimpute.calibration.present import Present
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.prepare import prepare
@@ -92,7 +93,7 @@ def looked_at(folder, site, lay=None):
     volumes = {series.contrast: series.read() for series in study.series}
     ready = prepare(volumes, FRAME)
     sources = Sources(study.get(T1), volumes[T1], volumes, {T2: lay} if lay else {})
-    return ready, with_information(ready, site, sources, None, FRAME)
+    return ready, with_information(ready, Present(ready, sources, None, FRAME), site)
 
 
 def test_the_information_is_that_of_its_formula_and_falls_as_images_part(tmp_path):

@@ -10,7 +10,8 @@ import pytest
 from mrimpute.calibration import FRAME, Gram, Site
 from mrimpute.calibration.apply import gram_of
 from mrimpute.calibration.folder import builtin_site
-from mrimpute.calibration.naming import REFUSE_GAP, Fit, fit_of, with_fit
+from mrimpute.calibration.naming import REFUSE_GAP, Fit, fit_in, fit_of, with_fit
+from mrimpute.calibration.present import Present
 from mrimpute.calibration.site import Member
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.prepare import prepare
@@ -63,12 +64,28 @@ def test_the_user_may_know_better_or_settle_it(cli, site, swapped, tmp_path):
     assert (fit["scanner"], fit["naming_gap"], fit["likelier_names"]) == ("known", 0.0, {})
 
 
+def test_without_checks_nothing_is_said_of_names_or_scanner_and_the_image_is_the_same(cli, tmp_path):
+    folder = write_study(tmp_path, "cyd", 2, (T1, T1C, T2))
+    said = {}
+    for words in ((), ("--no-checks",)):
+        out = tmp_path / f"out{len(words)}"
+        done = cli("fill", folder, *WORDS, *words, "--out", out)
+        assert done.returncode == 0, done.stderr
+        sidecar = json.loads(next(out.rglob("*-t2f.json")).read_text())
+        said[words] = sidecar["image"]["voxels_sha256"], sidecar["fit"], " ".join(sidecar["verdict"]["reasons"])
+    (image, fit, reasons), (unchecked, none, fewer) = said.values()
+    assert image == unchecked
+    assert fit["scanner"] == "foreign" and "scanner is foreign" in reasons
+    assert none is None and "foreign" not in fewer and fewer
+
+
 def looked_at(folder):
     """Return a study's series in the frame of calibrations, before and after they are judged."""
     study = find_series(folder)
     volumes = {series.contrast: series.read() for series in study.series}
     ready = prepare(volumes, FRAME)
-    return ready, with_fit(ready, None, Sources(study.get(T1), volumes[T1], volumes, {}), None, FRAME)[0]
+    present = Present(ready, Sources(study.get(T1), volumes[T1], volumes, {}), None, FRAME)
+    return ready, with_fit(ready, fit_in(present, None), None)
 
 
 def test_a_foreign_scanner_is_said_and_nothing_refused(tmp_path):

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from tests.cli.test_signals import hears
 from tests.conftest import surroundings, tree
 from tests.processes import Forked
 from tests.test_imports import HEAVY
@@ -237,15 +236,29 @@ def test_debug_shows_the_traceback_and_keeps_the_code(cli, tmp_path, make_study,
     assert "Traceback" not in cli("fill", tmp_path / "absent", env={"MRIMPUTE_DEBUG": "0"}).stderr
 
 
+SAMPLING = """
+from pathlib import Path
+import mrimpute.engine.target as line
+real = line.synthesise
+
+def synthesise(*words):
+    Path({place!r}).touch()
+    return real(*words)
+
+line.synthesise = synthesise
+"""
+"""Tells in a file when the network begins."""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_ends_the_run_cleanly(make_study, weights, number, code, tmp_path):
-    folder = make_study()
+    folder, place = make_study(), tmp_path / "sampling"
     before = tree(folder)
-    running = Forked(["fill", folder, *weights, "--sampler", "ddpm"], surroundings(tmp_path / "home"))
+    words = ["fill", folder, *weights, "--sampler", "ddpm"]
+    running = Forked(words, surroundings(tmp_path / "home"), SAMPLING.format(place=str(place)))
     deadline = time.monotonic() + 60
-    while not hears(running.process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1.5)
+    while not place.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     os.kill(running.process.pid, number)
     done = running.done(timeout=30)
     assert done.returncode == code, done.stderr

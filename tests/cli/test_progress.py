@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from mrimpute import Contrast, Options
+from mrimpute import Contrast, Options, device
 from mrimpute.cli import progress
 from mrimpute.cli.progress import Display, duration
 from mrimpute.cli.train import options
 from mrimpute.cli.train.options import Reporter
+from mrimpute.engine import begin
 from mrimpute.fill import Engine
 from mrimpute.progress import Step
 
@@ -52,13 +53,21 @@ def test_each_step_of_a_study_is_named_in_order(make_study, tiny_weights):
     wishes = Options(weights=(str(tiny_weights[FLAIR]),), device="cpu")
     Engine(wishes, told.append).fill(folder, [FLAIR])
     words = [step.what for step in told]
-    begun = ("reading t1", "reading t1c", "reading t2", "comparing", "preparing flair", "loading", "sampling flair")
-    expected = (*begun, "checking flair")
+    read = ("reading t1", "reading t1c", "reading t2", "comparing")
+    expected = (*read, "preparing flair", "checking the sources of flair", "loading", "sampling flair")
     places = [next(i for i, word in enumerate(words) if word.startswith(begin)) for begin in expected]
     assert places == sorted(places)
     assert {step.study for step in told} == {str(folder)}
     sampled = [step for step in told if step.what == "sampling flair"]
     assert (sampled[-1].done, sampled[-1].total) == (1, 1)
+
+
+def test_the_import_of_torch_is_told_and_threads_are_set_with_it(monkeypatch):
+    told = []
+    monkeypatch.setattr(device, "configure", told.append)
+    monkeypatch.delitem(sys.modules, "torch")
+    begin(Options(threads=1), told.append)
+    assert told == ["importing torch", 1]
 
 
 def test_a_terminal_shows_which_of_how_many_and_what(terminal, clock):

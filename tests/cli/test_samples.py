@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from mrimpute.contrasts import Contrast
 from tests.conftest import tree
@@ -73,6 +74,17 @@ def test_samples_in_bids_have_its_names_and_are_never_sources(cli, make_study, w
     assert cli("fill", beside, *words, "--samples", "2").returncode == 0
     scanned = json.loads(cli("scan", beside, "--json").stdout)
     assert "flair" in scanned["missing"]
+
+
+def test_the_dicom_series_of_a_mean_names_all_its_seeds(cli, build, words):
+    """Before, it said the first seed alone, with which nobody makes that image."""
+    for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2), 1):
+        study = build(contrast, number=number).parent
+    done = cli("fill", study, *words, "--samples", "2")
+    assert done.returncode == 0, done.stderr
+    told = dcmread(study / "mrimpute_flair" / "0001.dcm").DerivationDescription
+    assert "3 steps, mean of 2 samples with seeds 4 to 5. " in told
+    assert cli("verify", study / "mrimpute_flair").returncode == 0
 
 
 def test_what_has_no_samples_is_refused_before_anything_is_read(cli, make_study, tiny_weights, tmp_path):

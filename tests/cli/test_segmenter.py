@@ -15,7 +15,7 @@ from PIL import Image
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.fill import Engine
 from tests.conftest import OBLIQUE, surroundings, tree, write_nifti
-from tests.processes import Forked
+from tests.processes import Forked, child_of, lives
 
 FLAIR = Contrast.FLAIR
 LABELS = np.zeros((40, 48, 36), np.uint8)
@@ -90,10 +90,17 @@ def test_a_segmenter_sees_the_complete_case_and_the_one_with_a_synthetic_contras
             "holds values that are no labels",
         ),
         (SEGMENTER.replace("flair.affine)", "2 * flair.affine)"), "lies on another grid"),
-        ("import time; time.sleep(60)", "took over 0.01 minutes"),
+        (
+            "import pathlib, subprocess, sys, time\n"
+            "child = subprocess.Popen(['sleep', '60'])\n"
+            "pathlib.Path(sys.argv[0]).with_name('child').write_text(str(child.pid))\ntime.sleep(60)",
+            "took over 0.01 minutes",
+        ),
     ],
 )
-def test_a_segmenter_that_fails_is_one_line_and_the_figures_are_told(cli, full, command, tiny_weights, text, message):
+def test_a_segmenter_that_fails_is_one_line_and_the_figures_are_told(
+    cli, full, command, tiny_weights, text, message, tmp_path
+):
     words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
     minutes = ["--segmenter-minutes", "0.01"] if "sleep" in text else []
     done = cli("evaluate", "--leave-one-out", full, *words, "--segmenter", command(text), *minutes)
@@ -104,6 +111,8 @@ def test_a_segmenter_that_fails_is_one_line_and_the_figures_are_told(cli, full, 
     assert record["segmented"]["labels"] == []
     assert record["segmented"]["error"]["code"] == "resources-exhausted"
     assert record["scores"]["brain"]["psnr"] > 0
+    if minutes:  # its child ran on before
+        assert not lives(child_of(tmp_path / "child"))
 
 
 @pytest.mark.parametrize(

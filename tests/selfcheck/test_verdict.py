@@ -12,7 +12,7 @@ from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.prepare import prepare
 from mrimpute.registry import BUILTIN_FOLDER
 from mrimpute.selfcheck import Evidence, judge
-from mrimpute.selfcheck.judge import MIN_SERIES, RULES
+from mrimpute.selfcheck.judge import RULES
 from mrimpute.selfcheck.ranges import package_is_measured, with_ranges
 from mrimpute.selfcheck.run import figures_in
 from mrimpute.study import find_series
@@ -84,7 +84,7 @@ def test_the_shipped_ranges_are_of_the_shipped_regressions_and_cover_every_three
         sets = [others, *([one for one in others if one is not left] for left in others)]
         for sources in sets:
             bare = Figure(contrast=target, sources=tuple(sources), psnr_db=1, ssim=0, sharpness=1)
-            told = with_ranges(bare, builtin_site())
+            told = with_ranges(bare, builtin_site(), ())
             assert told.studies == 3 and told.psnr_range.low < told.psnr_range.high < 25
             assert told.sharpness_range.low > 0.1 and told.ssim_range.high <= 1
 
@@ -107,7 +107,16 @@ def test_a_calibration_gives_ranges_of_its_own_studies_and_tells_another_scanner
     assert "PSNR" in judge(Evidence(other)).text and "SSIM" not in judge(Evidence(other)).text
     alone = measured(tmp_path / "dan", Site("one", site.studies[:1]))
     assert all(one.psnr_range is None and one.psnr_db > 10 for one in alone)
-    assert MIN_SERIES == 3
+
+
+def test_a_study_is_no_yardstick_of_itself(tmp_path):
+    write = partial(write_study, tmp_path)
+    learnt = learn([write("ann", 0), write("bob", 1), write("cyd", 2)], "site")
+    own = measured(learnt.used[0], learnt.site)
+    assert {one.studies for one in own} == {2}
+    assert own == measured(learnt.used[0], Site("others", learnt.site.studies[1:]))
+    two = Site("two", learnt.site.studies[:2])
+    assert {one.psnr_range for one in measured(learnt.used[0], two)} == {None}  # one other gives no range
 
 
 def test_a_required_verdict_that_is_not_there_ends_with_7_and_the_image_stands(cli, make_study, tiny_weights):

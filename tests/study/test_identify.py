@@ -142,7 +142,7 @@ AGENTS = {
     "both in the protocol": (facts(["AX T1", "BRAIN WITH AND WITHOUT CONTRAST", "", ""]), False, []),
     "description before protocol": (facts(["AX T1 POST", "BRAIN W/O & W/ CONTRAST", "", ""]), False, [T1C]),
     "protocol alone": (facts(["AX T1", "BRAIN POST CONTRAST", "", ""]), False, [T1C]),
-    "both in the description": (facts(["T1 PRE AND POST GD", "", "", ""]), False, [T1C, T1]),
+    "both in the description": (facts(["T1 PRE AND POST GD", "", "", ""]), False, []),
     "denied in other words": (facts(agent="no contrast"), True, [T1]),
     "denied by n/a": (facts(agent="n/a"), True, [T1]),
     "+Gd": (facts(["t1_mprage_+Gd", "", "", ""]), False, [T1C]),

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,8 +216,8 @@ def test_the_old_result_stands_whichever_rename_fails(place, monkeypatch, kernel
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["fresh", "overwrite"])
-@pytest.mark.parametrize("call", ["sync_folder", "remove"])
-def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkeypatch, again, call):
+@pytest.mark.parametrize(("room", "call"), [(files, "sync_folder"), (parts, "remove")])
+def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkeypatch, again, room, call):
     """Before: exit 6 or 5 and "cannot write", although the new image stood."""
     if again:
         put(place)
@@ -224,7 +225,7 @@ def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkey
     def refused(*_words):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(files, call, refused)
+    monkeypatch.setattr(room, call, refused)
     notes = place_image(place, IMAGE, VOXELS, record(), standing_at(place))
     assert notes
     assert all("Input/output error" in note for note in notes)
@@ -238,13 +239,13 @@ def test_a_signal_waits_until_temporary_files_are_removed(place, monkeypatch):
     """Before, one that came while a replaced series was removed left the rest of it under a hidden name."""
     put(place)
     monkeypatch.setattr(signals._State, "arrived", None)
-    real = files.remove
+    real = parts.remove
 
     def interrupted(part):
         signals._arrive(signal.SIGTERM, None)
         real(part)
 
-    monkeypatch.setattr(files, "remove", interrupted)
+    monkeypatch.setattr(parts, "remove", interrupted)
     with pytest.raises(Terminated):
         put(place)
     assert sorted(path.name for path in place.image.parent.iterdir()) == ["x.json", "x.nii.gz"]
@@ -457,6 +458,23 @@ def test_what_a_killed_run_left_beside_copies_is_removed(tmp_path):
     dead.write_bytes(b"")
     files.write_whole(tmp_path / "copy.nii.gz", b"copy")
     assert [path.name for path in tmp_path.iterdir()] == ["copy.nii.gz"]
+
+
+def test_what_a_killed_run_left_and_the_disk_does_not_let_go_is_told(tmp_path, monkeypatch):
+    """Before, folders that stayed were passed over in silence, and files that stayed ended the run."""
+    for kind in (Path.touch, Path.mkdir):
+        dead = files.new_part(tmp_path)
+        kind(dead.with_name(dead.name.replace(f"-{os.getpid()}-", "-999999999-")))
+
+    def refuse(path, *_words, **_named):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: refuse(path) if path.exists() else None)
+    notes = files.write_whole(tmp_path / "copy.nii.gz", b"copy")
+    assert (tmp_path / "copy.nii.gz").read_bytes() == b"copy"
+    told = [note for note in notes if "-999999999-" in note and "could not be removed (Permission denied)" in note]
+    assert len(told) == 2
 
 
 def test_a_place_is_held_whatever_study_goes_there(make_study, monkeypatch, tmp_path):
