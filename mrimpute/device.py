@@ -12,7 +12,8 @@ from mrimpute.errors import ResourcesExhausted, UsageError
 if TYPE_CHECKING:
     import torch
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16")
+DEVICES = ("cpu", "cuda", "mps")
 
 
 def check_device_word(word: str) -> None:
@@ -69,10 +70,10 @@ def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> st
     Raises:
         UsageError: another word than auto, float32 or bfloat16.
     """
-    if word not in PRECISIONS:
-        raise UsageError(f"unknown precision {word!r}", f"use one of {', '.join(PRECISIONS)}")
-    if word != "auto":
+    if word in PRECISIONS:
         return word
+    if word != "auto":
+        raise UsageError(f"unknown precision {word!r}", f"use one of auto, {', '.join(PRECISIONS)}")
     quick = where.type == "cpu" and weights_bytes >= LARGE_NETWORK and processor_features() & HALF_FEATURES
     return "bfloat16" if quick else "float32"
 

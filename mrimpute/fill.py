@@ -69,9 +69,9 @@ class Engine:
             if request.error is None and request.study is not None:
                 copies = plan_copies(request.study, options.layout, options.out)
                 self.claimed.take([*copies, *request.images], request.folder)
-                check_free(request.destinations.values())
+                check_free(request.destinations.values(), options.samples)
                 for place in request.destinations.values():
-                    check_place(place, request.largest, options.save_mask)
+                    check_place(place, request.largest, options.save_mask, options.samples)
                 with device.memory_errors():
                     inputs = read_inputs(
                         request.sources,

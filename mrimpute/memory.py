@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mrimpute import io
-from mrimpute.contrasts import LIMITS, Contrast, parse_contrast
+from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import UsageError
 from mrimpute.evaluate import Evaluation, compare, evaluate_files
 from mrimpute.fill import Engine
@@ -121,7 +121,7 @@ def synthesise(
     sources = choose_sources(listed, None, by_path, register, mask=None, regressed=beside)
     made, checkpoint, verdict = Engine(options).judged_image(order, sources)
     file = encoded(made, checkpoint, scaled=True)
-    warnings = tuple(dict.fromkeys((*sources.notes, *made.warnings, *_limits(job.target))))
+    warnings = tuple(dict.fromkeys((*sources.notes, *made.warnings)))
     placed = made.recipe.grid.affine
     return SyntheticImage(job.target, file.voxels, placed, checkpoint.name, warnings, verdict, file.content)
 
@@ -209,7 +209,3 @@ def _study(volumes: Mapping[Contrast, Volume]) -> Study:
     ]
     ordered = tuple(sorted(series, key=lambda item: list(Contrast).index(item.contrast)))
     return Study(_MEMORY, _MEMORY.name, ordered, make_naming(_MEMORY.name, []))
-
-
-def _limits(target: Contrast) -> Sequence[str]:
-    return (LIMITS[target],) if target in LIMITS else ()

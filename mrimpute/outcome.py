@@ -77,7 +77,7 @@ def outcome_of(
         inputs.digests,
         tuple(target.output for target in targets if target.output),
         (*(path for target in targets for path in target.copies), *copies),
-        (*request.warnings, *(warning for target in targets for warning in target.warnings)),
+        tuple(dict.fromkeys([*request.warnings, *(warning for target in targets for warning in target.warnings)])),
         error,
     )
 

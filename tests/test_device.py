@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,10 @@ def test_what_auto_chose_is_in_the_recipe(cli, make_study, tiny_weights, monkeyp
     line = ("fill", make_study(), "--weights", tiny_weights[Contrast.FLAIR], "--json")
     assert '"precision": "bfloat16"' in cli(*line).stdout
     assert cli(*line).returncode == 0  # the same recipe: skipped
+    assert cli(*line, "--precision", "float32").returncode == 6
+    monkeypatch.setattr(device, "processor_features", set)
+    elsewhere = json.loads(cli(*line).stdout)  # a node that would have chosen float32
+    assert (elsewhere["status"], elsewhere["recipe"]["precision"]) == ("skipped", "bfloat16")
     assert cli(*line, "--precision", "float32").returncode == 6
 
 

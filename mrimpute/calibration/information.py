@@ -70,7 +70,7 @@ def with_information(ready: Prepared, present: Present, site: Site) -> Prepared:
     Raises:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
-    digests = present.digests
+    digests = present.sources.digests
     pairs = combinations(present.volumes, 2)
     known = {pair: values for pair in pairs if (values := site.information(pair, digests))}
     if not known or present.litres < MIN_LITRES:

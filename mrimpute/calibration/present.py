@@ -39,11 +39,6 @@ class Present:
         return {one: self.sources.everything[one] for one in BRATS_FOUR if one in self.sources.everything}
 
     @property
-    def digests(self) -> list[str]:
-        """Digests of the study's voxels, which count for nothing in its own calibration."""
-        return [volume.voxel_digest for volume in self.sources.everything.values()]
-
-    @property
     def litres(self) -> float:
         """Volume of the head."""
         return self.ready.recipe.grid.litres(self.ready.recipe.head)

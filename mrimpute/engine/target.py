@@ -1,25 +1,25 @@
 """One target of a study: found as it was made before, or made, judged and written."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mrimpute import device, io
+from mrimpute import device
 from mrimpute.calibration import Regressor
 from mrimpute.calibration.information import with_information
 from mrimpute.calibration.naming import fit_in, with_fit
 from mrimpute.calibration.present import Present
 from mrimpute.calibration.use import Correction, correction_of, placed_regressor, takes_package
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights, begin
+from mrimpute.engine.samples import further_of, sampled
 from mrimpute.errors import MrimputeError
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise, with_correction
-from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
-from mrimpute.prepare.intensity import GreyRange
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
@@ -27,10 +27,10 @@ from mrimpute.registry import Checkpoint
 from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
 from mrimpute.selfcheck import Evidence, evidence_of, judge
-from mrimpute.volume import FloatArray
 from mrimpute.write import Result, write
-from mrimpute.write.nifti import write_mask, write_spread, write_volume
-from mrimpute.write.place import Destination, already_made, mask_left_out
+from mrimpute.write.nifti import write_mask
+from mrimpute.write.place import Destination, Standing, already_made, mask_left_out
+from mrimpute.write.provenance import Fingerprint
 from mrimpute.write.result import found
 from mrimpute.write.verdict import Verdict
 
@@ -90,22 +90,25 @@ class Maker:
         begin(options, watch.tell)
         correction, sources = self._corrected(order, sources, weights)
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
-        standing = already_made(place, fingerprint, options.overwrite)
+        standing = self._standing(place, fingerprint)
         if standing.finished:
-            there = Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
+            beside = tuple(one.image for one in place.further(options.samples) if one.image.exists())
+            there = Target(found(place, checkpoint), beside, mask_left_out(place, options.save_mask))
             return self._shown(there, request, order, sources)
+        further = further_of(place, fingerprint, self._standing)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, correction, watch)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
-        result, samples = self._sampled(bench, result) if options.samples > 1 else (self._one(bench, result), ())
+        make = partial(self._one, bench)
+        result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
             result = replace(result, verdict=_verdict(bench.evidence, result.image))
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
-        warnings = (*sources.notes, *result.image.warnings, *output.warnings, *told)
+        warnings = (*sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
         return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
 
     def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:
@@ -178,45 +181,8 @@ class Maker:
         told = bench.watch.steps(f"sampling {target}")
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
 
-    def _sampled(self, bench: Bench, result: Result) -> tuple[Result, tuple[Path, ...]]:
-        """Make several samples and their spread, those that are there already excepted.
-
-        Args:
-            bench: what they are made with.
-            result: where their mean belongs, and what decides it.
-
-        Returns:
-            The mean, to be written, and the files of samples and spread. The mean is that of the samples as
-            written, so that a run that was killed in between ends with the same voxels.
-        """
-        count = result.fingerprint.samples
-        total = squares = np.zeros(1)
-        paths = []
-        for number in range(1, count + 1):
-            unit, path = self._sample(bench, result, number)
-            total, squares = total + unit, squares + np.square(unit)
-            paths.append(path)
-        mean, variance = total / count, (squares - np.square(total) / count) / (count - 1)
-        place, deviation = result.destination.spread, np.sqrt(np.clip(variance, 0, None))
-        standing = already_made(place, result.fingerprint, self.options.overwrite)
-        spread = replace(result, destination=place, standing=standing, kind=f"spread of {count} samples")
-        write_spread(_showing(spread, deviation), self._scaled)
-        return replace(_showing(result, mean), kind=f"mean of {count} samples"), (*paths, place.image)
-
-    def _sample(self, bench: Bench, result: Result, number: int) -> tuple[FloatArray, Path]:
-        """Make and write one sample, or find it; return its values in [0, 1], float64, and its file.
-
-        It is what a run with its seed alone makes.
-        """
-        seed, count = result.fingerprint.seed + number - 1, result.fingerprint.samples
-        fingerprint = replace(result.fingerprint, seed=seed, samples=1)
-        place = result.destination.sample(number)
-        standing = already_made(place, fingerprint, self.options.overwrite)
-        if not standing.finished:
-            kind = f"sample {number} of {count}"
-            own = replace(result, destination=place, fingerprint=fingerprint, standing=standing, kind=kind)
-            write_volume(self._one(bench, own), self._scaled)
-        return _unit(place), place.image
+    def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
+        return already_made(place, fingerprint, self.options.overwrite, self.options.left_open)
 
 
 _NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")
@@ -225,14 +191,3 @@ _NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")
 def _verdict(evidence: Evidence, image: Image) -> Verdict:
     """Return what the self-check of the sources and the image itself make of it."""
     return judge(replace(evidence, fit=image.fit, black=image.black))
-
-
-def _showing(result: Result, unit: FloatArray) -> Result:
-    """Return a result with other voxels, values in [0, 1]."""
-    return replace(result, image=replace(result.image, unit=unit.astype(np.float32)))
-
-
-def _unit(place: Destination) -> FloatArray:
-    """Return the values in [0, 1] of a written image, (X, Y, Z) float64."""
-    grey = read_sidecar(place.sidecar)["intensity"]
-    return GreyRange(grey["zero"], grey["one"]).exactly(io.read_volume(place.image).voxels)

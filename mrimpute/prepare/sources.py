@@ -52,6 +52,11 @@ class Sources:
         """The sources, and what a regression takes beside them."""
         return self.volumes | self.beside
 
+    @property
+    def digests(self) -> list[str]:
+        """Digests of the voxels of all these, by which a study is known again in a calibration."""
+        return [volume.voxel_digest for volume in self.everything.values()]
+
     def with_beside(self, taken: Collection[Contrast]) -> "Sources":
         """Return them with those series beside the sources alone that a regression takes; the others are told of."""
         passed_over = [contrast for contrast in self.beside if contrast not in taken]

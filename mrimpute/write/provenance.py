@@ -1,7 +1,7 @@
 """What made an image: the marks in the file, and the sidecar beside it."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,6 +28,9 @@ RECIPE_VERSION = "0.3"
 
 SOURCE_LINK = "raw"
 """What a BIDS data set of derivatives calls the one that it was made from."""
+
+OpenKeys = Mapping[str, Collection[str]]
+"""Keys of a fingerprint that the machine decided, and what another machine may have decided."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,19 @@ class Fingerprint:
         """What sidecars hold and digests follow from; `samples` stands in it where there are several."""
         told = asdict(self)
         return told if self.samples > 1 else {key: value for key, value in told.items() if key != "samples"}
+
+    def same_as(self, recorded: object, open_to: OpenKeys | None = None) -> bool:
+        """Tell whether a sidecar holds this fingerprint.
+
+        Args:
+            recorded: what stands in the sidecar.
+            open_to: key → values that do as well as this one's.
+        """
+        if not isinstance(recorded, dict):
+            return False
+        own = self.content
+        alike = {key: own[key] for key, values in (open_to or {}).items() if recorded.get(key) in values}
+        return recorded | alike == own
 
 
 def description(what: str) -> str:

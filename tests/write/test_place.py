@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import json
 import multiprocessing
 import os
 import shutil
@@ -18,6 +19,7 @@ from mrimpute.errors import OutputRefused, ResourcesExhausted, Terminated
 from mrimpute.files import parts, rename
 from mrimpute.io import nifti
 from mrimpute.marks import SIDECAR_SCHEMA
+from mrimpute.request import Options
 from mrimpute.study import find_series
 from mrimpute.volume import Grid
 from mrimpute.write import place as place_module
@@ -93,6 +95,30 @@ def test_another_recipe_is_replaced_only_when_asked(place, change):
     with pytest.raises(OutputRefused, match="--overwrite"):
         already_made(place, other, overwrite=False)
     assert not already_made(place, other, overwrite=True).finished
+
+
+def test_what_is_left_to_the_machine_may_have_been_another_machine_s_choice(place):
+    put(place)
+    half = replace(FINGERPRINT, precision="bfloat16", device="cuda")
+    assert already_made(place, half, overwrite=False, open_to=Options().left_open).finished
+    for options in (Options(precision="bfloat16"), Options(device="cuda")):
+        with pytest.raises(OutputRefused, match="another recipe"):
+            already_made(place, half, overwrite=False, open_to=options.left_open)
+    for change in ({"seed": 1}, {"precision": "float16"}):
+        other = replace(half, **change)
+        place.sidecar.write_text(json.dumps(record(other)))
+        with pytest.raises(OutputRefused, match="another recipe"):
+            already_made(place, half, overwrite=False, open_to=Options().left_open)
+
+
+def test_room_is_looked_for_that_all_samples_take(place, monkeypatch):
+    voxels, usage = 10**6, shutil.disk_usage(place.image.parent.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=3 * 4 * voxels + 2**20))
+    check_place(place, voxels, with_mask=False)
+    with pytest.raises(ResourcesExhausted, match="13 MB free and up to 17 MB"):
+        check_place(place, voxels, with_mask=False, samples=2)
+    put(place.sample(1))
+    check_place(place, voxels, with_mask=False, samples=2)  # which takes no more room
 
 
 def test_an_acquired_image_is_never_overwritten(place):
