@@ -22,6 +22,7 @@ _HOW, _WHERE, _OUTPUT, _VERDICT = "How", "Where", "Output", "Verdict"
 
 
 def fill(
+    context: typer.Context,
     studies: given.Studies = None,
     missing: Annotated[
         list[str] | None,
@@ -279,6 +280,8 @@ def fill(
     from mrimpute.request import Options
     from mrimpute.write.layout import parse_layout
 
+    if cluster and "--progress" in common.chosen(context):
+        raise UsageError("--progress shows work of this process, which --cluster gives away", "leave one of them out")
     folders = given.folders_of(studies, null)
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     onto = _reference(reference)

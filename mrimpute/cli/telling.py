@@ -50,7 +50,7 @@ def telling_of(
         manner: how it is told.
         settings_said: whether what its own settings choose was said as its weights were obtained.
     """
-    from mrimpute.cli import render
+    from mrimpute.cli import render_fill
 
     error = outcome.error
     return Telling(
@@ -58,7 +58,7 @@ def telling_of(
         tuple(_results(outcome, options, spent, manner)),
         (
             *(traceback.format_exception(error) if error and manner.debug else ()),
-            *(render.settings_notes(outcome) if manner.quiet or manner.dry_run or not settings_said else ()),
+            *(render_fill.settings_notes(outcome) if manner.quiet or manner.dry_run or not settings_said else ()),
             *(() if manner.quiet else _notes(outcome, spent.seconds)),
             *([str(error)] if error else ()),
             *(
@@ -72,29 +72,29 @@ def telling_of(
 
 def _results(outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner) -> Iterator[str]:
     """Yield the lines of stdout."""
-    from mrimpute.cli import render
+    from mrimpute.cli import render_fill
 
     if manner.as_json:
-        yield render.fill_record(outcome, options, spent, manner.dry_run).line()
+        yield render_fill.record(outcome, options, spent, manner.dry_run).line()
     elif manner.dry_run and outcome.plan and not outcome.error:
-        yield render.plan_text(outcome.plan)
+        yield render_fill.plan_text(outcome.plan)
     else:
         yield from (str(path) for path in (*(output.path for output in outcome.outputs), *outcome.copies))
 
 
 def _notes(outcome: "Outcome", seconds: float) -> Iterator[str]:
     """Yield what a person should know about one study."""
-    from mrimpute.cli import render
+    from mrimpute.cli import render_fill
 
     for warning in dict.fromkeys(outcome.warnings):
         yield f"warning: {warning}"
     for output in outcome.outputs:
-        yield render.output_note(output, seconds)
+        yield render_fill.output_note(output, seconds)
     plan = outcome.plan
     if plan:
         for contrast in plan.acquired:
             yield f"{outcome.folder}: {contrast} was acquired; nothing is made for it"
         if plan.not_made:
-            yield render.not_made_note(plan)
+            yield render_fill.not_made_note(plan)
         elif not plan.jobs and not plan.acquired:
             yield f"{outcome.folder}: nothing is missing"

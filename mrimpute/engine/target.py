@@ -32,6 +32,7 @@ from mrimpute.write.nifti import write_mask
 from mrimpute.write.place import Destination, Standing, already_made, mask_left_out
 from mrimpute.write.provenance import Fingerprint
 from mrimpute.write.result import found
+from mrimpute.write.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Maker:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
+        return self.judged_image(order, sources)[:2]
+
+    def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
+        """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
         with device.memory_errors():
             watch = Watch(self.progress, sources.onto.path)
             weights = self.networks.obtain(order)
@@ -70,7 +75,8 @@ class Maker:
             correction, sources = self._corrected(order, sources, weights)
             mask = self.masks.of(sources, watch.tell)
             bench = self._bench(order, sources, mask, weights, correction, watch)
-            return self._made(bench, self.options.seed), weights[0]
+            image = self._made(bench, self.options.seed)
+            return image, weights[0], _verdict(bench.evidence or _NO_EVIDENCE, image)
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -99,8 +105,7 @@ class Maker:
         make = partial(self._one, bench)
         result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
-            verdict = judge(replace(bench.evidence, fit=result.image.fit, black=result.image.black))
-            result = replace(result, verdict=verdict)
+            result = replace(result, verdict=_verdict(bench.evidence, result.image))
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
         warnings = (*sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
@@ -178,3 +183,11 @@ class Maker:
 
     def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
         return already_made(place, fingerprint, self.options.overwrite, self.options.left_open)
+
+
+_NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")
+
+
+def _verdict(evidence: Evidence, image: Image) -> Verdict:
+    """Return what the self-check of the sources and the image itself make of it."""
+    return judge(replace(evidence, fit=image.fit, black=image.black))

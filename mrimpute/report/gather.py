@@ -18,6 +18,7 @@ from mrimpute.io.dicom.series import Broken, assemble
 from mrimpute.marks import read_sidecar
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.frame import boxed
+from mrimpute.prepare.intensity import GreyRange
 from mrimpute.report.record import Record, Register, read_record
 from mrimpute.study.names import BIDS_MADE
 from mrimpute.verify import images_at
@@ -61,7 +62,8 @@ class Made:
             ImageDamaged: it cannot be read.
         """
         volume = _read(self.place.image)
-        return _unit(volume, self.record.intensity.zero, self.record.intensity.one), volume.grid
+        grey = self.record.intensity
+        return GreyRange(grey.zero, grey.one).normalise(volume.voxels), volume.grid
 
     def glance(self) -> tuple[FloatArray, Grid]:
         """Return its voxels as they are stored (X, Y, Z) and its grid, unchecked: for thumbnails.
@@ -80,20 +82,12 @@ class Made:
         if not place.image.is_file() or not read_sidecar(place.sidecar):
             return None
         volume, grey = _read(place.image), self.record.intensity
-        return _unit(volume, 0.0, grey.one - grey.zero), volume.grid
+        return GreyRange(0.0, grey.one - grey.zero).normalise(volume.voxels), volume.grid
 
 
-def made_at(path: Path) -> Iterator[Made]:
-    """Yield the results that a path stands for: a result, its sidecar, or a folder of results.
-
-    Raises:
-        ImageDamaged: what is named is no result of mrimpute with a sidecar.
-    """
-    sidecars = {_sidecar_of(candidate.path) for candidate in images_at(path)}
-    found = [made for sidecar in sorted(sidecars) if (made := result_at(sidecar))]
-    if not found:
-        raise ImageDamaged(f"{path} is no result of mrimpute with its sidecar", "name a result, or a folder of results")
-    yield from found
+def sidecars_at(path: Path) -> list[Path]:
+    """Return where the sidecars are, or should be, of what a path stands for: a result, its sidecar, or a folder."""
+    return sorted({_sidecar_of(candidate.path) for candidate in images_at(path)})
 
 
 def result_at(sidecar: Path) -> Made | None:
@@ -122,11 +116,6 @@ def _read(path: Path) -> Volume:
     if len(whole) != 1:
         raise ImageDamaged(f"{path} is not one whole DICOM series", "make it again")
     return read_series(whole[0])
-
-
-def _unit(volume: Volume, zero: float, one: float) -> FloatArray:
-    scaled: FloatArray = np.clip((np.asarray(volume.voxels, np.float32) - zero) / (one - zero), 0, 1)
-    return scaled
 
 
 @dataclass(frozen=True)

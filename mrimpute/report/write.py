@@ -8,7 +8,8 @@ from mrimpute import __version__
 from mrimpute.calibration import Site
 from mrimpute.errors import OutputRefused
 from mrimpute.files import standing_sha256, write_whole
-from mrimpute.report import pictures
+from mrimpute.picture import middle_voxel
+from mrimpute.report import inline
 from mrimpute.report.gather import Made, Pictures, pictures_of
 from mrimpute.report.page import MARK, page
 from mrimpute.report.record import Record, Register
@@ -45,7 +46,7 @@ def write_report(made: Made, places: Iterable[Path], site: Site | None = None) -
     held = replaceable(place)
     shown = pictures_of(made, places, site)
     content = b""
-    for quality in pictures.QUALITIES:
+    for quality in inline.QUALITIES:
         content = page("report.html", ("own.js", "viewer.js"), **_values(made, shown, quality))
         if len(content) <= MAX_BYTES:
             break
@@ -121,19 +122,19 @@ def _images(made: Made, shown: Pictures) -> list[Shown]:
 def _viewer(images: Sequence[Shown], shown: Pictures, quality: int) -> dict[str, Any]:
     """Return the data of the viewer: sizes, and each image's label, kind and sheet of axial slices."""
     shape = shown.made.shape
-    across = pictures.across_of(shape[2])
+    across = inline.across_of(shape[2])
     listed = [
         {"label": label, "kind": kind.partition(":")[0], "of": kind.partition(":")[2]}
-        | ({"sheet": pictures.sheet(image, across, quality)} if image is not None else {})
+        | ({"sheet": inline.sheet(image, across, quality)} if image is not None else {})
         for label, kind, image in images
     ]
-    return {"shape": shape, "across": across, "at": pictures.middle(shown.ready.head), "images": listed}
+    return {"shape": shape, "across": across, "at": middle_voxel(shown.ready.head), "images": listed}
 
 
 def _still(label: str, image: FloatArray, shown: Pictures) -> dict[str, str]:
     """Return the middle axial slice of an image, for readers without scripts and for print."""
-    axial = pictures.planes(image, pictures.middle(shown.ready.head))[0]
-    return {"label": label, "source": pictures.webp(axial), "alt": f"Middle axial slice: {label}"}
+    axial = inline.planes(image, middle_voxel(shown.ready.head))[0]
+    return {"label": label, "source": inline.webp(axial), "alt": f"Middle axial slice: {label}"}
 
 
 def _row(figure: Figure) -> dict[str, Any]:
