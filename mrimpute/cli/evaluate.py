@@ -1,5 +1,6 @@
 """`mrimpute evaluate`: how near synthetic images come to acquired ones."""
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,7 @@ def evaluate(
         raise UsageError("--calibrate-from batch goes with --out of `mrimpute fill`", "name complete studies")
     if picture:
         check_picture(picture)
-    told = _Told(as_json, keep, picture)
+    told = _Told(as_json, keep, picture, debug)
     if leave_one_out:
         targets = [parse_contrast(word) for word in missing or []]
         wish = Wish(calibration, tuple(calibrate_from or ()), threads=threads)
@@ -167,28 +168,42 @@ class _Told:
         as_json: a line each on stdout; otherwise one table at the end.
         keep: folder for the pairs; None for nowhere.
         picture: where all are drawn at the end; None for nowhere.
+        debug: whether the traceback of a failure is shown.
     """
 
-    def __init__(self, as_json: bool, keep: Path | None, picture: Path | None) -> None:
-        self.as_json, self.keep, self.picture = as_json, keep, picture
+    def __init__(self, as_json: bool, keep: Path | None, picture: Path | None, debug: bool) -> None:
+        self.as_json, self.keep, self.picture, self.debug = as_json, keep, picture, debug
         self.codes: list[int] = []
         self.records: list[EvaluateRecord] = []
         self.strips: list[Strip] = []
 
     def each(self, evaluations: "Iterator[Evaluation]") -> None:
         """Tell those of one study; a failure is told, and ends the study."""
-        from mrimpute.errors import MrimputeError
+        from mrimpute.errors import Terminated
 
         try:
-            for _ in map(self.one, evaluations):
+            for _ in map(self.one, self._of_study(evaluations)):
                 pass  # a variable would hold the images while the next ones are made
-        except MrimputeError as error:
-            common.notify(str(error))
-            self.codes.append(int(error.exit_code))
+        except Terminated:
+            self.table()
+            raise
+
+    def _of_study(self, evaluations: "Iterator[Evaluation]") -> "Iterator[Evaluation]":
+        from mrimpute.errors import as_mrimpute_error
+
+        try:
+            yield from evaluations
+        except Exception as error:
+            if self.debug:
+                traceback.print_exception(error)
+            told = as_mrimpute_error(error)
+            common.notify(str(told))
+            self.codes.append(int(told.exit_code))
 
     def one(self, evaluation: "Evaluation") -> None:
-        """Tell one, and what a segmenter could not do."""
+        """Tell one, and what could not be kept or segmented."""
         from mrimpute.cli import render_evaluate
+        from mrimpute.errors import MrimputeError
         from mrimpute.evaluate import picture_row
         from mrimpute.pairs import keep_pair
         from mrimpute.picture import drawn
@@ -200,20 +215,28 @@ class _Told:
             self.records.append(record)
         if self.picture:
             self.strips.append(drawn(picture_row(evaluation)))
-        if self.keep:
-            keep_pair(evaluation, self.keep)
-        error = evaluation.segmented.error if evaluation.segmented else None
-        if error:
-            common.notify(f"{evaluation.target}: {error}")
-        self.codes.append(int(error.exit_code) if error else 0)
+        failures = [evaluation.segmented.error] if evaluation.segmented and evaluation.segmented.error else []
+        try:
+            if self.keep:
+                keep_pair(evaluation, self.keep)
+        except MrimputeError as error:
+            failures.append(error)
+        for failure in failures:
+            common.notify(f"{evaluation.target}: {failure}")
+        self.codes.append(common.exit_code([int(failure.exit_code) for failure in failures]))
 
-    def end(self) -> int:
-        """Print the table and write the picture, where asked for; return the exit code."""
+    def table(self) -> None:
+        """Print the table, where none was told as JSON."""
         from mrimpute.cli import render_evaluate
-        from mrimpute.picture import write_sheet
 
         if self.records:
             typer.echo(render_evaluate.text(self.records))
+
+    def end(self) -> int:
+        """Print the table and write the picture, where asked for; return the exit code."""
+        from mrimpute.picture import write_sheet
+
+        self.table()
         if self.picture and self.strips:
             write_sheet(self.strips, self.picture)
         return common.exit_code(self.codes)

@@ -50,6 +50,8 @@ def scan(
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     if len(folders) > 1 and (overrides or explain or picture):
         raise UsageError("a series or a picture can be named for one study only", "give one study")
+    if explain and as_json:
+        raise UsageError("--explain shows words for people, and --json has the evidence in it", "leave one of them out")
     if picture:
         from mrimpute.picture import check_picture
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.errors import ExitCode, Terminated
 from mrimpute.fill import Engine
 from tests.conftest import OBLIQUE, surroundings, tree, write_nifti
 from tests.processes import Forked, child_of, lives
@@ -219,6 +220,28 @@ if any("second" in path.name for path in pathlib.Path(sys.argv[1]).iterdir()):
     done = running.done()
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["study"] for line in done.stdout.splitlines()] == ["full", "second"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(ZeroDivisionError("on purpose"), 8), (Terminated(ExitCode.TERMINATED), 143)]
+)
+def test_a_bug_in_one_study_or_a_signal_leaves_the_others_their_figures(
+    cli, full, make_study, tiny_weights, monkeypatch, fault, code
+):
+    broken = make_study("broken", contrasts=BRATS_FOUR)
+
+    def made(engine, order, sources):
+        if sources.onto.path.parent == broken:
+            raise fault
+        return make(engine, order, sources)
+
+    make = Engine.image
+    monkeypatch.setattr(Engine, "image", made)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    done = cli("evaluate", "--leave-one-out", full, broken, full, *words)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1 and ("on purpose" in done.stderr) == (code == 8)
+    assert done.stdout.count("tiny-flair") == (6 if code == 8 else 3)  # a row for each region
 
 
 def test_images_of_a_pair_are_let_go_before_the_next_is_made(cli, full, tiny_weights, monkeypatch):
