@@ -112,12 +112,13 @@ def check_picture(file: Path) -> None:
         raise OutputRefused(f"{file} exists and is no picture by mrimpute", "give another name")
 
 
-def write_sheet(strips: Sequence[Strip], file: Path) -> None:
+def write_sheet(strips: Sequence[Strip], file: Path, digest: str = "") -> None:
     """Write a PNG: each row in an axial, a coronal and a sagittal line, all columns of one width.
 
     Args:
         strips: at least one; see `drawn`.
         file: ends in .png; an earlier sheet of ours is replaced.
+        digest: of the image that it is a picture of, which the file then names.
 
     Raises:
         UsageError, OutputRefused: see `check_picture`, or the folder refuses.
@@ -129,6 +130,8 @@ def write_sheet(strips: Sequence[Strip], file: Path) -> None:
     told = PngInfo()
     told.add_text("Software", _SOFTWARE)
     told.add_text("Comment", CAPTION)
+    if digest:
+        told.add_text("Source", digest)
     content = io.BytesIO()
     sheet_of(strips).save(content, "PNG", pnginfo=told)
     write_whole(file, content.getvalue(), sha256_of(file) if file.exists() else None)

@@ -47,6 +47,7 @@ def report(
         return
     site = choose_site(calibration) if calibration else None
     codes: list[int] = []
+    shelves = library.Shelves()
 
     def told(error: MrimputeError) -> None:
         common.notify(str(error))
@@ -58,7 +59,8 @@ def report(
             try:  # one that cannot be shown leaves the others of its folder
                 read_beside(sidecar)  # what is no JSON would pass for another program's
                 if made := library.result_at(sidecar):
-                    typer.echo(library.write_report(made, [*(source or ()), *library.likely_places(made)], site))
+                    places = [*(source or ()), *library.likely_places(made)]
+                    typer.echo(library.write_report(made, library.sources_of(made, places, shelves), site))
                     codes.append(0)
             except MrimputeError as error:
                 told(error)

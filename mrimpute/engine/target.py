@@ -24,7 +24,6 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
-from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
 from mrimpute.selfcheck import Evidence, evidence_of, judge
 from mrimpute.write import Result, write
@@ -94,7 +93,7 @@ class Maker:
         if standing.finished:
             beside = tuple(one.image for one in place.further(options.samples) if one.image.exists())
             there = Target(found(place, checkpoint), beside, mask_left_out(place, options.save_mask))
-            return self._shown(there, request, order, sources)
+            return self._shown(there, place, order, sources)
         further = further_of(place, fingerprint, self._standing)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, correction, watch)
@@ -109,21 +108,29 @@ class Maker:
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
         warnings = (*sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
-        return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
+        return self._shown(Target(output, (*samples, *masks), warnings), place, order, sources)
 
-    def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:
-        """Write report and picture of a result, where asked for; a failure is told, and the image stands."""
-        made = result_at(request.destinations[order.job.target].sidecar)
-        if made is None:
+    def _shown(self, target: Target, place: Destination, order: Order, sources: Sources) -> Target:
+        """Write report and picture of a result, where asked for; a failure is told, and the image stands.
+
+        Those of an image that was there already are not written again.
+        """
+        if not (self.options.report or self.options.picture):
             return target
+        from mrimpute import report
+
         files: list[Path] = []
+        standing = target.output is not None and target.output.skipped
         try:
-            if self.options.report:
-                listed = request.study.series if request.study else ()
-                places = [series.path for series in listed if series.contrast in sources.everything]
-                files.append(write_report(made, places, order.calibration))
-            if self.options.picture:
-                files.append(write_result_picture(made, sources.everything))
+            made = report.result_at(place.sidecar)
+            if made and self.options.report:
+                files.append(report.place_of_report(made))
+                if not (standing and report.stands(files[-1], made)):
+                    report.write_report(made, sources.everything, order.calibration)
+            if made and self.options.picture:
+                files.append(report.place_of_picture(made))
+                if not (standing and report.stands(files[-1], made)):
+                    report.write_result_picture(made, sources.everything)
         except MrimputeError as error:
             return replace(target, error=error)
         return replace(target, copies=(*target.copies, *files))

@@ -1,11 +1,12 @@
 """One result's report: what is shown of it, and the file beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mrimpute import __version__
 from mrimpute.calibration import Site
+from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused
 from mrimpute.files import standing_sha256, write_whole
 from mrimpute.picture import middle_voxel
@@ -14,7 +15,7 @@ from mrimpute.report.gather import Made, Pictures, pictures_of
 from mrimpute.report.page import MARK, page
 from mrimpute.report.record import Record, Register
 from mrimpute.selfcheck.judge import RULES, standing
-from mrimpute.volume import FloatArray
+from mrimpute.volume import FloatArray, Volume
 from mrimpute.write.provenance import WARNING
 from mrimpute.write.verdict import Figure
 
@@ -29,22 +30,26 @@ def place_of_report(made: Made) -> Path:
     return made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
 
 
-def write_report(made: Made, places: Iterable[Path], site: Site | None = None) -> Path:
+def stands(page: Path, made: Made) -> bool:
+    """Tell whether a page or picture at its place shows this very image, whose digest is in it."""
+    return page.is_file() and made.record.image.sha256.encode() in page.read_bytes()
+
+
+def write_report(made: Made, sources: Mapping[Contrast, Volume], site: Site | None = None) -> Path:
     """Write the report of a result beside it; an earlier one of ours is replaced.
 
     Args:
         made: the result.
-        places: where its sources may be: files, DICOM series, or folders of them.
+        sources: as they lie on it; see `gather.sources_of`.
         site: the calibration that it was made with; None for the package's own regressions.
 
     Raises:
-        StudyRefused: a source is not there.
-        ImageDamaged: an image cannot be read.
+        ImageDamaged: the result cannot be read.
         OutputRefused, ResourcesExhausted: another file stands there, or it cannot be written.
     """
     place = place_of_report(made)
     held = replaceable(place)
-    shown = pictures_of(made, places, site)
+    shown = pictures_of(made, sources, site)
     content = b""
     for quality in inline.QUALITIES:
         content = page("report.html", ("own.js", "viewer.js"), **_values(made, shown, quality))
