@@ -12,7 +12,7 @@ from mrimpute._version import __version__
 from mrimpute.contrasts import Contrast
 from mrimpute.marks import DESCRIPTION_MARK, SIDECAR_SCHEMA
 from mrimpute.prepare import Recipe
-from mrimpute.prepare.register import Alignment
+from mrimpute.prepare.rigid import Alignment
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import Volume
