@@ -8,6 +8,7 @@ import numpy as np
 
 from mrimpute import io
 from mrimpute.marks import read_sidecar
+from mrimpute.prepare.intensity import GreyRange
 from mrimpute.volume import FloatArray
 from mrimpute.write import Result
 from mrimpute.write.nifti import write_spread, write_volume
@@ -102,6 +103,4 @@ def _showing(result: Result, unit: FloatArray) -> Result:
 def _unit(place: Destination) -> FloatArray:
     """Return the values in [0, 1] of a written image, (X, Y, Z) float64."""
     grey = read_sidecar(place.sidecar)["intensity"]
-    voxels = np.asarray(io.read_volume(place.image).voxels, np.float64)
-    unit: FloatArray = (voxels - grey["zero"]) / (grey["one"] - grey["zero"])
-    return unit
+    return GreyRange(grey["zero"], grey["one"]).exactly(io.read_volume(place.image).voxels)

@@ -24,7 +24,6 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
-from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
 from mrimpute.selfcheck import Evidence, evidence_of, judge
 from mrimpute.write import Result, write
@@ -32,6 +31,7 @@ from mrimpute.write.nifti import write_mask
 from mrimpute.write.place import Destination, Standing, already_made, mask_left_out
 from mrimpute.write.provenance import Fingerprint
 from mrimpute.write.result import found
+from mrimpute.write.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,10 @@ class Maker:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
+        return self.judged_image(order, sources)[:2]
+
+    def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
+        """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
         with device.memory_errors():
             watch = Watch(self.progress, sources.onto.path)
             weights = self.networks.obtain(order)
@@ -70,7 +74,8 @@ class Maker:
             correction, sources = self._corrected(order, sources, weights)
             mask = self.masks.of(sources, watch.tell)
             bench = self._bench(order, sources, mask, weights, correction, watch)
-            return self._made(bench, self.options.seed), weights[0]
+            image = self._made(bench, self.options.seed)
+            return image, weights[0], _verdict(bench.evidence or _NO_EVIDENCE, image)
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -89,7 +94,7 @@ class Maker:
         if standing.finished:
             beside = tuple(one.image for one in place.further(options.samples) if one.image.exists())
             there = Target(found(place, checkpoint), beside, mask_left_out(place, options.save_mask))
-            return self._shown(there, request, order, sources)
+            return self._shown(there, place, order, sources)
         further = further_of(place, fingerprint, self._standing)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, correction, watch)
@@ -100,26 +105,33 @@ class Maker:
         make = partial(self._one, bench)
         result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
-            verdict = judge(replace(bench.evidence, fit=result.image.fit, black=result.image.black))
-            result = replace(result, verdict=verdict)
+            result = replace(result, verdict=_verdict(bench.evidence, result.image))
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
         warnings = (*sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
-        return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
+        return self._shown(Target(output, (*samples, *masks), warnings), place, order, sources)
 
-    def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:
-        """Write report and picture of a result, where asked for; a failure is told, and the image stands."""
-        made = result_at(request.destinations[order.job.target].sidecar)
-        if made is None:
+    def _shown(self, target: Target, place: Destination, order: Order, sources: Sources) -> Target:
+        """Write report and picture of a result, where asked for; a failure is told, and the image stands.
+
+        Those of an image that was there already are not written again.
+        """
+        if not (self.options.report or self.options.picture):
             return target
+        from mrimpute import report
+
         files: list[Path] = []
+        standing = target.output is not None and target.output.skipped
         try:
-            if self.options.report:
-                listed = request.study.series if request.study else ()
-                places = [series.path for series in listed if series.contrast in sources.everything]
-                files.append(write_report(made, places, order.calibration))
-            if self.options.picture:
-                files.append(write_result_picture(made, sources.everything))
+            made = report.result_at(place.sidecar)
+            if made and self.options.report:
+                files.append(report.place_of_report(made))
+                if not (standing and report.stands(files[-1], made)):
+                    report.write_report(made, sources.everything, order.calibration)
+            if made and self.options.picture:
+                files.append(report.place_of_picture(made))
+                if not (standing and report.stands(files[-1], made)):
+                    report.write_result_picture(made, sources.everything)
         except MrimputeError as error:
             return replace(target, error=error)
         return replace(target, copies=(*target.copies, *files))
@@ -181,3 +193,11 @@ class Maker:
 
     def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
         return already_made(place, fingerprint, self.options.overwrite, self.options.left_open)
+
+
+_NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")
+
+
+def _verdict(evidence: Evidence, image: Image) -> Verdict:
+    """Return what the self-check of the sources and the image itself make of it."""
+    return judge(replace(evidence, fit=image.fit, black=image.black))

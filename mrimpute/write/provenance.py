@@ -13,7 +13,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.device import OPENVINO, TORCH
 from mrimpute.marks import DESCRIPTION_MARK, SIDECAR_SCHEMA
 from mrimpute.prepare import Recipe
-from mrimpute.prepare.register import Alignment
+from mrimpute.prepare.rigid import Alignment
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import Volume
