@@ -1,9 +1,7 @@
 """A BIDS data set as a BIDS-App sees it: its participants and sessions, and what was made for them."""
 
-import json
 import os
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
-from mrimpute.files import read_small, real_path, standing_sha256, write_whole
+from mrimpute.files import read_json, real_path, standing_sha256, write_whole
+from mrimpute.programs import run_program
 from mrimpute.study.names import BIDS_MADE
 from mrimpute.verify import Finding, images_at, judge
 from mrimpute.write.copies import DESCRIPTION, describe_derivatives
@@ -147,7 +146,7 @@ def uri_of(data: Path, out: Path) -> str:
 
 def _made_here(description: Path) -> bool:
     try:
-        told = json.loads(read_small(description))
+        told = read_json(description)
         return bool(told["DatasetType"] == "derivative" and told["GeneratedBy"][0]["Name"] == "mrimpute")
     except (OSError, ValueError, TypeError, KeyError, IndexError):
         return False
@@ -161,7 +160,7 @@ def validate(root: Path) -> str:
     """
     program = next((name for name in VALIDATORS if shutil.which(name)), "")
     if program:
-        done = subprocess.run([program, str(root)], capture_output=True, text=True, errors="replace")
+        done = run_program([program, root])
         if done.returncode:
             words = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()][:_LAST_WORDS]
             raise StudyRefused(

@@ -16,10 +16,9 @@ from mrimpute.marks import is_synthetic
 from mrimpute.metrics import Score, Texture, score, texture
 from mrimpute.picture import Panel, Row, middle_of, most_of
 from mrimpute.plan import make_plan, route
-from mrimpute.prepare import Image
 from mrimpute.prepare.extent import check_extent
 from mrimpute.prepare.geometry import Reorient
-from mrimpute.prepare.intensity import quantile_range
+from mrimpute.prepare.intensity import GreyRange, quantile_range
 from mrimpute.prepare.skull import head_of
 from mrimpute.prepare.sources import choose_sources
 from mrimpute.registry import Checkpoint
@@ -172,8 +171,7 @@ def leave_one_out(
     mask = masks[0] if len(masks) == 1 else None
     complete = CompleteCase(segmenter, study, mask) if segmenter else None
     for order, word in zip(orders, learnt, strict=True):
-        evaluation, image, checkpoint = _left_out(study, order, volumes, mask, engine, word)
-        yield replace(evaluation, segmented=complete.beside(image, checkpoint)) if complete else evaluation
+        yield _left_out(study, order, volumes, mask, engine, word, complete)
 
 
 def _check_unseen(folder: Path, learnt: Sequence[str]) -> None:
@@ -200,9 +198,15 @@ def _learnt_from(order: Order, volumes: dict[Path, Volume]) -> str:
 
 
 def _left_out(
-    study: Study, order: Order, volumes: dict[Path, Volume], mask: Path | None, engine: Engine, seen: str
-) -> tuple[Evaluation, Image, Checkpoint]:
-    """Make one target from the others of its study, and compare; return that, the image and what made it."""
+    study: Study,
+    order: Order,
+    volumes: dict[Path, Volume],
+    mask: Path | None,
+    engine: Engine,
+    seen: str,
+    complete: CompleteCase | None,
+) -> Evaluation:
+    """Make one target from the others of its study, and compare; have both cases segmented, where asked for."""
     target = order.job.target
     truth = volumes[study.get(target).path]
     began = time.perf_counter()
@@ -220,7 +224,7 @@ def _left_out(
     brain = np.logical_or.reduce([v.voxels != 0 for v in volumes.values() if v.grid.same_as(truth.grid)])
     regions = {"whole": np.ones_like(brain), "brain": brain} | _lesion(mask, truth)
     images = (np.asarray(made.unit, np.float64), normalised(truth))
-    evaluation = Evaluation(
+    return Evaluation(
         study=study.name,
         target=target,
         made=truth.path,
@@ -235,23 +239,21 @@ def _left_out(
         grid=truth.grid,
         point=_point(regions, images[1], truth.grid),
         seen=seen,
+        segmented=complete.beside(made, checkpoint) if complete else None,
     )
-    return evaluation, made, checkpoint
 
 
-def picture_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Return what a picture shows of evaluations: acquired, synthetic and difference, a row each."""
-    rows = []
-    for item in evaluations:
-        made, acquired = item.images
-        difference = 0.5 + DIFFERENCE_GAIN * (made - acquired) / 2
-        panels = (
-            Panel(f"{item.target} acquired".strip(), acquired, item.grid),
-            Panel(f"{item.target} made".strip(), made, item.grid, synthetic=True),
-            Panel(f"made - acquired, x{DIFFERENCE_GAIN:g}", difference, item.grid, synthetic=True),
-        )
-        rows.append(Row(panels, item.point))
-    return rows
+def picture_row(evaluation: Evaluation) -> Row:
+    """Return what a picture shows of an evaluation: acquired, synthetic and difference."""
+    made, acquired = evaluation.images
+    target, grid = evaluation.target, evaluation.grid
+    difference = 0.5 + DIFFERENCE_GAIN * (made - acquired) / 2
+    panels = (
+        Panel(f"{target} acquired".strip(), acquired, grid),
+        Panel(f"{target} made".strip(), made, grid, synthetic=True),
+        Panel(f"made - acquired, x{DIFFERENCE_GAIN:g}", difference, grid, synthetic=True),
+    )
+    return Row(panels, evaluation.point)
 
 
 def normalised(volume: Volume) -> FloatArray:
@@ -267,7 +269,7 @@ def _unit(volume: Volume) -> tuple[FloatArray, str]:
     grey = sidecar.get("intensity", {}) if is_synthetic(place, sidecar) else {}
     if grey.get("one") is not None:
         zero, one = grey["zero"], grey["one"]
-        unit = np.clip((np.asarray(volume.voxels, np.float64) - zero) / (one - zero), 0, 1)
+        unit = np.clip(GreyRange(zero, one).exactly(volume.voxels), 0, 1)
         return unit, f"its sidecar: {zero:.6g} is 0 and {one:.6g} is 1"
     return normalised(volume), "its own 0.1 and 99.9 percentiles"
 

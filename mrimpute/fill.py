@@ -18,6 +18,7 @@ from mrimpute.registry import Checkpoint, hub
 from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
 from mrimpute.write.copies import complete_case, plan_copies
 from mrimpute.write.place import check_free, check_place
+from mrimpute.write.verdict import Verdict
 
 
 def fill(
@@ -68,9 +69,9 @@ class Engine:
             if request.error is None and request.study is not None:
                 copies = plan_copies(request.study, options.layout, options.out)
                 self.claimed.take([*copies, *request.images], request.folder)
-                check_free(request.destinations.values())
+                check_free(request.destinations.values(), options.samples)
                 for place in request.destinations.values():
-                    check_place(place, request.largest, options.save_mask)
+                    check_place(place, request.largest, options.save_mask, options.samples)
                 with device.memory_errors():
                     inputs = read_inputs(
                         request.sources,
@@ -107,6 +108,10 @@ class Engine:
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
         return self.maker.image(order, sources)
+
+    def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
+        """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
+        return self.maker.judged_image(order, sources)
 
     def _attempt(self, request: Request, order: Order, inputs: Inputs) -> Target:
         try:

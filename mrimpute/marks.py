@@ -1,6 +1,5 @@
 """Is this file one of ours? The marks that every image of mrimpute carries, and how they are read."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from mrimpute import io
 from mrimpute.errors import ImageDamaged, StudyAmbiguous
-from mrimpute.files import read_small, sha256_of
+from mrimpute.files import read_json, sha256_of
 
 SIDECAR_SCHEMA = "mrimpute.sidecar/1"
 DESCRIPTION_MARK = "SYNTHETIC"
@@ -59,8 +58,8 @@ def _texts(path: Path) -> dict[str, str]:
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Return a sidecar of ours, or {} where there is none."""
     try:
-        content = json.loads(read_small(path))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except (OSError, ValueError):
         return {}
-    ours = isinstance(content, dict) and content.get("schema") == SIDECAR_SCHEMA
-    return content if ours and isinstance(content.get("image"), dict) else {}
+    ours = content.get("schema") == SIDECAR_SCHEMA and isinstance(content.get("image"), dict)
+    return content if ours else {}

@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mrimpute import io
-from mrimpute.contrasts import LIMITS, Contrast, parse_contrast
+from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import UsageError
 from mrimpute.evaluate import Evaluation, compare, evaluate_files
 from mrimpute.fill import Engine
@@ -28,6 +28,7 @@ from mrimpute.study.evidence import Evidence
 from mrimpute.study.names import make_naming
 from mrimpute.volume import FloatArray, Grid, Volume
 from mrimpute.write.nifti import encoded
+from mrimpute.write.verdict import Verdict
 
 Picture = Any
 """A nibabel image, or an array (X, Y, Z) that an affine goes with."""
@@ -44,6 +45,7 @@ class SyntheticImage:
         affine: (4, 4) float64, voxel index → RAS mm.
         checkpoint: name of the network.
         warnings: what the user should know.
+        verdict: what the self-check makes of it, one word with reasons and figures; 'not judged' where it cannot.
         nifti: the file that `fill` would write, marked as synthetic.
     """
 
@@ -52,6 +54,7 @@ class SyntheticImage:
     affine: FloatArray
     checkpoint: str
     warnings: tuple[str, ...]
+    verdict: Verdict
     nifti: bytes
 
     @property
@@ -96,8 +99,8 @@ def synthesise(
     >>> coarse, three = np.diag([2.0, 2.0, 2.0, 1.0]), [Contrast.T1, Contrast.T1C, Contrast.T2]
     >>> images = {str(contrast): voxels[::2, ::2, ::2] for contrast, voxels in head(three, 0).items()}
     >>> made = synthesise(images, "flair", affine=AFFINE @ coarse, weights="builtin", device="cpu")
-    >>> made.voxels.shape, made.checkpoint
-    ((120, 120, 78), 'cwdm-flair-small')
+    >>> made.voxels.shape, made.checkpoint, made.verdict.word
+    ((120, 120, 78), 'cwdm-flair-small', 'look at it')
     >>> made.image.header["descrip"].item().decode().split(";")[0]
     'SYNTHETIC flair made by mrimpute 0.1.0'
     """
@@ -116,10 +119,11 @@ def synthesise(
     listed, beside = ([study.get(contrast) for contrast in wanted] for wanted in (job.sources, order.beside))
     by_path = {volume.path: volume for volume in volumes.values()}
     sources = choose_sources(listed, None, by_path, register, mask=None, regressed=beside)
-    made, checkpoint = Engine(options).image(order, sources)
+    made, checkpoint, verdict = Engine(options).judged_image(order, sources)
     file = encoded(made, checkpoint, scaled=True)
-    warnings = tuple(dict.fromkeys((*sources.notes, *made.warnings, *_limits(job.target))))
-    return SyntheticImage(job.target, file.voxels, made.recipe.grid.affine, checkpoint.name, warnings, file.content)
+    warnings = tuple(dict.fromkeys((*sources.notes, *made.warnings)))
+    placed = made.recipe.grid.affine
+    return SyntheticImage(job.target, file.voxels, placed, checkpoint.name, warnings, verdict, file.content)
 
 
 def evaluate(
@@ -205,7 +209,3 @@ def _study(volumes: Mapping[Contrast, Volume]) -> Study:
     ]
     ordered = tuple(sorted(series, key=lambda item: list(Contrast).index(item.contrast)))
     return Study(_MEMORY, _MEMORY.name, ordered, make_naming(_MEMORY.name, []))
-
-
-def _limits(target: Contrast) -> Sequence[str]:
-    return (LIMITS[target],) if target in LIMITS else ()

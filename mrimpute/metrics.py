@@ -25,6 +25,11 @@ class Score:
     voxels: int
 
 
+def decibels(squared: float) -> float:
+    """Return the PSNR in dB of a mean squared error of values in [0, 1], 120 at most."""
+    return -10 * float(np.log10(max(squared, 1e-12)))
+
+
 @dataclass(frozen=True)
 class Texture:
     """How lively an image is in the brain, as ratios of the synthetic to the acquired image; 1 is alike.

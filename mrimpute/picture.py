@@ -29,7 +29,7 @@ CAPTION = (
 )
 _MARK = "SYNTHETIC"
 _WHITE, _AMBER, _BLACK = (255, 255, 255), (255, 191, 0), (0, 0, 0)
-_GAP, _TEXT, _LEAST_WIDTH = 6, 14, 220
+_GAP, _TEXT, _LINE, _LEAST_WIDTH = 6, 14, 20, 220
 _SOFTWARE = "mrimpute"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -64,11 +64,30 @@ class Row:
     point: FloatArray
 
 
+@dataclass(frozen=True)
+class Strip:
+    """A row that is drawn: small, so that the images of many heads need not be held together.
+
+    Attributes:
+        lines: a tile per panel, for each of PLANES.
+        titles, synthetic: of the panels.
+    """
+
+    lines: tuple[tuple["Image", ...], ...]
+    titles: tuple[str, ...]
+    synthetic: tuple[bool, ...]
+
+
+def middle_voxel(mask: BoolArray) -> tuple[int, int, int]:
+    """Return the voxel in the middle of a mask (X, Y, Z); of an empty one that of the volume."""
+    places = np.argwhere(mask) if mask.any() else np.array([(0, 0, 0), mask.shape])
+    x, y, z = (places.min(axis=0) + places.max(axis=0)) // 2
+    return int(x), int(y), int(z)
+
+
 def middle_of(image: FloatArray, grid: Grid) -> FloatArray:
     """Return the middle of what is not zero, (3,) RAS mm; of an empty image that of the grid."""
-    filled = np.argwhere(image > 0)
-    index = (filled.min(axis=0) + filled.max(axis=0)) // 2 if filled.size else np.array(grid.shape) // 2
-    return np.asarray((grid.affine @ [*index, 1.0])[:3])
+    return np.asarray((grid.affine @ [*middle_voxel(image > 0), 1.0])[:3])
 
 
 def most_of(mask: BoolArray, grid: Grid) -> FloatArray:
@@ -93,12 +112,13 @@ def check_picture(file: Path) -> None:
         raise OutputRefused(f"{file} exists and is no picture by mrimpute", "give another name")
 
 
-def write_sheet(rows: Sequence[Row], file: Path) -> None:
+def write_sheet(strips: Sequence[Strip], file: Path, digest: str = "") -> None:
     """Write a PNG: each row in an axial, a coronal and a sagittal line, all columns of one width.
 
     Args:
-        rows: at least one.
+        strips: at least one; see `drawn`.
         file: ends in .png; an earlier sheet of ours is replaced.
+        digest: of the image that it is a picture of, which the file then names.
 
     Raises:
         UsageError, OutputRefused: see `check_picture`, or the folder refuses.
@@ -110,32 +130,42 @@ def write_sheet(rows: Sequence[Row], file: Path) -> None:
     told = PngInfo()
     told.add_text("Software", _SOFTWARE)
     told.add_text("Comment", CAPTION)
+    if digest:
+        told.add_text("Source", digest)
     content = io.BytesIO()
-    sheet_of(rows).save(content, "PNG", pnginfo=told)
+    sheet_of(strips).save(content, "PNG", pnginfo=told)
     write_whole(file, content.getvalue(), sha256_of(file) if file.exists() else None)
 
 
-def sheet_of(rows: Sequence[Row]) -> "Image":
-    """Draw rows as one picture."""
+def drawn(row: Row) -> Strip:
+    """Draw a row in the three planes."""
+    lines = tuple(tuple(_tile(panel, row.point, *plane) for panel in row.panels) for plane in PLANES)
+    return Strip(lines, tuple(one.title for one in row.panels), tuple(one.synthetic for one in row.panels))
+
+
+def sheet_of(strips: Sequence[Strip]) -> "Image":
+    """Return drawn rows as one picture."""
     from PIL import Image
 
-    lines = [[_tile(panel, row.point, *plane) for panel in row.panels] for row in rows for plane in PLANES]
+    lines = [line for strip in strips for line in strip.lines]
     width = max(_LEAST_WIDTH, *(tile.width for line in lines for tile in line))
     heights = [max(tile.height for tile in line) for line in lines]
     columns = max(len(line) for line in lines)
-    synthetic = any(panel.synthetic for row in rows for panel in row.panels)
-    size = (columns * (width + _GAP) - _GAP, sum(heights) + len(lines) * _GAP + synthetic * 2 * _TEXT)
-    sheet = Image.new("RGB", size, _BLACK)
+    synthetic = any(any(strip.synthetic) for strip in strips)
+    across = columns * (width + _GAP) - _GAP
+    caption = _wrapped(CAPTION, across - 2 * _GAP) if synthetic else []
+    down = sum(heights) + len(lines) * _GAP + len(caption) * _LINE
+    sheet = Image.new("RGB", (across, down), _BLACK)
     top = 0
     for number, (line, height) in enumerate(zip(lines, heights, strict=True)):
-        row = rows[number // len(PLANES)]
-        for column, tile in enumerate(line):
+        strip, plane = strips[number // len(PLANES)], PLANES[number % len(PLANES)]
+        for column, (tile, title, computed) in enumerate(zip(line, strip.titles, strip.synthetic, strict=True)):
             left = column * (width + _GAP)
             sheet.paste(tile, (left + (width - tile.width) // 2, top + (height - tile.height) // 2))
-            _label(sheet, row.panels[column], PLANES[number % len(PLANES)], (left, top, left + width, top + height))
+            _label(sheet, title, computed, plane, (left, top, left + width, top + height))
         top += height + _GAP
-    if synthetic:
-        _write(sheet, (_GAP, top), CAPTION, _AMBER)
+    for number, words in enumerate(caption):
+        _write(sheet, (_GAP, top + number * _LINE), words, _AMBER)
     return sheet
 
 
@@ -159,24 +189,40 @@ def _pixels(millimetres: float) -> int:
     return max(1, round(millimetres * PIXELS_PER_MM))
 
 
-def _label(sheet: "Image", panel: Panel, plane: tuple[str, int, str, str], cell: tuple[int, int, int, int]) -> None:
+def _label(
+    sheet: "Image", title: str, computed: bool, plane: tuple[str, int, str, str], cell: tuple[int, int, int, int]
+) -> None:
     """Write title, sides and, on a computed image, the mark into its cell (left, top, right, bottom)."""
     left, top, right, bottom = cell
     name, _axis, at_left, at_right = plane
     middle = (top + bottom) // 2
-    _write(sheet, (left + 2, top + 2), f"{panel.title}, {name}", _WHITE)
+    _write(sheet, (left + 2, top + 2), f"{title}, {name}", _WHITE)
     _write(sheet, (left + 2, middle), at_left, _WHITE)
     _write(sheet, (right - 2, middle), at_right, _WHITE, "ra")
-    if panel.synthetic:
+    if computed:
         _write(sheet, ((left + right) // 2, bottom - 2), _MARK, _AMBER, "md")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a text as lines that are at most so many pixels wide, but for a longer word."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if _font().getlength(longer) <= width else [*filter(None, lines), word]
+    return lines
+
+
+def _font() -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(_TEXT)
 
 
 def _write(sheet: "Image", place: tuple[int, int], text: str, colour: tuple[int, int, int], anchor: str = "la") -> None:
     """Write on a dark edge, so that it can be read on black and on white."""
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
-    font: Any = ImageFont.load_default(_TEXT)
-    ImageDraw.Draw(sheet).text(place, text, colour, font, anchor, stroke_width=2, stroke_fill=_BLACK)
+    ImageDraw.Draw(sheet).text(place, text, colour, _font(), anchor, stroke_width=2, stroke_fill=_BLACK)
 
 
 def _is_ours(file: Path) -> bool:

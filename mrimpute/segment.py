@@ -20,6 +20,7 @@ from mrimpute import io
 from mrimpute.errors import ImageDamaged, MrimputeError, ResourcesExhausted, UsageError
 from mrimpute.io import nifti
 from mrimpute.prepare import Image
+from mrimpute.programs import last_words, run_program
 from mrimpute.registry import Checkpoint
 from mrimpute.study import Study
 from mrimpute.volume import BoolArray, Grid
@@ -164,17 +165,14 @@ def _run(segmenter: Segmenter, case: Path, out: Path, study: Study) -> None:
     hint = "run it by hand on a case that `mrimpute fill --layout` makes"
     name = Path(words[0]).name
     try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", check=False, timeout=segmenter.seconds
-        )
+        done = run_program(words, seconds=segmenter.seconds)
     except OSError as error:
         raise ResourcesExhausted(f"{name} cannot be run ({error.strerror})", "install it anew") from error
     except subprocess.TimeoutExpired as error:
         limit = f"{segmenter.seconds / 60:g} minutes"
         raise ResourcesExhausted(f"{name} took over {limit} for {study.folder}", "raise --segmenter-minutes") from error
     if done.returncode:
-        said = ": ".join([f"exit {done.returncode}", *(done.stderr or done.stdout).strip().splitlines()[-1:]])
-        raise ResourcesExhausted(f"{name} could not segment {study.folder} ({said[:200]})", hint)
+        raise ResourcesExhausted(f"{name} could not segment {study.folder} ({last_words(done)})", hint)
 
 
 def _read_labels(out: Path, grid: Grid, study: Study) -> Labelled:

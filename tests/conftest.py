@@ -1,5 +1,6 @@
 """What tests share: the shared material, small studies built in code, the real command line."""
 
+import errno
 import io
 import os
 import signal
@@ -255,6 +256,18 @@ def run_here(
 def cli(cli_home: Path) -> Cli:
     """Run the real command line inside this process."""
     return partial(run_here, cli_home)
+
+
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have the system refuse to list one folder, as it does to a user without the right: tests may run as root."""
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if os.path.realpath(path) == os.path.realpath(folder):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

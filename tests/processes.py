@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,3 +54,20 @@ class Forked:
         with self.folder:
             out, err = (path.read_text() for path in self.streams)
         return subprocess.CompletedProcess(self.words, self.process.exitcode, out, err)
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process still runs; one that waits for its parent's look does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def child_of(place: Path) -> int:
+    """Return the number of the launched process, and see it end."""
+    pid = int(place.read_text())
+    deadline = time.monotonic() + 10
+    while lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return pid

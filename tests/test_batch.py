@@ -214,7 +214,10 @@ real, barrier = line.write, Path({barrier!r})
 def write(*words, **named):
     "Wait until both processes have decided that nothing is there."
     (barrier / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
     while len(list(barrier.iterdir())) < 2:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the other process did not come so far")
         time.sleep(0.01)
     return real(*words, **named)
 

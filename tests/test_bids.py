@@ -111,6 +111,17 @@ def test_derivatives_name_their_data_set_but_not_the_way_there(tmp_path, data, o
     assert "alice" not in str(described)
 
 
+def test_options_that_the_group_level_would_pass_over_are_wrong_usage(cli, data, words, tmp_path):
+    out = tmp_path / "out"
+    assert cli("bids", data, out, "participant", *words, "--participant-label", "02", "--seed", "1").returncode == 0
+    before = tree(out)
+    for more in (["--dry-run"], ["--missing", "flair"]):
+        done = cli("bids", data, out, "group", *more)
+        assert (done.returncode, done.stdout, tree(out)) == (2, "", before)
+        assert f"{more[0]} goes with the participant level" in done.stderr
+    assert cli("bids", data, out, "group", "--n_cpus", "1", env={"MRIMPUTE_SEED": "1"}).returncode == 0
+
+
 def test_a_changed_image_and_a_session_without_one_are_told(cli, data, words, tmp_path):
     out = tmp_path / "out"
     only = ["--participant-label", "01", "--skip-bids-validator"]

@@ -10,7 +10,19 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mrimpute"
 LAYERS = [
-    {"_version", "errors", "contrasts", "volume", "device", "settings", "files", "metrics", "signals", "progress"},
+    {
+        "_version",
+        "errors",
+        "contrasts",
+        "volume",
+        "device",
+        "settings",
+        "files",
+        "metrics",
+        "signals",
+        "progress",
+        "programs",
+    },
     {"io", "diffusion"},
     {"registry", "marks", "study"},
     {"plan", "prepare"},
@@ -91,7 +103,10 @@ def test_rooms_do_not_import_each_other_and_are_entered_by_their_doors_only():
         assert all((PACKAGE / "generators" / room / f"{door}.py").is_file() for door in DOORS)
 
 
-NO_TORCH = (
+HEAVY = ("torch", "jinja2")
+DRAWING = {"jinja2", "markupsafe", "PIL"}
+"""What pictures and pages are made with; pydicom imports PIL too, so that `sys.modules` does not tell."""
+QUICK = (
     "mrimpute.study",
     "mrimpute.io",
     "mrimpute.plan",
@@ -102,21 +117,31 @@ NO_TORCH = (
     "mrimpute.generators.cwdm.method",
     "mrimpute.generators.aldm.method",
     "mrimpute.generators.syndiff.method",
-    "mrimpute.cli.render",
+    "mrimpute.cli.render_fill",
+    "mrimpute.cli.render_scan",
+    "mrimpute.report",
     "mrimpute.verify",
     "mrimpute.selfcheck",
 )
 
 
-def test_no_torch_before_the_network_is_needed():
+def test_nothing_heavy_before_it_is_needed():
     """In one process: the first that imports it is named."""
     script = (
         "import importlib, sys\n"
-        f"for module in {NO_TORCH}:\n"
+        f"for module in {QUICK}:\n"
         "    importlib.import_module(module)\n"
-        "    assert 'torch' not in sys.modules, module"
+        f"    assert not set({HEAVY}) & set(sys.modules), module"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_draws_is_imported_where_it_draws():
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not DRAWING & {name.split(".")[0] for name in names}, path
 
 
 def test_the_public_names_stay_functions_when_modules_of_the_same_name_are_imported():

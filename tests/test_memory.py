@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import subprocess
 import sys
 
@@ -45,6 +46,8 @@ def test_it_makes_an_image_where_fill_would(images, make_study, tiny_weights, cl
     assert np.ptp(made.voxels) > 100
     assert not made.voxels[head_voxels(T1) == 0].any()
     np.testing.assert_allclose(made.affine, written.affine)
+    sidecar = json.loads((folder / "case-t2f.json").read_text())
+    assert made.verdict.model_dump(mode="json") == sidecar["verdict"]
     assert made.image.header["descrip"].item().startswith(b"SYNTHETIC flair")
     arrays = {word: np.asarray(image.dataobj) for word, image in images.items()}
     again = synthesise(arrays, "flair", affine=OBLIQUE, weights=tiny_weights[FLAIR], device="cpu")

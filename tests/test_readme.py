@@ -92,6 +92,7 @@ def test_every_option_named_exists(cli):
             ["merge"],
             ["bids"],
             ["scan"],
+            ["example"],
             ["evaluate"],
             ["calibrate"],
             ["verify"],

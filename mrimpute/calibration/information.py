@@ -15,7 +15,7 @@ from mrimpute.calibration.present import Present
 from mrimpute.calibration.site import ContrastPair, Site
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.prepare import Prepared
-from mrimpute.prepare.register import MIN_LITRES
+from mrimpute.prepare.rigid import MIN_LITRES
 from mrimpute.prepare.sources import Sources
 from mrimpute.volume import BoolArray, FloatArray
 
@@ -70,7 +70,7 @@ def with_information(ready: Prepared, present: Present, site: Site) -> Prepared:
     Raises:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
-    digests = present.digests
+    digests = present.sources.digests
     pairs = combinations(present.volumes, 2)
     known = {pair: values for pair in pairs if (values := site.information(pair, digests))}
     if not known or present.litres < MIN_LITRES:

@@ -13,7 +13,7 @@ from mrimpute.calibration.screen import Candidate, screened, sorted_spacing
 from mrimpute.calibration.site import FRAME, Figure, Member, Site, half_width, source_sets
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused, UsageError
-from mrimpute.metrics import score
+from mrimpute.metrics import decibels, score
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.doubles import check_doubles
 from mrimpute.prepare.skull import BrainMask, masked, strip
@@ -171,7 +171,7 @@ def _prepared(volumes: Mapping[Contrast, Volume], mask: BrainMask | None) -> Pre
 def _figure(pair: Pair, tallies: Sequence[_Tally], seen: bool) -> Figure:
     """Sum up what the studies that were left out in turn show."""
     target, sources = pair
-    psnr = float(np.mean([-10 * np.log10(max(one.errors.squared, 1e-12)) for one in tallies]))
+    psnr = float(np.mean([decibels(one.errors.squared) for one in tallies]))
     similar = [one.ssim for one in tallies if one.ssim is not None]
     ssim = float(np.mean(similar)) if len(similar) == len(tallies) else None
     width = half_width([one.errors.within for one in tallies])

@@ -93,7 +93,7 @@ def fit_in(present: Present, site: Site | None) -> Fit | None:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
     known = site or builtin_site()
-    return None if present.unlike(known) else fit_of(_gram_of(present.framed), known, present.digests)
+    return None if present.unlike(known) else fit_of(_gram_of(present.framed), known, present.sources.digests)
 
 
 def with_fit(ready: Prepared, fit: Fit | None, site: Site | None) -> Prepared:

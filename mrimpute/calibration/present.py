@@ -7,7 +7,7 @@ from mrimpute.calibration.site import FRAME, Site
 from mrimpute.calibration.use import has_frame
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.prepare import Prepared, prepare
-from mrimpute.prepare.register import MIN_LITRES
+from mrimpute.prepare.rigid import MIN_LITRES
 from mrimpute.prepare.skull import BrainMask, masked
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import InputSpec
@@ -37,11 +37,6 @@ class Present:
     def volumes(self) -> dict[Contrast, Volume]:
         """Those of the four contrasts that regressions know, in their order."""
         return {one: self.sources.everything[one] for one in BRATS_FOUR if one in self.sources.everything}
-
-    @property
-    def digests(self) -> list[str]:
-        """Digests of the study's voxels, which count for nothing in its own calibration."""
-        return [volume.voxel_digest for volume in self.sources.everything.values()]
 
     @property
     def litres(self) -> float:

@@ -12,6 +12,7 @@ from mrimpute.calibration.curve import Joint, NetworkRun, errors_through, fitted
 from mrimpute.calibration.gram import Gram, coefficients
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
+from mrimpute.metrics import decibels
 from mrimpute.registry import InputSpec
 from mrimpute.volume import FloatArray
 
@@ -290,7 +291,7 @@ class Site:
         errors = [
             errors_through(joint, fitted([other for _, other in held if other is not joint])) for _, joint in held
         ]
-        psnr = float(np.mean([-10 * np.log10(max(squared, 1e-12)) for squared, _ in errors]))
+        psnr = float(np.mean([decibels(squared) for squared, _ in errors]))
         width = half_width([within for _, within in errors])
         return Figure(run.target, run.sources, len(held), round(psnr, 2), None, width, any(one.seen for one, _ in held))
 

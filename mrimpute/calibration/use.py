@@ -105,15 +105,14 @@ def correction_of(
     if site is None and not sources.beside:
         return None
     present = tuple(sources.everything)
-    digests = [volume.voxel_digest for volume in sources.everything.values()]
     if site is None:
-        return replace(steadied(builtin_site(), target, present, digests), calibration="", figure=None)
+        return replace(steadied(builtin_site(), target, present, sources.digests), calibration="", figure=None)
     check_use(site, checkpoint, sampling, target, sources.volumes)
     _check_heads(site, sources, masked)
     warnings = _protocol_warnings(site, checkpoint, sources)
     if has_regression(checkpoint):
-        return replace(site.regressor(target, present, digests), warnings=warnings)
-    curve = site.curve(network_run(checkpoint, sampling, target, sources.volumes), digests)
+        return replace(site.regressor(target, present, sources.digests), warnings=warnings)
+    curve = site.curve(network_run(checkpoint, sampling, target, sources.volumes), sources.digests)
     if curve is None:
         raise StudyRefused(
             f"the calibration {site.name} has no other study that {checkpoint.name} was run on",
@@ -130,8 +129,7 @@ def placed_regressor(target: Contrast, sources: Sources, place: str) -> Regresso
         sources: of the study, and what a regression takes beside them.
         place: where those training studies were scanned.
     """
-    digests = [volume.voxel_digest for volume in sources.everything.values()]
-    found = builtin_site().regressor(target, tuple(sources.everything), digests, place)
+    found = builtin_site().regressor(target, tuple(sources.everything), sources.digests, place)
     return replace(found, calibration="", figure=None)
 
 

@@ -16,6 +16,17 @@ EPILOG = "Example: mrimpute bids data derivatives/mrimpute participant --partici
 
 _LISTS = ("--participant-label", "--participant_label", "--session-label", "--session_label")
 _WHAT, _HOW, _OUTPUT = "What to fill", "How", "Output"
+_MAKING = {
+    "--missing",
+    "--ignore-broken",
+    "--weights",
+    "--seed",
+    "--register",
+    "--skull-strip",
+    "--overwrite",
+    "--dry-run",
+}
+"""Options that decide what the participant level makes; what runners give both levels is not among them."""
 
 
 class Level(StrEnum):
@@ -48,6 +59,7 @@ class BidsCommand(typer.core.TyperCommand):
 
 
 def bids(
+    context: typer.Context,
     data: Annotated[Path, typer.Argument(metavar="IN", help="A BIDS data set.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the derivatives, a data set of its own.")],
     level: Annotated[Level, typer.Argument(metavar="participant|group", help="Make images, or sum up what was made.")],
@@ -138,6 +150,9 @@ def bids(
 
     sessions = library.sessions_of(data, participant_label or (), session_label or ())
     library.check_derivatives(out, data)
+    making = _MAKING & common.chosen(context)
+    if level is Level.GROUP and making:
+        raise UsageError(f"{min(making)} goes with the participant level", "leave it out: group sums up what was made")
     if level is Level.GROUP:
         raise typer.Exit(_sum_up(library.summarise(sessions, out), data, out, as_json))
     options = Options(

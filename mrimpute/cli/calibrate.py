@@ -97,6 +97,7 @@ def calibrate(
         threads=threads,
         skull_strip=skull_strip,
         checks=False,
+        self_check=False,
     )
     orders = curve_orders(studies, targets, options) if weights else {}
     devices.configure(threads)

@@ -80,16 +80,16 @@ def complete_layout(incomplete: str) -> list[str]:
     return [word for word in ("same", "brats21", "brats23", "bids", "nnunet:") if word.startswith(incomplete)]
 
 
-def _schema(record: str, words: str = "Print the schema of --json and end.") -> typer.models.OptionInfo:
-    """Return the option that prints the schema of one model of `records` and ends; `words` are its help."""
+def _schema(room: str, record: str, words: str = "Print the schema of --json and end.") -> typer.models.OptionInfo:
+    """Return the option that prints the schema of a model in a module of `records` and ends; `words` are its help."""
 
     def shown(wanted: bool) -> None:
         if wanted:
             import json
+            from importlib import import_module
 
-            from mrimpute.cli import records
-
-            typer.echo(json.dumps(getattr(records, record).model_json_schema(), indent=2))
+            model = getattr(import_module(f"mrimpute.cli.records.{room}"), record)
+            typer.echo(json.dumps(model.model_json_schema(), indent=2))
             raise typer.Exit
 
     option: typer.models.OptionInfo = typer.Option(
@@ -98,17 +98,25 @@ def _schema(record: str, words: str = "Print the schema of --json and end.") -> 
     return option
 
 
-FillSchema = Annotated[bool, _schema("FillRecord")]
-ScanSchema = Annotated[bool, _schema("ScanRecord")]
-EvaluateSchema = Annotated[bool, _schema("EvaluateRecord")]
-WeightsSchema = Annotated[bool, _schema("WeightsRecord")]
-DoctorSchema = Annotated[bool, _schema("DoctorRecord")]
-VerifySchema = Annotated[bool, _schema("VerifyRecord")]
-CalibrateSchema = Annotated[bool, _schema("CalibrateRecord")]
+FillSchema = Annotated[bool, _schema("fill", "FillRecord")]
+ScanSchema = Annotated[bool, _schema("scan", "ScanRecord")]
+EvaluateSchema = Annotated[bool, _schema("evaluate", "EvaluateRecord")]
+WeightsSchema = Annotated[bool, _schema("machine", "WeightsRecord")]
+DoctorSchema = Annotated[bool, _schema("machine", "DoctorRecord")]
+VerifySchema = Annotated[bool, _schema("verify", "VerifyRecord")]
+CalibrateSchema = Annotated[bool, _schema("calibrate", "CalibrateRecord")]
 GroupSchema = Annotated[
-    bool, _schema("GroupRecord", "Print the schema of group's --json and end; participant's is that of `fill`.")
+    bool,
+    _schema("verify", "GroupRecord", "Print the schema of group's --json and end; participant's is that of `fill`."),
 ]
-MergeSchema = Annotated[bool, _schema("FillRecord", "Print the schema of the lines and end.")]
+MergeSchema = Annotated[bool, _schema("fill", "FillRecord", "Print the schema of the lines and end.")]
+
+
+def chosen(context: typer.Context) -> set[str]:
+    """Return the options that stand on the command line, by their first name; those of the environment do not count."""
+    names = {name: parameter.opts[0] for parameter in context.command.params if (name := parameter.name)}
+    sources = {option: context.get_parameter_source(name) for name, option in names.items()}
+    return {option for option, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def exit_code(codes: list[int]) -> int:

@@ -15,9 +15,9 @@ def doctor(
     debug: common.Debug = False,
 ) -> None:
     """Show versions, device, memory and threads of this job, store, offline state and free disk."""
-    from mrimpute.cli import render
+    from mrimpute.cli import render_doctor
 
-    record = render.doctor_record()
+    record = render_doctor.record()
     if as_json:
         typer.echo(record.line())
         return

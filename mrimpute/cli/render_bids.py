@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mrimpute import __version__
 from mrimpute.bids import Group, Session
-from mrimpute.cli.records import GroupImageRecord, GroupRecord
+from mrimpute.cli.records.verify import GroupImageRecord, GroupRecord
 from mrimpute.files import real_path
 from mrimpute.verify import Finding, Maker
 

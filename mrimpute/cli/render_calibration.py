@@ -8,7 +8,7 @@ from mrimpute import __version__
 from mrimpute.calibration import Figure, Site
 from mrimpute.calibration.learn import Learnt
 from mrimpute.calibration.site import MIN_FOR_WIDTH
-from mrimpute.cli.records import CalibrateRecord
+from mrimpute.cli.records.calibrate import CalibrateRecord
 from mrimpute.cli.render import table_lines
 from mrimpute.contrasts import BRATS_FOUR
 

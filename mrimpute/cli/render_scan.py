@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mrimpute import __version__
-from mrimpute.cli.records import ErrorRecord, JobRecord, LeftRecord, ProblemRecord, ScannedRecord, ScanRecord
-from mrimpute.cli.render import LABEL, _job_record, _job_text, _series_record, error_record, wrapped
+from mrimpute.cli.records.scan import LeftRecord, ProblemRecord, ScannedRecord, ScanRecord
+from mrimpute.cli.render import LABEL, error_record, job_record, job_text, series_part, wrapped
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, NoRoute, UsageError
 from mrimpute.files import real_path
@@ -37,7 +37,7 @@ def scan_text(study: Study) -> str:
         lines += [] if problem.options else wrapped("", problem.hint)
     jobs, no_route = _routes(study)
     for job in jobs:
-        lines += wrapped("can be made", _job_text(job))
+        lines += wrapped("can be made", job_text(job))
     lines += wrapped("no route", no_route) if no_route else []
     for target in () if study.problems or no_route else _not_made(study):
         lines += wrapped("not made", f"{target} unasked, since enhancement cannot be computed; --missing {target}")
@@ -69,15 +69,15 @@ def scan_record(study: Study, error: MrimputeError | None) -> ScanRecord:
         exit=int(error.exit_code) if error else 0,
         study=str(study.folder),
         scheme=study.naming.scheme,
-        inputs=[ScannedRecord(**_series_record(item), **_told_of(study, item.path)) for item in study.series],
+        inputs=[ScannedRecord(**series_part(item), **_told_of(study, item.path)) for item in study.series],
         set_aside=[_left_record(study, item) for item in study.set_aside],
         unidentified=[_left_record(study, item) for item in study.unidentified],
         problems=[_problem_record(problem) for problem in study.problems],
         missing=list(study.missing),
         not_made=list(_not_made(study)),
-        plan=[JobRecord.model_validate(_job_record(job)) for job in jobs],
+        plan=[job_record(job) for job in jobs],
         no_route=no_route,
-        error=ErrorRecord.model_validate(error_record(error)) if error else None,
+        error=error_record(error),
     )
 
 
@@ -96,7 +96,7 @@ def scan_error_record(folder: Path, error: MrimputeError) -> ScanRecord:
         not_made=[],
         plan=[],
         no_route="",
-        error=ErrorRecord.model_validate(error_record(error)),
+        error=error_record(error),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from mrimpute import __version__
-from mrimpute.cli.records import MakerRecord, SourceRecord, VerifyRecord
+from mrimpute.cli.records.verify import MakerRecord, SourceRecord, VerifyRecord
 from mrimpute.verify import Finding, Maker, Source, Status
 
 

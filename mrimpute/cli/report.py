@@ -34,7 +34,8 @@ def report(
     """
     from mrimpute import report as library
     from mrimpute.calibration import choose_site
-    from mrimpute.errors import MrimputeError, UsageError
+    from mrimpute.errors import ImageDamaged, MrimputeError, UsageError
+    from mrimpute.verify.sidecar import read_beside
 
     if cohort:
         if source or calibration:
@@ -46,21 +47,25 @@ def report(
         return
     site = choose_site(calibration) if calibration else None
     codes: list[int] = []
+    shelves = library.Shelves()
 
     def told(error: MrimputeError) -> None:
         common.notify(str(error))
         codes.append(int(error.exit_code))
 
     for path in paths:
-        try:
-            found = list(library.made_at(path))
-        except MrimputeError as error:
-            told(error)
-            continue
-        for made in found:  # one that cannot be shown leaves the others of its folder
-            try:
-                typer.echo(library.write_report(made, [*(source or ()), *library.likely_places(made)], site))
-                codes.append(0)
+        before = len(codes)
+        for sidecar in library.sidecars_at(path):
+            try:  # one that cannot be shown leaves the others of its folder
+                read_beside(sidecar)  # what is no JSON would pass for another program's
+                if made := library.result_at(sidecar):
+                    places = [*(source or ()), *library.likely_places(made)]
+                    typer.echo(library.write_report(made, library.sources_of(made, places, shelves), site))
+                    codes.append(0)
             except MrimputeError as error:
                 told(error)
+        if len(codes) == before:
+            told(
+                ImageDamaged(f"{path} is no result of mrimpute with its sidecar", "name a result, or a folder of them")
+            )
     raise typer.Exit(common.exit_code(codes))

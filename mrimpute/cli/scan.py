@@ -43,8 +43,6 @@ def scan(
     """
     from mrimpute.cli import render_scan
     from mrimpute.errors import MrimputeError, UsageError
-    from mrimpute.picture import check_picture
-    from mrimpute.report.picture import write_study_picture
     from mrimpute.request.broken import broken_notes, refusals_of
     from mrimpute.study import identify
 
@@ -52,7 +50,11 @@ def scan(
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     if len(folders) > 1 and (overrides or explain or picture):
         raise UsageError("a series or a picture can be named for one study only", "give one study")
+    if explain and as_json:
+        raise UsageError("--explain shows words for people, and --json has the evidence in it", "leave one of them out")
     if picture:
+        from mrimpute.picture import check_picture
+
         check_picture(picture)
     codes = []
     for folder in folders:
@@ -60,6 +62,8 @@ def scan(
             study = identify(folder, overrides)
             explained = [render_scan.explain_text(study, series) for series in explain or ()]
             if picture:
+                from mrimpute.report.picture import write_study_picture
+
                 write_study_picture(study, picture)
         except MrimputeError as error:
             codes.append(int(error.exit_code))

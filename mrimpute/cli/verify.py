@@ -40,8 +40,9 @@ def verify(
 
     An image is intact when its bytes have the digest that the JSON sidecar beside it records. A NIfTI image whose
     bytes differ, as packed anew or in another container, but whose voxels, place and marks are those recorded, is
-    rewritten. Without that sidecar the marks in the image can still be told, but nothing proves that it is unchanged:
-    unchecked, code 3. There is no signature: this finds accidents, not a forger who also writes the sidecar anew.
+    rewritten; any other is changed, and in what is said. Without that sidecar the marks in the image can still be told,
+    but nothing proves that it is unchanged: unchecked, code 3. There is no signature: this finds accidents, not a
+    forger who also writes the sidecar anew.
     """
     from mrimpute.cli import render_verify
     from mrimpute.errors import UsageError

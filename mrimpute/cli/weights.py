@@ -15,15 +15,15 @@ app = typer.Typer(help="Checkpoints: where from, licence, here or not, measured 
 @app.command("list", epilog="Example: mrimpute weights list")
 def list_(as_json: common.Json = False, json_schema: common.WeightsSchema = False, debug: common.Debug = False) -> None:
     """List every known checkpoint."""
-    from mrimpute.cli import render
+    from mrimpute.cli import render_weights
     from mrimpute.registry import load_registry
 
     checkpoints = list(load_registry().values())
     if as_json:
         for checkpoint in checkpoints:
-            typer.echo(render.weights_record(checkpoint).line())
+            typer.echo(render_weights.record_of(checkpoint).line())
     else:
-        typer.echo(render.weights_text(checkpoints))
+        typer.echo(render_weights.table(checkpoints))
 
 
 @app.command("show", epilog="Example: mrimpute weights show cwdm-flair-small")
@@ -34,11 +34,11 @@ def show(
     debug: common.Debug = False,
 ) -> None:
     """Show what a checkpoint makes, was trained on and was measured to do, its licence and whom to cite."""
-    from mrimpute.cli import render
+    from mrimpute.cli import render_weights
     from mrimpute.registry import named
 
     checkpoint = named(name)
-    typer.echo(render.weights_record(checkpoint).line() if as_json else render.checkpoint_text(checkpoint))
+    typer.echo(render_weights.record_of(checkpoint).line() if as_json else render_weights.text(checkpoint))
 
 
 @app.command("path", epilog="Example: mrimpute weights path cwdm-flair-small")

@@ -1,21 +1,22 @@
 """One target of a study: found as it was made before, or made, judged and written."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mrimpute import device, io
+from mrimpute import device
 from mrimpute.calibration import Regressor
 from mrimpute.calibration.information import with_information
 from mrimpute.calibration.naming import fit_in, with_fit
 from mrimpute.calibration.present import Present
 from mrimpute.calibration.use import Correction, correction_of, placed_regressor, takes_package
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights, begin
+from mrimpute.engine.samples import further_of, sampled
 from mrimpute.errors import MrimputeError
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise, with_correction
-from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
@@ -23,14 +24,14 @@ from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
-from mrimpute.report import result_at, write_report, write_result_picture
 from mrimpute.request import Options, Order, Request, fingerprint_of
 from mrimpute.selfcheck import Evidence, evidence_of, judge
-from mrimpute.volume import FloatArray
 from mrimpute.write import Result, write
-from mrimpute.write.nifti import write_mask, write_spread, write_volume
-from mrimpute.write.place import Destination, already_made, mask_left_out
+from mrimpute.write.nifti import write_mask
+from mrimpute.write.place import Destination, Standing, already_made, mask_left_out
+from mrimpute.write.provenance import Fingerprint
 from mrimpute.write.result import found
+from mrimpute.write.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Maker:
 
     def image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint]:
         """Make one target without writing it; return it and the checkpoint that made it."""
+        return self.judged_image(order, sources)[:2]
+
+    def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
+        """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
         with device.memory_errors():
             watch = Watch(self.progress, sources.onto.path)
             weights = self.networks.obtain(order)
@@ -69,7 +74,8 @@ class Maker:
             correction, sources = self._corrected(order, sources, weights)
             mask = self.masks.of(sources, watch.tell)
             bench = self._bench(order, sources, mask, weights, correction, watch)
-            return self._made(bench, self.options.seed), weights[0]
+            image = self._made(bench, self.options.seed)
+            return image, weights[0], _verdict(bench.evidence or _NO_EVIDENCE, image)
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -82,39 +88,50 @@ class Maker:
         checkpoint, sampling = weights = self.networks.obtain(order)
         begin(options, watch.tell)
         correction, sources = self._corrected(order, sources, weights)
-        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
-        standing = already_made(place, fingerprint, options.overwrite)
+        engine, word = self.networks.runner(weights, watch.tell).engine, self.masks.word(sources)
+        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, word, engine, options)
+        standing = self._standing(place, fingerprint)
         if standing.finished:
-            there = Target(found(place, fingerprint, checkpoint), warnings=mask_left_out(place, options.save_mask))
-            return self._shown(there, request, order, sources)
+            beside = tuple(one.image for one in place.further(options.samples) if one.image.exists())
+            there = Target(found(place, checkpoint), beside, mask_left_out(place, options.save_mask))
+            return self._shown(there, place, order, sources)
+        further = further_of(place, fingerprint, self._standing)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, correction, watch)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
-        result, samples = self._sampled(bench, result) if options.samples > 1 else (self._one(bench, result), ())
+        make = partial(self._one, bench)
+        result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
-            verdict = judge(replace(bench.evidence, fit=result.image.fit, black=result.image.black))
-            result = replace(result, verdict=verdict)
+            result = replace(result, verdict=_verdict(bench.evidence, result.image))
         output = write(result, request.form == "dicom", scaled=self._scaled)
         masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
-        warnings = (*sources.notes, *result.image.warnings, *output.warnings, *told)
-        return self._shown(Target(output, (*samples, *masks), warnings), request, order, sources)
+        warnings = (*sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
+        return self._shown(Target(output, (*samples, *masks), warnings), place, order, sources)
 
-    def _shown(self, target: Target, request: Request, order: Order, sources: Sources) -> Target:
-        """Write report and picture of a result, where asked for; a failure is told, and the image stands."""
-        made = result_at(request.destinations[order.job.target].sidecar)
-        if made is None:
+    def _shown(self, target: Target, place: Destination, order: Order, sources: Sources) -> Target:
+        """Write report and picture of a result, where asked for; a failure is told, and the image stands.
+
+        Those of an image that was there already are not written again.
+        """
+        if not (self.options.report or self.options.picture):
             return target
+        from mrimpute import report
+
         files: list[Path] = []
+        standing = target.output is not None and target.output.skipped
         try:
-            if self.options.report:
-                listed = request.study.series if request.study else ()
-                places = [series.path for series in listed if series.contrast in sources.everything]
-                files.append(write_report(made, places, order.calibration))
-            if self.options.picture:
-                files.append(write_result_picture(made, sources.everything))
+            made = report.result_at(place.sidecar)
+            if made and self.options.report:
+                files.append(report.place_of_report(made))
+                if not (standing and report.stands(files[-1], made)):
+                    report.write_report(made, sources.everything, order.calibration)
+            if made and self.options.picture:
+                files.append(report.place_of_picture(made))
+                if not (standing and report.stands(files[-1], made)):
+                    report.write_result_picture(made, sources.everything)
         except MrimputeError as error:
             return replace(target, error=error)
         return replace(target, copies=(*target.copies, *files))
@@ -161,6 +178,8 @@ class Maker:
             correction = placed_regressor(target, sources, fit.place)
         ready = with_correction(ready, sources, mask, correction)
         evidence = evidence_of(present, checkpoint, site) if self.options.self_check else None
+        warning = self.networks.runner(weights).warning
+        ready = replace(ready, warnings=(*ready.warnings, warning)) if warning else ready
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
         return Bench(order, ready, generator, mask, watch, evidence)
 
@@ -172,55 +191,13 @@ class Maker:
         told = bench.watch.steps(f"sampling {target}")
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
 
-    def _sampled(self, bench: Bench, result: Result) -> tuple[Result, tuple[Path, ...]]:
-        """Make several samples and their spread, those that are there already excepted.
-
-        Args:
-            bench: what they are made with.
-            result: where their mean belongs, and what decides it.
-
-        Returns:
-            The mean, to be written, and the files of samples and spread. The mean is that of the samples as
-            written, so that a run that was killed in between ends with the same voxels.
-        """
-        count = result.fingerprint.samples
-        total = squares = np.zeros(1)
-        paths = []
-        for number in range(1, count + 1):
-            unit, path = self._sample(bench, result, number)
-            total, squares = total + unit, squares + np.square(unit)
-            paths.append(path)
-        mean, variance = total / count, (squares - np.square(total) / count) / (count - 1)
-        place, deviation = result.destination.spread, np.sqrt(np.clip(variance, 0, None))
-        standing = already_made(place, result.fingerprint, self.options.overwrite)
-        spread = replace(result, destination=place, standing=standing, kind=f"spread of {count} samples")
-        write_spread(_showing(spread, deviation), self._scaled)
-        return replace(_showing(result, mean), kind=f"mean of {count} samples"), (*paths, place.image)
-
-    def _sample(self, bench: Bench, result: Result, number: int) -> tuple[FloatArray, Path]:
-        """Make and write one sample, or find it; return its values in [0, 1], float64, and its file.
-
-        It is what a run with its seed alone makes.
-        """
-        seed, count = result.fingerprint.seed + number - 1, result.fingerprint.samples
-        fingerprint = replace(result.fingerprint, seed=seed, samples=1)
-        place = result.destination.sample(number)
-        standing = already_made(place, fingerprint, self.options.overwrite)
-        if not standing.finished:
-            kind = f"sample {number} of {count}"
-            own = replace(result, destination=place, fingerprint=fingerprint, standing=standing, kind=kind)
-            write_volume(self._one(bench, own), self._scaled)
-        return _unit(place), place.image
+    def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
+        return already_made(place, fingerprint, self.options.overwrite, self.options.left_open)
 
 
-def _showing(result: Result, unit: FloatArray) -> Result:
-    """Return a result with other voxels, values in [0, 1]."""
-    return replace(result, image=replace(result.image, unit=unit.astype(np.float32)))
+_NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")
 
 
-def _unit(place: Destination) -> FloatArray:
-    """Return the values in [0, 1] of a written image, (X, Y, Z) float64."""
-    grey = read_sidecar(place.sidecar)["intensity"]
-    voxels = np.asarray(io.read_volume(place.image).voxels, np.float64)
-    unit: FloatArray = (voxels - grey["zero"]) / (grey["one"] - grey["zero"])
-    return unit
+def _verdict(evidence: Evidence, image: Image) -> Verdict:
+    """Return what the self-check of the sources and the image itself make of it."""
+    return judge(replace(evidence, fit=image.fit, black=image.black))

@@ -1,16 +1,17 @@
 """Files that appear whole or not at all, their digests, and what a disk refuses in the user's terms."""
 
 import errno
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from mrimpute import signals
 from mrimpute.errors import MrimputeError, OutputRefused, ResourcesExhausted
-from mrimpute.files.digest import content_sha256, sha256_of, standing_sha256
+from mrimpute.files.digest import content_of, content_sha256, sha256_of, sha256_of_all, standing_sha256
 from mrimpute.files.locks import hold
-from mrimpute.files.parts import PART_PREFIX, PART_SUFFIX, new_part, remove, remove_dead_parts
+from mrimpute.files.parts import PART_PREFIX, PART_SUFFIX, new_part, remove, remove_dead_parts, unremoved
 from mrimpute.files.rename import publish, put, take_back
 from mrimpute.files.system import peak_memory_mb, process_lives, sync_folder
 
@@ -18,6 +19,7 @@ __all__ = [
     "FULL_DISK",
     "PART_PREFIX",
     "PART_SUFFIX",
+    "content_of",
     "content_sha256",
     "disk_errors",
     "hold",
@@ -26,12 +28,14 @@ __all__ = [
     "process_lives",
     "publish",
     "put",
+    "read_json",
     "read_small",
     "real_path",
     "remove",
     "remove_dead_parts",
     "replacing",
     "sha256_of",
+    "sha256_of_all",
     "standing_sha256",
     "sync_folder",
     "take_back",
@@ -59,6 +63,20 @@ def read_small(path: Path) -> bytes:
     if len(content) > SMALL_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a small JSON file; {} where it holds something else.
+
+    Raises:
+        OSError: as `read_small`.
+        ValueError: it is no JSON.
+    """
+    try:
+        content = json.loads(read_small(path))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return content if isinstance(content, dict) else {}
 
 
 def real_path(path: Path) -> Path:
@@ -115,7 +133,7 @@ def write_whole(target: Path, content: bytes, expected: str | None = None) -> tu
     folder = target.parent
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        remove_dead_parts(folder)
+        stale = remove_dead_parts(folder)
         part = new_part(folder)
         try:
             write_through(part, content)
@@ -123,7 +141,7 @@ def write_whole(target: Path, content: bytes, expected: str | None = None) -> tu
             notes = unsynced(folder)
         finally:
             left = unremoved([part])
-    return (*notes, *left)
+    return (*stale, *notes, *left)
 
 
 @contextmanager
@@ -155,19 +173,3 @@ def unsynced(folder: Path) -> tuple[str, ...]:
     except OSError as error:
         return (f"{folder}: written, but the disk did not confirm it ({error.strerror}); check that it stays",)
     return ()
-
-
-def unremoved(parts: Iterable[Path]) -> tuple[str, ...]:
-    """Remove temporary files and folders; return what is to be told of those that could not be removed.
-
-    Raises:
-        Terminated: a signal came meanwhile; it waits until all are removed.
-    """
-    notes = []
-    with signals.held():
-        for part in parts:
-            try:
-                remove(part)
-            except OSError as error:
-                notes.append(f"{part} could not be removed ({error.strerror}); the next run there tries again")
-    return tuple(notes)

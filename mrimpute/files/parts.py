@@ -6,10 +6,12 @@ import secrets
 import shutil
 import socket
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from mrimpute import signals
 from mrimpute.files.system import process_lives
 
 PART_PREFIX = ".mrimpute-"
@@ -25,15 +27,41 @@ def new_part(folder: Path) -> Path:
 
 
 def remove(part: Path) -> None:
-    """Remove a temporary file or folder, if it is there."""
+    """Remove a temporary file or folder, if it is there.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     if part.is_dir():
-        shutil.rmtree(part, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another run removes it too
+            shutil.rmtree(part)
     else:
         part.unlink(missing_ok=True)
 
 
-def remove_dead_parts(folder: Path) -> None:
-    """Remove the parts that killed runs left in a folder."""
+def unremoved(parts: Iterable[Path]) -> tuple[str, ...]:
+    """Remove temporary files and folders; return what is to be told of those that could not be removed.
+
+    Raises:
+        Terminated: a signal came meanwhile; it waits until all are removed.
+    """
+    notes = []
+    with signals.held():
+        for part in parts:
+            try:
+                remove(part)
+            except OSError as error:
+                notes.append(f"{part} could not be removed ({error.strerror}); the next run there tries again")
+    return tuple(notes)
+
+
+def remove_dead_parts(folder: Path) -> tuple[str, ...]:
+    """Remove the parts that killed runs left in a folder; return what is to be told of those that stay."""
+    return unremoved(_dead_parts(folder))
+
+
+def _dead_parts(folder: Path) -> list[Path]:
+    dead_parts = []
     own_machine = _machine()
     for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
         match = _PART_NAME.fullmatch(part.name)
@@ -45,7 +73,8 @@ def remove_dead_parts(folder: Path) -> None:
             else:
                 dead = time.time() - part.stat().st_mtime > FOREIGN_PART_AGE_S
             if dead:
-                remove(part)
+                dead_parts.append(part)
+    return dead_parts
 
 
 @cache

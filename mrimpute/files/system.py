@@ -1,8 +1,12 @@
 """What only some operating systems have, behind one door: Linux is tested, macOS and Windows by a fake alone."""
 
 import os
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 WINDOWS = os.name == "nt"
 
@@ -29,6 +33,20 @@ def process_lives(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def own_group() -> dict[str, Any]:
+    """Return the words for `Popen` that give a program a group of its own, with all that it starts."""
+    return {} if WINDOWS else {"start_new_session": True}
+
+
+def end_group(process: "subprocess.Popen[str]") -> None:
+    """End a program at once, and all of its group; on Windows, which has no such groups, it alone."""
+    if WINDOWS:
+        process.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def peak_memory_mb() -> int | None:

@@ -24,6 +24,8 @@ from mrimpute.volume import FloatArray, Grid, Volume
 MAX_IMAGE_BYTES = 2 * 2**30
 """Largest uncompressed image accepted; a gzip bomb is refused by its header, before unpacking."""
 GZIP_MAGIC = b"\x1f\x8b"
+LEVEL = 6
+"""How hard files are packed: 9 takes 1.5 to 2 times as long for half a hundredth less (three images, 7 to 18 MB)."""
 GZIP_OVERHEAD = 2**20
 """By how much a packed file may be longer than what it holds."""
 MAX_VOXELS = 512**3
@@ -138,7 +140,7 @@ def encode(voxels: FloatArray, grid: Grid, header: Any, description: str) -> byt
     new["aux_file"] = description.encode("ascii")[:23]
     kind = nib.Nifti2Image if isinstance(new, nib.Nifti2Header) else nib.Nifti1Image
     image = kind(np.asarray(voxels, np.float32).reshape(shape), None, new)
-    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+    return gzip.compress(image.to_bytes(), LEVEL, mtime=0)
 
 
 def _guard(path: Path, action: Callable[[], Result]) -> Result:
@@ -268,9 +270,7 @@ def _affine(header: Any, refuse: Any) -> tuple[FloatArray, str]:
     name = "sform" if sform_code > 0 else "qform"
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise refuse(f"its {name} is not a valid position in space (singular or not finite)")
-    if sform_code <= 0 or qform_code <= 0:
-        return affine, ""
-    difference = _form_difference(affine, np.asarray(header.get_qform(), float))
+    difference = form_difference(header)
     if not difference:
         return affine, ""
     mirrored = np.linalg.det(affine[:3, :3]) * np.linalg.det(header.get_qform()[:3, :3]) < 0
@@ -279,8 +279,11 @@ def _affine(header: Any, refuse: Any) -> tuple[FloatArray, str]:
     return affine, f"sform and qform state different spaces ({difference}); the sform is used, both are kept"
 
 
-def _form_difference(sform: FloatArray, qform: FloatArray) -> str:
-    """Say how a qform differs from the sform without its shear; '' where they agree."""
+def form_difference(header: Any) -> str:
+    """Say how a header's qform differs from its sform without shear; '' where they agree, or one alone is stated."""
+    if int(header["sform_code"]) <= 0 or int(header["qform_code"]) <= 0:
+        return ""
+    sform, qform = (np.asarray(form, float) for form in (header.get_sform(), header.get_qform()))
     spacing = np.linalg.norm(sform[:3, :3], axis=0)
     left, _, right = np.linalg.svd(sform[:3, :3] / spacing)
     other = np.linalg.norm(qform[:3, :3], axis=0)

@@ -31,7 +31,12 @@ class GreyRange:
 
     def mapped(self, voxels: FloatArray) -> FloatArray:
         """Map the range to [0, 1] without clipping: any shape → the same shape, float32."""
-        return ((np.asarray(voxels, np.float64) - self.low) / (self.high - self.low)).astype(np.float32)
+        return self.exactly(voxels).astype(np.float32)
+
+    def exactly(self, voxels: FloatArray) -> FloatArray:
+        """Map the range to [0, 1] without clipping: any shape → the same shape, float64."""
+        unit: FloatArray = (np.asarray(voxels, np.float64) - self.low) / (self.high - self.low)
+        return unit
 
 
 def quantile_range(

@@ -7,7 +7,6 @@ they are on PATH and the user asks for it.
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from mrimpute.errors import ImageDamaged, ResourcesExhausted, StudyRefused
 from mrimpute.io import nifti
 from mrimpute.prepare.geometry import resample
 from mrimpute.prepare.once import once_each
+from mrimpute.programs import last_words, run_program
 from mrimpute.volume import BoolArray, Grid, Volume
 
 STRIPPED_LITRES = 2.2
@@ -173,17 +173,14 @@ def strip(volume: Volume, gpu: int | None) -> BrainMask:
         if name == "mri_synthstrip" and gpu is not None:
             words += ["-g"]
         try:
-            done = subprocess.run(
-                words, env=_seeing(gpu), capture_output=True, text=True, errors="replace", check=False
-            )
+            done = run_program(words, _seeing(gpu))
         except OSError as error:
             raise ResourcesExhausted(
                 f"{name} on PATH cannot be run ({error.strerror})", "install it anew, or give --brain-mask FILE"
             ) from error
         if done.returncode or not made.is_file():
-            said = ": ".join([f"exit {done.returncode}", *(done.stderr or done.stdout).strip().splitlines()[-1:]])
             raise ResourcesExhausted(
-                f"{name} could not strip {volume.path} ({said[:200]})",
+                f"{name} could not strip {volume.path} ({last_words(done)})",
                 "run it by hand and give its mask with --brain-mask",
             )
         try:

@@ -9,7 +9,8 @@ from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare.doubles import check_doubles
 from mrimpute.prepare.extent import MIN_SPAN_MM, check_extent, spans_mm
 from mrimpute.prepare.frame import choose_reference
-from mrimpute.prepare.register import MIN_LITRES, Alignment, Frame, align, check_pair, measure
+from mrimpute.prepare.register import Frame, align, check_pair
+from mrimpute.prepare.rigid import MIN_LITRES, Alignment, measure
 from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
 from mrimpute.progress import Tell, tell_nobody
 from mrimpute.study import find_series
@@ -51,6 +52,11 @@ class Sources:
     def everything(self) -> dict[Contrast, Volume]:
         """The sources, and what a regression takes beside them."""
         return self.volumes | self.beside
+
+    @property
+    def digests(self) -> list[str]:
+        """Digests of the voxels of all these, by which a study is known again in a calibration."""
+        return [volume.voxel_digest for volume in self.everything.values()]
 
     def with_beside(self, taken: Collection[Contrast]) -> "Sources":
         """Return them with those series beside the sources alone that a regression takes; the others are told of."""

@@ -1,18 +1,20 @@
 """What was made, shown: one self-contained HTML file per result, and a page for a cohort."""
 
 from mrimpute.report.cohort import write_cohort
-from mrimpute.report.gather import Made, likely_places, made_at, result_at
-from mrimpute.report.picture import acquired_panel, row_of, write_result_picture
-from mrimpute.report.write import place_of_report, write_report
+from mrimpute.report.gather import Made, Shelves, likely_places, result_at, sidecars_at, sources_of
+from mrimpute.report.picture import place_of_picture, write_result_picture
+from mrimpute.report.write import place_of_report, stands, write_report
 
 __all__ = [
     "Made",
-    "acquired_panel",
+    "Shelves",
     "likely_places",
-    "made_at",
+    "place_of_picture",
     "place_of_report",
     "result_at",
-    "row_of",
+    "sidecars_at",
+    "sources_of",
+    "stands",
     "write_cohort",
     "write_report",
     "write_result_picture",

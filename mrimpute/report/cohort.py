@@ -14,7 +14,7 @@ from mrimpute.device import allowed_cpus
 from mrimpute.errors import ImageDamaged, StudyRefused
 from mrimpute.files import write_whole
 from mrimpute.prepare.geometry import Reorient
-from mrimpute.report import pictures
+from mrimpute.report import inline
 from mrimpute.report.gather import Made, result_at
 from mrimpute.report.page import page
 from mrimpute.report.record import Record, Register
@@ -89,18 +89,18 @@ def _thumbnails(made: Made) -> tuple[str, str]:
         volume, grid = made.glance()
     except ImageDamaged as error:
         return "", str(error)
-    upright = Reorient(grid, pictures.UPRIGHT)
+    upright = Reorient(grid, inline.UPRIGHT)
     image = upright.apply(volume)
     cells = np.zeros((3 * THUMB, 3 * THUMB), np.float32)
     image = _around_head(image)
     for column, share in enumerate(AT):
         at = [int(share * (length - 1)) for length in image.shape]
-        for row, small in enumerate(pictures.sized(pictures.planes(image, at), upright.grid.spacing, THUMB)):
+        for row, small in enumerate(inline.sized(inline.planes(image, at), upright.grid.spacing, THUMB)):
             top = row * THUMB + (THUMB - small.shape[0]) // 2
             left = column * THUMB + (THUMB - small.shape[1]) // 2
             cells[top : top + small.shape[0], left : left + small.shape[1]] = small
     white = float(np.percentile(cells[cells > 0], 99)) if cells.any() else 1.0
-    return pictures.webp(cells / white, THUMB_QUALITY), ""
+    return inline.webp(cells / white, THUMB_QUALITY), ""
 
 
 def _around_head(image: FloatArray) -> FloatArray:

@@ -1,7 +1,8 @@
 """A result on disk → its record, its voxels, and the sources that it names, brought together."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,16 @@ from mrimpute.io.dicom.series import Broken, assemble
 from mrimpute.marks import read_sidecar
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.frame import boxed
+from mrimpute.prepare.intensity import GreyRange
 from mrimpute.report.record import Record, Register, read_record
 from mrimpute.study.names import BIDS_MADE
 from mrimpute.verify import images_at
 from mrimpute.volume import FloatArray, Grid, Volume
 from mrimpute.write.place import Destination
 from mrimpute.write.verdict import Verdict, recorded
+
+Reader = Callable[[], Volume]
+"""Reads one image."""
 
 MAIN_KINDS = ("image", "mean of ")
 """How `kind` begins in the sidecar of a result; samples and spreads are shown with their mean."""
@@ -61,7 +66,8 @@ class Made:
             ImageDamaged: it cannot be read.
         """
         volume = _read(self.place.image)
-        return _unit(volume, self.record.intensity.zero, self.record.intensity.one), volume.grid
+        grey = self.record.intensity
+        return GreyRange(grey.zero, grey.one).normalise(volume.voxels), volume.grid
 
     def glance(self) -> tuple[FloatArray, Grid]:
         """Return its voxels as they are stored (X, Y, Z) and its grid, unchecked: for thumbnails.
@@ -80,20 +86,12 @@ class Made:
         if not place.image.is_file() or not read_sidecar(place.sidecar):
             return None
         volume, grey = _read(place.image), self.record.intensity
-        return _unit(volume, 0.0, grey.one - grey.zero), volume.grid
+        return GreyRange(0.0, grey.one - grey.zero).normalise(volume.voxels), volume.grid
 
 
-def made_at(path: Path) -> Iterator[Made]:
-    """Yield the results that a path stands for: a result, its sidecar, or a folder of results.
-
-    Raises:
-        ImageDamaged: what is named is no result of mrimpute with a sidecar.
-    """
-    sidecars = {_sidecar_of(candidate.path) for candidate in images_at(path)}
-    found = [made for sidecar in sorted(sidecars) if (made := result_at(sidecar))]
-    if not found:
-        raise ImageDamaged(f"{path} is no result of mrimpute with its sidecar", "name a result, or a folder of results")
-    yield from found
+def sidecars_at(path: Path) -> list[Path]:
+    """Return where the sidecars are, or should be, of what a path stands for: a result, its sidecar, or a folder."""
+    return sorted({_sidecar_of(candidate.path) for candidate in images_at(path)})
 
 
 def result_at(sidecar: Path) -> Made | None:
@@ -124,11 +122,6 @@ def _read(path: Path) -> Volume:
     return read_series(whole[0])
 
 
-def _unit(volume: Volume, zero: float, one: float) -> FloatArray:
-    scaled: FloatArray = np.clip((np.asarray(volume.voxels, np.float32) - zero) / (one - zero), 0, 1)
-    return scaled
-
-
 @dataclass(frozen=True)
 class Pictures:
     """A result and its sources in one box of 1 mm voxels, LPS.
@@ -148,20 +141,19 @@ class Pictures:
     note: str = ""
 
 
-def pictures_of(made: Made, places: Iterable[Path], site: Site | None) -> Pictures:
+def pictures_of(made: Made, sources: Mapping[Contrast, Volume], site: Site | None) -> Pictures:
     """Bring a result and its sources into one box.
 
     Args:
         made: the result.
-        places: where its sources may be: files, DICOM series, or folders of them.
+        sources: as they lie on it.
         site: the calibration that it was made with; None for the package's own regressions.
 
     Raises:
-        StudyRefused: a source is not there.
-        ImageDamaged: an image cannot be read.
+        ImageDamaged: the result cannot be read.
     """
     unit, grid = made.read()
-    volumes = {contrast: volume for contrast, volume in _sources(made, places).items() if contrast in BRATS_FOUR}
+    volumes = dict(sources)
     onto = Volume(unit, grid, made.place.image, "")
     ready = prepare(volumes, FRAME, (made.target, onto))
     predicted, note = _predicted(made, ready, volumes, site)
@@ -183,20 +175,48 @@ def _predicted(
         return {}, "the predicted series are not shown: the calibration was not given (--calibration)"
     if made.record.brain_mask:
         return {}, "the predicted series are not shown: a brain mask was used"
-    return predicted(ready.images, ready.head, known, [one.voxel_digest for one in volumes.values()]), ""
+    images = {one: image for one, image in ready.images.items() if one in BRATS_FOUR}
+    return predicted(images, ready.head, known, [one.voxel_digest for one in volumes.values()]), ""
 
 
-def _sources(made: Made, places: Iterable[Path]) -> dict[Contrast, Volume]:
-    """Return the sources as they lay on the result's grid, by contrast.
+class Shelves:
+    """What lies at places, by digest; each place is looked through once, however many results are shown."""
+
+    def __init__(self) -> None:
+        self._held: dict[Path, dict[str, Reader]] = {}
+
+    def at(self, place: Path) -> dict[str, Reader]:
+        """Return what reads each image at a place, or below a folder, by the digest that sources are named by.
+
+        Args:
+            place: a file, a file of a DICOM series, or a folder of them.
+
+        Raises:
+            ImageDamaged: a DICOM series cannot be read.
+        """
+        if place not in self._held:
+            self._held[place] = dict(_readers_at(place))
+        return self._held[place]
+
+
+def sources_of(made: Made, places: Iterable[Path], shelves: Shelves) -> dict[Contrast, Volume]:
+    """Read the sources of a result as they lay on its grid, by contrast.
+
+    Args:
+        made: the result.
+        places: where they may be: files, DICOM series, or folders of them.
+        shelves: what was found at places before.
 
     Raises:
         StudyRefused: one is not there.
+        ImageDamaged: one cannot be read.
     """
     wanted = {item.sha256: item.contrast for item in made.record.sources}
     found: dict[Contrast, Volume] = {}
     for path in places:
         if len(found) < len(wanted):
-            found |= {wanted[volume.sha256]: volume for volume in _volumes_at(path, set(wanted))}
+            held = shelves.at(path)
+            found |= {contrast: held[digest]() for digest, contrast in wanted.items() if digest in held}
     lacking = [contrast for contrast in wanted.values() if contrast not in found]
     if lacking:
         raise StudyRefused(
@@ -207,19 +227,16 @@ def _sources(made: Made, places: Iterable[Path]) -> dict[Contrast, Volume]:
     return {contrast: _moved(found[contrast], moved.get(contrast)) for contrast in wanted.values()}
 
 
-def _volumes_at(path: Path, wanted: set[str]) -> Iterator[Volume]:
-    """Yield the images at a place, or below a folder, that have one of some digests."""
-    folder = path.is_dir()
-    files = sorted(path.rglob("*")) if folder else [path]
-    for file in files:
-        if io.split_suffix(file.name)[1] and file.is_file() and sha256_of(file) in wanted:
-            yield io.read_volume(file)
-    listed = assemble(read_headers(path if folder else path.parent).slices) if folder or is_dicom(path) else []
+def _readers_at(place: Path) -> Iterator[tuple[str, Reader]]:
+    """Yield the digest of each image at a place, or below a folder, and what reads it."""
+    folder = place.is_dir()
+    for file in sorted(place.rglob("*")) if folder else [place]:
+        if io.split_suffix(file.name)[1] and file.is_file():
+            yield sha256_of(file), partial(io.read_volume, file)
+    listed = assemble(read_headers(place if folder else place.parent).slices) if folder or is_dicom(place) else []
     for series in listed:
-        if not isinstance(series, Broken) and (folder or path in series.files):
-            volume = read_series(series)
-            if volume.sha256 in wanted:
-                yield volume
+        if not isinstance(series, Broken) and (folder or place in series.files):
+            yield read_series(series).sha256, partial(read_series, series)
 
 
 def likely_places(made: Made) -> list[Path]:

@@ -4,10 +4,10 @@ import base64
 import hashlib
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 MARK = "mrimpute.report/1"
 """What a page of ours says in its head; only such a page is replaced."""
@@ -21,6 +21,8 @@ def page(template: str, scripts: tuple[str, ...], **values: Any) -> bytes:
         scripts: files of JavaScript, which run in this order.
         values: what the template shows.
     """
+    from markupsafe import Markup
+
     style, script = _text("style.css"), "\n".join(_text(name) for name in scripts)
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
@@ -31,7 +33,9 @@ def page(template: str, scripts: tuple[str, ...], **values: Any) -> bytes:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     loader = PackageLoader("mrimpute.report", "templates")
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 

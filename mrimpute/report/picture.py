@@ -7,7 +7,7 @@ import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.picture import Panel, Row, middle_of, write_sheet
+from mrimpute.picture import Panel, Row, Strip, drawn, middle_of, write_sheet
 from mrimpute.prepare.intensity import quantile_range
 from mrimpute.report.gather import Made
 from mrimpute.report.write import TITLES
@@ -17,6 +17,11 @@ from mrimpute.volume import Volume
 ENDING = "_picture.png"
 QUANTILES = (0.001, 0.999)
 """Grey values of acquired images that are drawn black and white."""
+
+
+def place_of_picture(made: Made) -> Path:
+    """Return where the picture of a result belongs: beside it."""
+    return made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
 
 
 def write_result_picture(made: Made, sources: Mapping[Contrast, Volume]) -> Path:
@@ -31,9 +36,9 @@ def write_result_picture(made: Made, sources: Mapping[Contrast, Volume]) -> Path
         OutputRefused, ResourcesExhausted: another file stands there, or it cannot be written.
     """
     unit, grid = made.read()
-    place = made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
+    place = place_of_picture(made)
     result = Panel(TITLES[made.target], unit, grid, synthetic=True)
-    write_sheet([row_of([*map(acquired_panel, sources, sources.values()), result])], place)
+    write_sheet([_strip([*map(_acquired, sources, sources.values()), result])], place, made.record.image.sha256)
     return place
 
 
@@ -47,16 +52,15 @@ def write_study_picture(study: Study, file: Path) -> None:
     """
     if not study.series:
         raise StudyRefused(f"{study.folder}: no series is identified, so that there is nothing to draw")
-    panels = [acquired_panel(one.contrast, one.read()) for one in study.series]
-    write_sheet([row_of(panels)], file)
+    write_sheet([_strip([_acquired(one.contrast, one.read()) for one in study.series])], file)
 
 
-def acquired_panel(contrast: Contrast, volume: Volume) -> Panel:
+def _acquired(contrast: Contrast, volume: Volume) -> Panel:
     """Return the panel of an acquired image, its grey values scaled by its own quantiles."""
     grey = quantile_range(volume, QUANTILES, 0.0).normalise(volume.voxels)
     return Panel(TITLES[contrast], np.asarray(grey, np.float32), volume.grid)
 
 
-def row_of(panels: list[Panel]) -> Row:
-    """Return a row of panels through the middle of the first one's head."""
-    return Row(tuple(panels), middle_of(panels[0].image, panels[0].grid))
+def _strip(panels: list[Panel]) -> Strip:
+    """Draw panels through the middle of the first one's head."""
+    return drawn(Row(tuple(panels), middle_of(panels[0].image, panels[0].grid)))

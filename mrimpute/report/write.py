@@ -1,19 +1,21 @@
 """One result's report: what is shown of it, and the file beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mrimpute import __version__
 from mrimpute.calibration import Site
+from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused
 from mrimpute.files import standing_sha256, write_whole
-from mrimpute.report import pictures
+from mrimpute.picture import middle_voxel
+from mrimpute.report import inline
 from mrimpute.report.gather import Made, Pictures, pictures_of
 from mrimpute.report.page import MARK, page
 from mrimpute.report.record import Record, Register
 from mrimpute.selfcheck.judge import RULES, standing
-from mrimpute.volume import FloatArray
+from mrimpute.volume import FloatArray, Volume
 from mrimpute.write.provenance import WARNING
 from mrimpute.write.verdict import Figure
 
@@ -28,24 +30,28 @@ def place_of_report(made: Made) -> Path:
     return made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
 
 
-def write_report(made: Made, places: Iterable[Path], site: Site | None = None) -> Path:
+def stands(page: Path, made: Made) -> bool:
+    """Tell whether a page or picture at its place shows this very image, whose digest is in it."""
+    return page.is_file() and made.record.image.sha256.encode() in page.read_bytes()
+
+
+def write_report(made: Made, sources: Mapping[Contrast, Volume], site: Site | None = None) -> Path:
     """Write the report of a result beside it; an earlier one of ours is replaced.
 
     Args:
         made: the result.
-        places: where its sources may be: files, DICOM series, or folders of them.
+        sources: as they lie on it; see `gather.sources_of`.
         site: the calibration that it was made with; None for the package's own regressions.
 
     Raises:
-        StudyRefused: a source is not there.
-        ImageDamaged: an image cannot be read.
+        ImageDamaged: the result cannot be read.
         OutputRefused, ResourcesExhausted: another file stands there, or it cannot be written.
     """
     place = place_of_report(made)
     held = replaceable(place)
-    shown = pictures_of(made, places, site)
+    shown = pictures_of(made, sources, site)
     content = b""
-    for quality in pictures.QUALITIES:
+    for quality in inline.QUALITIES:
         content = page("report.html", ("own.js", "viewer.js"), **_values(made, shown, quality))
         if len(content) <= MAX_BYTES:
             break
@@ -121,19 +127,19 @@ def _images(made: Made, shown: Pictures) -> list[Shown]:
 def _viewer(images: Sequence[Shown], shown: Pictures, quality: int) -> dict[str, Any]:
     """Return the data of the viewer: sizes, and each image's label, kind and sheet of axial slices."""
     shape = shown.made.shape
-    across = pictures.across_of(shape[2])
+    across = inline.across_of(shape[2])
     listed = [
         {"label": label, "kind": kind.partition(":")[0], "of": kind.partition(":")[2]}
-        | ({"sheet": pictures.sheet(image, across, quality)} if image is not None else {})
+        | ({"sheet": inline.sheet(image, across, quality)} if image is not None else {})
         for label, kind, image in images
     ]
-    return {"shape": shape, "across": across, "at": pictures.middle(shown.ready.head), "images": listed}
+    return {"shape": shape, "across": across, "at": middle_voxel(shown.ready.head), "images": listed}
 
 
 def _still(label: str, image: FloatArray, shown: Pictures) -> dict[str, str]:
     """Return the middle axial slice of an image, for readers without scripts and for print."""
-    axial = pictures.planes(image, pictures.middle(shown.ready.head))[0]
-    return {"label": label, "source": pictures.webp(axial), "alt": f"Middle axial slice: {label}"}
+    axial = inline.planes(image, middle_voxel(shown.ready.head))[0]
+    return {"label": label, "source": inline.webp(axial), "alt": f"Middle axial slice: {label}"}
 
 
 def _row(figure: Figure) -> dict[str, Any]:

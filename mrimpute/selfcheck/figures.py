@@ -12,7 +12,7 @@ from mrimpute.calibration import Site
 from mrimpute.calibration.apply import estimated
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.metrics import score, texture
+from mrimpute.metrics import decibels, score, texture
 from mrimpute.volume import BoolArray, FloatArray
 from mrimpute.write.verdict import Figure
 
@@ -65,7 +65,7 @@ def figures_of(
             Figure(
                 contrast=contrast,
                 sources=tuple(one for one in images if one is not contrast),
-                psnr_db=round(-10 * float(np.log10(max(error, 1e-12))), 2),
+                psnr_db=round(decibels(error), 2),
                 ssim=round(similar, 4),
                 sharpness=round(texture(image, truth, head, THROUGH).sharpness, 3),
             )

@@ -5,12 +5,12 @@ from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from mrimpute.calibration import Site, builtin_site
 from mrimpute.calibration.gram import coefficients, squared_error
 from mrimpute.contrasts import Contrast
+from mrimpute.metrics import decibels
 from mrimpute.registry import BUILTIN_FOLDER
 from mrimpute.write.verdict import Figure, Range
 
@@ -80,9 +80,9 @@ def _with_own(figure: Figure, site: Site) -> Figure:
     holding = [one.gram.matrix for one in site.studies if one.gram.holds((*sources, target))]
     if len(holding) < MIN_STUDIES:
         return figure
-    decibels = []
+    found = []
     for number, own in enumerate(holding):
         weights = coefficients(holding[:number] + holding[number + 1 :], sources, target)
-        decibels.append(-10 * float(np.log10(max(squared_error(own, sources, target, weights), 1e-12))))
-    found = Range(low=round(min(decibels), 2), high=round(max(decibels), 2))
-    return figure.model_copy(update={"studies": len(holding), "psnr_range": found})
+        found.append(decibels(squared_error(own, sources, target, weights)))
+    held = Range(low=round(min(found), 2), high=round(max(found), 2))
+    return figure.model_copy(update={"studies": len(holding), "psnr_range": held})

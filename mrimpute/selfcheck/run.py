@@ -22,7 +22,7 @@ def evidence_of(present: Present, checkpoint: Checkpoint, site: Site | None) -> 
     known = site or builtin_site()
     if unlike := present.unlike(known):
         return Evidence(unjudged=unlike)
-    figures = figures_in(present.framed, known, present.digests)
+    figures = figures_in(present.framed, known, present.sources.digests)
     return Evidence(figures, unjudged=_unmeasured(figures, checkpoint, site))
 
 

@@ -1,6 +1,5 @@
 """Which images lie in a study folder, and what stands beside them."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from mrimpute import io
 from mrimpute.contrasts import Contrast, parse_contrast
 from mrimpute.errors import StudyRefused, UsageError
-from mrimpute.files import read_small, real_path
+from mrimpute.files import read_json, real_path
 from mrimpute.marks import is_synthetic
 from mrimpute.study.judge import evidence
 from mrimpute.study.names import nnunet_channel, read_name
@@ -62,10 +61,9 @@ def read_json_sidecar(path: Path) -> dict[str, Any]:
     """Return the JSON sidecar of an image, or {} where there is none that can be read."""
     sidecar = path.with_name(io.split_suffix(path.name)[0] + ".json")
     try:
-        content = json.loads(read_small(sidecar))
-    except (OSError, ValueError, RecursionError):
+        return read_json(sidecar)
+    except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def nnunet_channels(folder: Path, paths: list[Path], named: bool) -> dict[int, Contrast]:
@@ -104,10 +102,10 @@ def read_dataset_json(file: Path) -> dict[int, Contrast]:
     if not file.is_file():
         raise StudyRefused(f"no such file: {file}", "give the dataset.json of the nnU-Net data set")
     try:
-        content = json.loads(read_small(file))
+        content = read_json(file)
         names = content.get("channel_names") or content["modality"]
         return {int(channel): parse_contrast(str(name)) for channel, name in names.items()}
     except UsageError as error:
         raise StudyRefused(f"{file}: {error.text}", "name the series with --t1, --t1c, --t2, --flair") from error
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise StudyRefused(f"{file} does not list channel_names", "repair it") from error

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mrimpute.errors import ImageDamaged
-from mrimpute.files import real_path
+from mrimpute.files import content_of, real_path
 from mrimpute.io.dicom.headers import read_header
 from mrimpute.verify.marks import dicom_marks
 from mrimpute.verify.model import Candidate, Maker
@@ -17,7 +17,7 @@ Header = tuple[str, tuple[str, ...], Maker | None]
 def whole_series(folder: Path, shown: Path | None = None) -> Candidate | None:
     """Return the series in a folder whose sidecar lies beside it; None where there is no such sidecar.
 
-    All of the folder's files are the image, as they were when it was written; hidden ones are not.
+    All that lies in the folder is the image, as it was when it was written, but for what operating systems leave there.
 
     Args:
         folder: of the series.
@@ -30,7 +30,7 @@ def whole_series(folder: Path, shown: Path | None = None) -> Candidate | None:
             return None
     except ImageDamaged:  # said where it is wanted
         pass
-    files = tuple(sorted(file for file in folder.iterdir() if not file.name.startswith(".")))
+    files = tuple(content_of(folder))
     path = shown or folder
     if not files or not all(file.is_file() for file in files):
         return Candidate(path, (), sidecar, damage="its folder is empty, or holds more than files")

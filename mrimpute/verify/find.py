@@ -10,7 +10,7 @@ from mrimpute.io.dicom.headers import is_dicom
 from mrimpute.verify.dicom import series_of, whole_series
 from mrimpute.verify.marks import converted_marks, header_marks, is_mask
 from mrimpute.verify.model import Candidate, Maker
-from mrimpute.verify.sidecar import read_json, read_sidecar
+from mrimpute.verify.sidecar import read_beside, read_sidecar
 from mrimpute.verify.walk import files_below
 
 
@@ -58,7 +58,7 @@ def _of_image(path: Path) -> Candidate:
 
 def _told_by_converter(sidecar: Path) -> tuple[tuple[str, ...], Maker | None]:
     try:
-        return converted_marks(read_json(sidecar))
+        return converted_marks(read_beside(sidecar))
     except ImageDamaged:  # said where the sidecar is wanted
         return (), None
 
@@ -85,8 +85,9 @@ def _of_sidecar(path: Path) -> Candidate:
 def _of_folder(folder: Path) -> list[Candidate]:
     found: dict[Path, Candidate] = {}
     dicom: list[Path] = []
+    unlisted: list[OSError] = []
     images = 0
-    for file in files_below(folder):
+    for file in files_below(folder, unlisted.append):
         if file.suffix.lower() == ".json":
             found |= {item.path: item for item in _by_sidecar(file)}
         elif split_suffix(file.name)[1]:
@@ -95,9 +96,14 @@ def _of_folder(folder: Path) -> list[Candidate]:
         elif file.is_file() and is_dicom(file):
             dicom.append(file)
     found |= {item.path: item for item in _worth_telling(_all_series(dicom))}
+    found |= {item.path: item for item in map(_unlisted, unlisted)}
     if found:
         return [found[path] for path in sorted(found)]
     return [Candidate(folder, damage="" if images or dicom else "it holds no image")]
+
+
+def _unlisted(error: OSError) -> Candidate:
+    return Candidate(Path(error.filename), damage=f"it cannot be listed: {error.strerror}")
 
 
 def _of_file(path: Path) -> Candidate:

@@ -1,19 +1,17 @@
 """An image, its sidecar and given sources → what is found of it."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mrimpute import io
 from mrimpute.errors import ImageDamaged
+from mrimpute.files import sha256_of_all
 from mrimpute.io import split_suffix
-from mrimpute.verify.marks import is_mask
+from mrimpute.verify.marks import HEADER_TEXTS, is_mask
 from mrimpute.verify.model import Candidate, Finding, Source, Status
 from mrimpute.verify.sidecar import Sidecar, read_sidecar
-from mrimpute.verify.voxels import same_voxels
-
-_PIECE = 2**20
+from mrimpute.verify.voxels import Compared, compared
 
 
 def judge(image: Candidate, given: Mapping[str, Path] | None = None) -> Finding:
@@ -78,7 +76,7 @@ def _against_record(image: Candidate, record: Sidecar, given: Mapping[str, Path]
     if not image.files:
         return replace(found, status=Status.UNREADABLE, text=image.damage) if image.damage else found
     try:
-        digest = _digest(image.files)
+        digest = sha256_of_all(image.files)
     except OSError as error:
         return replace(found, status=Status.UNREADABLE, text=f"it cannot be read: {error.strerror}")
     if digest == record.image.sha256:
@@ -87,14 +85,40 @@ def _against_record(image: Candidate, record: Sidecar, given: Mapping[str, Path]
     found = replace(found, status=Status.CHANGED, sha256=digest)
     if digest == record.image.replaces:
         return replace(found, text="it is older than its sidecar: the run that would have replaced it was stopped")
-    if not same_voxels(image, record.image):
-        return replace(found, text="its bytes are not those that its sidecar records")
-    same = "its bytes are not those that its sidecar records; its voxels and where they lie are"
+    seen = compared(image, record.image)
+    change = _change(image, record, seen)
+    if seen is None or change:
+        return replace(found, text="; ".join(filter(None, [_OTHER_BYTES, change])))
+    text = f"{_OTHER_BYTES}; its voxels, where they lie and its marks are"
+    return _with_sources(replace(found, status=Status.REWRITTEN, text=text), given)
+
+
+_OTHER_BYTES = "its bytes are not those that its sidecar records"
+
+
+def _change(image: Candidate, record: Sidecar, seen: Compared | None) -> str:
+    """Say in what an image of other bytes differs from the recorded one; '' where nothing more is known or differs."""
+    if seen is None:
+        return ""
+    if not seen.alike:
+        return "nor are its voxels"
+    if seen.elsewhere:
+        return f"its voxels are, but they lie elsewhere ({seen.elsewhere})"
+    same = "its voxels and where they lie are"
     if not split_suffix(image.path.name)[1]:
-        return replace(found, text=f"{same}, but nothing records its headers")
-    if not image.marks or (image.maker and image.maker.target not in ("", record.contrast)):
-        return replace(found, text=f"{same}, but its marks are gone or altered")
-    return _with_sources(replace(found, status=Status.REWRITTEN, text=same), given)
+        return f"{same}, but nothing records its headers"
+    altered = _altered_texts(image, record)
+    return (
+        f"{same}, but its header's {' and '.join(altered)} no longer has the text that was written" if altered else ""
+    )
+
+
+def _altered_texts(image: Candidate, record: Sidecar) -> list[str]:
+    """Return the text fields of an image's header that no longer hold what was written there."""
+    gone = [name for name in HEADER_TEXTS if name not in image.marks]
+    told = (image.maker.version, image.maker.target) if image.maker else ()
+    version, target = record.maker.version, record.maker.target
+    return gone or ([] if told in ((version, target), (version, f"{target}-spread")) else ["descrip"])
 
 
 def _with_sources(found: Finding, given: Mapping[str, Path] | None) -> Finding:
@@ -108,17 +132,3 @@ def _with_sources(found: Finding, given: Mapping[str, Path] | None) -> Finding:
 
 def _sources(record: Sidecar, given: Mapping[str, Path] | None) -> tuple[Source, ...]:
     return tuple(replace(source, found=(given or {}).get(source.sha256)) for source in record.sources)
-
-
-def _digest(files: Sequence[Path]) -> str:
-    """Return the digest of files' bytes, one after the other.
-
-    Raises:
-        OSError: one cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    return digest.hexdigest()

@@ -7,7 +7,9 @@ from typing import Any
 from mrimpute.marks import DESCRIPTION_MARK, IMPLEMENTATION, MODEL
 from mrimpute.verify.model import Maker
 
-_DESCRIPTION = re.compile(r"SYNTHETIC (\w+) made by mrimpute ?(\S*?)(?:;|\0|$)")
+HEADER_TEXTS = ("descrip", "aux_file")
+"""Text fields of an image's header that call it synthetic, the fuller one first."""
+_DESCRIPTION = re.compile(r"SYNTHETIC ([\w-]+) made by mrimpute ?(\S*?)(?:;|\0|$)")
 _MASK = "SYNTHETIC brain mask"
 _SERIES = re.compile(r"SYNTHETIC (\w+) \(mrimpute\)")
 _DERIVATION = re.compile(

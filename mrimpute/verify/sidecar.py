@@ -1,13 +1,12 @@
 """A sidecar of ours, read strictly: what it lacks or misstates makes it damaged."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from mrimpute.errors import ImageDamaged
-from mrimpute.files import read_small
+from mrimpute.files import read_json
 from mrimpute.marks import SIDECAR_SCHEMA
 from mrimpute.verify.model import Maker, Source
 
@@ -69,21 +68,20 @@ class Sidecar(BaseModel):
         return path.with_name(name) if Path(name).name == name and name not in ("", "..") else path
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a small JSON file; {} where there is no file, or something else in it.
+def read_beside(path: Path) -> dict[str, Any]:
+    """Return the object in the JSON file beside an image; {} where there is no file, or something else in it.
 
     Raises:
         ImageDamaged: it cannot be read, is larger than a sidecar can be, or is no JSON.
     """
     try:
-        content = json.loads(read_small(path))
+        return read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise ImageDamaged(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ImageDamaged(f"cannot read {path}: no JSON") from error
-    return content if isinstance(content, dict) else {}
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -92,7 +90,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
     Raises:
         ImageDamaged: it cannot be read, or lacks what a sidecar of ours has.
     """
-    content = read_json(path)
+    content = read_beside(path)
     if content.get("schema") != SIDECAR_SCHEMA:
         return None
     try:

@@ -1,12 +1,11 @@
 """The digests of given files and folders, as sidecars record those of sources."""
 
-import hashlib
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 from mrimpute.errors import ImageDamaged
-from mrimpute.files import sha256_of
+from mrimpute.files import sha256_of, sha256_of_all
 from mrimpute.io import split_suffix
 from mrimpute.io.dicom.headers import is_dicom, read_headers
 from mrimpute.io.dicom.series import Broken, DicomSeries, assemble
@@ -17,7 +16,7 @@ def digests_of(paths: Iterable[Path]) -> dict[str, Path]:
     """Return digest → path of all images and DICOM series that are given, or lie below a given folder.
 
     Raises:
-        ImageDamaged: a path is absent, or no file and no folder.
+        ImageDamaged: a path is absent, no file and no folder, or a folder that cannot be listed.
         StudyRefused: a folder holds too many files for a study.
     """
     found: dict[str, Path] = {}
@@ -32,8 +31,15 @@ def digests_of(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def _of_folder(folder: Path) -> dict[str, Path]:
-    images = {sha256_of(file): file for file in files_below(folder) if split_suffix(file.name)[1] and file.is_file()}
+    files = files_below(folder, _refuse)
+    images = {sha256_of(file): file for file in files if split_suffix(file.name)[1] and file.is_file()}
     return images | _of_series(folder)
+
+
+def _refuse(error: OSError) -> None:
+    raise ImageDamaged(
+        f"cannot list {error.filename} ({error.strerror})", "make it readable, or give another"
+    ) from error
 
 
 def _of_series(folder: Path, member: Path | None = None) -> dict[str, Path]:
@@ -44,7 +50,4 @@ def _of_series(folder: Path, member: Path | None = None) -> dict[str, Path]:
 
 def _digest(series: DicomSeries) -> str:
     """Return the digest of a series' bytes in the order of its slices, as it is read."""
-    digest = hashlib.sha256()
-    for file, _ in groupby(item.file for item in series.slices):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return sha256_of_all(file for file, _ in groupby(item.file for item in series.slices))

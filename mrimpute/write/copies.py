@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,37 +10,50 @@ from typing import Any
 from mrimpute._version import __version__
 from mrimpute.errors import OutputRefused
 from mrimpute.files import write_whole
+from mrimpute.io.nifti import GZIP_MAGIC, LEVEL
 from mrimpute.study import Study
 from mrimpute.write.layout import Layout
 from mrimpute.write.provenance import SOURCE_LINK
 
 
-def plan_copies(study: Study, layout: Layout | None, out: Path | None) -> dict[Path, bytes]:
-    """Return the acquired images of a case, unchanged, by their place under a layout.
+def plan_copies(study: Study, layout: Layout | None, out: Path | None) -> dict[Path, Path]:
+    """Return where the acquired images of a case belong under a layout; what stands there must be such a copy.
 
     Copies, not links: what a later tool does to its input must not reach the acquired file.
 
     Returns:
-        place → bytes ({} without a layout), in the segmenter's order; a plain .nii is packed, otherwise unchanged.
+        place → source ({} without a layout), in the segmenter's order.
 
     Raises:
         OutputRefused: another file has one of the names already.
     """
-    copies: dict[Path, bytes] = {}
     if layout is None or out is None:
-        return copies
-    for contrast in layout.needs:
-        if contrast not in study.present:
-            continue
-        source = study.get(contrast).path
-        content = source.read_bytes()
-        if content[:2] != b"\x1f\x8b":
-            content = gzip.compress(content, mtime=0)
-        target = layout.image(study, contrast, out, synthetic=False)
-        if target.exists() and not (target.is_file() and target.read_bytes() == content):
+        return {}
+    present = [contrast for contrast in layout.needs if contrast in study.present]
+    copies = {layout.image(study, one, out, synthetic=False): study.get(one).path for one in present}
+    for target, source in copies.items():
+        if target.exists() and not (target.is_file() and _is_copy(target.read_bytes(), source.read_bytes())):
             raise OutputRefused(f"{target} exists and is another file than {source}", "choose another --out")
-        copies[target] = content
     return copies
+
+
+def _is_copy(content: bytes, source: bytes) -> bool:
+    """Tell whether content is that of a source: as it is or, of a plain one, packed at any level."""
+    if _is_packed(source):
+        return content == source
+    try:
+        return gzip.decompress(content) == source
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _is_packed(content: bytes) -> bool:
+    return content.startswith(GZIP_MAGIC)
+
+
+def _packed(content: bytes) -> bytes:
+    """Return what a copy holds: a packed image unchanged, a plain one packed."""
+    return content if _is_packed(content) else gzip.compress(content, LEVEL, mtime=0)
 
 
 def complete_case(
@@ -60,9 +74,9 @@ def complete_case(
         OutputRefused: another file has one of the names, or the folder cannot be written.
     """
     copies = plan_copies(study, layout, out)
-    for target, content in copies.items():
+    for target, source in copies.items():
         if not target.exists():
-            write_whole(target, content)
+            write_whole(target, _packed(source.read_bytes()))
     for path in (*made, *copies) if bids else ():
         describe_bids(path)
     return list(copies)

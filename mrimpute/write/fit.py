@@ -1,15 +1,15 @@
 """Does a complete case fit what its segmenter was trained on? A case that does not runs, and gives wrong masks."""
 
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.files import read_small
+from mrimpute.files import read_json
 from mrimpute.prepare.geometry import BRATS_SHAPE
+from mrimpute.prepare.skull import with_skull
 from mrimpute.study import Study
 from mrimpute.volume import Grid
 from mrimpute.write.layout import Layout
@@ -49,14 +49,26 @@ def check_fit(study: Study, layout: Layout) -> None:
         raise StudyRefused(text, f"{remedy}, {_AS_IS}")
 
 
-def check_stripped(folder: Path, layout: Layout, with_skull: Collection[Contrast]) -> None:
+def check_stripped(study: Study, layout: Layout, seen: Mapping[Contrast, bool]) -> None:
     """Check that the series of a BraTS case are skull-stripped, as a mask for making one does not strip the copies.
+
+    Args:
+        study: the acquired series are copied from.
+        layout: of the segmenter.
+        seen: whether those that were read for making a target have skull; the others are read here.
 
     Raises:
         StudyRefused: some have skull.
+        ImageDamaged: one cannot be read.
     """
-    if with_skull and layout.name in ("brats21", "brats23"):
-        text = f"{folder} does not fit a {layout.name} segmenter: {', '.join(with_skull)} shows skull"
+    if layout.name not in ("brats21", "brats23"):
+        return
+    copied = [contrast for contrast in layout.needs if contrast in study.present]
+    unseen = with_skull((contrast, study.get(contrast).read()) for contrast in copied if contrast not in seen)
+    full = [contrast for contrast in copied if seen.get(contrast) or contrast in unseen]
+    if full:
+        verb = "shows" if len(full) == 1 else "show"
+        text = f"{study.folder} does not fit a {layout.name} segmenter: {', '.join(full)} {verb} skull"
         raise StudyRefused(text, f"strip the study's series first, {_AS_IS}")
 
 
@@ -77,10 +89,10 @@ def spacing_of_plans(dataset_json: Path, channels: int) -> tuple[float, ...] | N
     if file is None:
         return None
     try:
-        plans = json.loads(read_small(file))
+        plans = read_json(file)
         spacing = tuple(sorted(float(length) for length in plans["original_median_spacing_after_transp"]))
         planned = len(plans["foreground_intensity_properties_per_channel"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyRefused(f"{file} is no plans file of nnU-Net", "repair it, or move it away") from error
     if planned != channels or len(spacing) != 3:
         text = f"{file} plans {planned} channels in {len(spacing)} dimensions, {dataset_json} lists {channels} channels"

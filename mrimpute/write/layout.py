@@ -1,6 +1,5 @@
 """Complete cases under the names that a segmenter wants: acquired files copied, synthetic added."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused, UsageError
+from mrimpute.files import read_json
 from mrimpute.study import Study
 from mrimpute.study.folder import read_dataset_json
 from mrimpute.study.names import SCHEMES, bids_naming
@@ -73,7 +73,7 @@ def parse_layout(word: str) -> Layout | None:
     if name != "nnunet" or not colon or not file:
         raise UsageError(f"unknown layout {word!r}", f"use one of {', '.join(LAYOUTS)}")
     channels = read_dataset_json(Path(file))
-    ending = json.loads(Path(file).read_bytes()).get("file_ending", _SUFFIX)
+    ending = read_json(Path(file)).get("file_ending", _SUFFIX)
     if ending != _SUFFIX:
         raise StudyRefused(f"{file} wants files that end in {ending}", f"mrimpute writes {_SUFFIX}")
     ordered = sorted(channels)

@@ -27,7 +27,7 @@ from mrimpute.marks import bears_full_mark, read_sidecar
 from mrimpute.study import Study
 from mrimpute.study.names import BIDS_MADE
 from mrimpute.write.layout import Layout
-from mrimpute.write.provenance import Fingerprint
+from mrimpute.write.provenance import Fingerprint, OpenKeys
 
 FREE_SPACE_MARGIN = 2**20
 MASK_ENDING = "_brain-mask.nii.gz"
@@ -58,6 +58,10 @@ class Destination:
     def sample(self, number: int) -> "Destination":
         """Return where one of several samples belongs, counted from 1: a NIfTI file, of a DICOM series too."""
         return self._beside(f"sample-{number:02d}", f"{number:02d}")
+
+    def further(self, samples: int) -> list["Destination"]:
+        """Return where, of several samples, each and their spread belong; nowhere of one."""
+        return [*(self.sample(number) for number in range(1, samples + 1)), self.spread] if samples > 1 else []
 
     def _beside(self, word: str, bids_word: str) -> "Destination":
         stem = self.sidecar.stem
@@ -158,8 +162,16 @@ def standing_at(place: Destination) -> Standing:
     return found
 
 
-def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) -> Standing:
+def already_made(
+    place: Destination, fingerprint: Fingerprint, overwrite: bool, open_to: OpenKeys | None = None
+) -> Standing:
     """Decide what an existing file at the place means.
+
+    Args:
+        place: where the result belongs.
+        fingerprint: what decides its voxels.
+        overwrite: whether an image of ours may be replaced.
+        open_to: see `Fingerprint.same_as`.
 
     Returns:
         What stands there and may be replaced, or the very image, finished.
@@ -173,7 +185,7 @@ def already_made(place: Destination, fingerprint: Fingerprint, overwrite: bool) 
         return found
     record = read_sidecar(place.sidecar)
     image = record.get("image", {})
-    equal = record.get("fingerprint") == fingerprint.content
+    equal = fingerprint.same_as(record.get("fingerprint"), open_to)
     if equal and image.get("sha256") == found.image:
         return replace(found, finished=True)
     if equal and image.get("replaces") == found.image:  # a run with --overwrite was killed between its two renames
@@ -227,13 +239,13 @@ def write_beside(place: Destination, write: Callable[[Callable[[], Path]], None]
 
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        remove_dead_parts(folder)
+        stale = remove_dead_parts(folder)
         try:
             write(another)
             notes = unsynced(folder)
         finally:
             left = unremoved(parts)
-    return (*notes, *left)
+    return (*stale, *notes, *left)
 
 
 def sidecar_text(sidecar: dict[str, Any], standing: Standing) -> bytes:
@@ -267,8 +279,12 @@ def publish_pair(place: Destination, image_part: Path, sidecar_part: Path, stand
             raise
 
 
-def check_free(places: Collection[Destination]) -> None:
+def check_free(places: Collection[Destination], samples: int = 1) -> None:
     """Check, before anything is read, that not every place is taken by something that is not ours; the rest is made.
+
+    Args:
+        places: of the results.
+        samples: of how many images each is the mean; each has a place of its own, and so has their spread.
 
     Raises:
         OutputRefused: every one is.
@@ -276,15 +292,22 @@ def check_free(places: Collection[Destination]) -> None:
     taken = []
     for place in places:
         try:
-            standing_at(place)
+            for one in (place, *place.further(samples)):
+                standing_at(one)
         except OutputRefused as error:
             taken.append(error)
     if taken and len(taken) == len(places):
         raise taken[0]
 
 
-def check_place(place: Destination, voxels: int, with_mask: bool) -> None:
-    """Check, before anything heavy, that a result and perhaps its brain mask can be written.
+def check_place(place: Destination, voxels: int, with_mask: bool, samples: int = 1) -> None:
+    """Check, before anything heavy, that a result, perhaps its brain mask and its samples can be written.
+
+    Args:
+        place: where it belongs.
+        voxels: how many it has at most.
+        with_mask: whether a brain mask is written too.
+        samples: see `check_free`; those that stand already take no more room.
 
     Raises:
         OutputRefused: the folder is not writable, or a file that is not ours stands where the mask belongs.
@@ -292,7 +315,7 @@ def check_place(place: Destination, voxels: int, with_mask: bool) -> None:
     """
     if with_mask:
         check_mask_place(place)
-    check_room(place, voxels)
+    check_room(place, voxels * (1 + sum(not one.image.exists() for one in place.further(samples))))
 
 
 def check_mask_place(place: Destination) -> str | None:

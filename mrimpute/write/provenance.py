@@ -1,7 +1,7 @@
 """What made an image: the marks in the file, and the sidecar beside it."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -10,9 +10,10 @@ from typing import Any
 
 from mrimpute._version import __version__
 from mrimpute.contrasts import Contrast
+from mrimpute.device import OPENVINO, TORCH
 from mrimpute.marks import DESCRIPTION_MARK, SIDECAR_SCHEMA
 from mrimpute.prepare import Recipe
-from mrimpute.prepare.register import Alignment
+from mrimpute.prepare.rigid import Alignment
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import Volume
@@ -28,6 +29,9 @@ RECIPE_VERSION = "0.3"
 
 SOURCE_LINK = "raw"
 """What a BIDS data set of derivatives calls the one that it was made from."""
+
+OpenKeys = Mapping[str, Collection[str]]
+"""Keys of a fingerprint that the machine decided, and what another machine may have decided."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Fingerprint:
         intensity: 'study' or 'unit'.
         calibration: digest of the calibration; '' for none.
         samples: of how many images, made with as many seeds from `seed` on, this is the mean (or the spread).
+        engine: what computed the network, 'torch' or 'openvino'.
         version: see RECIPE_VERSION.
     """
 
@@ -63,13 +68,30 @@ class Fingerprint:
     intensity: str
     calibration: str = ""
     samples: int = 1
+    engine: str = TORCH
     version: str = RECIPE_VERSION
 
     @property
     def content(self) -> dict[str, Any]:
-        """What sidecars hold and digests follow from; `samples` stands in it where there are several."""
-        told = asdict(self)
-        return told if self.samples > 1 else {key: value for key, value in told.items() if key != "samples"}
+        """What sidecars hold and digests follow from; of `samples` and `engine` only what is not the usual."""
+        return {key: value for key, value in asdict(self).items() if key not in _USUAL or value != _USUAL[key]}
+
+    def same_as(self, recorded: object, open_to: OpenKeys | None = None) -> bool:
+        """Tell whether a sidecar holds this fingerprint.
+
+        Args:
+            recorded: what stands in the sidecar.
+            open_to: key → values that do as well as this one's.
+        """
+        if not isinstance(recorded, dict):
+            return False
+        recorded, own = _USUAL | recorded, asdict(self)
+        alike = {key: own[key] for key, values in (open_to or {}).items() if recorded.get(key) in values}
+        return recorded | alike == own
+
+
+_USUAL = {"samples": 1, "engine": TORCH}
+"""What a sidecar need not tell."""
 
 
 def description(what: str) -> str:
@@ -82,12 +104,14 @@ def description(what: str) -> str:
 
 
 def derivation(fingerprint: Fingerprint, checkpoint: Checkpoint, one: float) -> str:
-    """Return the text of a DICOM Derivation Description (1024 characters at most)."""
+    """Return the text of a DICOM Derivation Description (1024 characters at most); `one` is what 1 is stored as."""
+    seed, count = fingerprint.seed, fingerprint.samples
+    drawn = f"mean of {count} samples with seeds {seed} to {seed + count - 1}" if count > 1 else f"seed {seed}"
     text = (
         f"{DESCRIPTION_MARK} {fingerprint.target}, computed from {', '.join(fingerprint.sources)} by mrimpute "
         f"{__version__}, not acquired. Network {checkpoint.name} ({checkpoint.record.generator}, sha256 "
-        f"{fingerprint.checkpoint_sha256[:16]}), {fingerprint.sampler}, {fingerprint.steps} steps, seed "
-        f"{fingerprint.seed}. Stored value {one:.0f} is the network's 1. {WARNING}"
+        f"{fingerprint.checkpoint_sha256[:16]}), {fingerprint.sampler}, {fingerprint.steps} steps, {drawn}. "
+        f"Stored value {one:.0f} is the network's 1. {WARNING}"
     )
     return text[:1024]
 
@@ -179,10 +203,15 @@ def sidecar(
         },
         "threads": threads,
         "warnings": list(warnings),
-        "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}
+        "software": {name: metadata.version(name) for name in _software(fingerprint.engine)}
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _software(engine: str) -> tuple[str, ...]:
+    """Return the packages that have a share in the voxels."""
+    return ("torch", "numpy", "nibabel", "SimpleITK", *([OPENVINO] if engine == OPENVINO else []))
 
 
 def bids_sidecar(content: Mapping[str, Any], volumes: Mapping[Contrast, Volume], stripped: bool) -> dict[str, Any]:

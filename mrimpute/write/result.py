@@ -155,8 +155,9 @@ class Result:
         )
 
 
-def found(place: Destination, fingerprint: Fingerprint, checkpoint: Checkpoint) -> Output:
-    """Describe an image that was there already, made by the same recipe."""
-    target = Contrast(fingerprint.target)
-    digest, verdict = content_sha256(place.image), recorded(read_sidecar(place.sidecar))
-    return Output(place.image, target, True, digest, fingerprint, checkpoint, verdict=verdict)
+def found(place: Destination, checkpoint: Checkpoint) -> Output:
+    """Describe an image that was there already, made by the same recipe, which its sidecar tells."""
+    sidecar = read_sidecar(place.sidecar)
+    fingerprint = Fingerprint(**sidecar["fingerprint"])
+    target, digest = Contrast(fingerprint.target), content_sha256(place.image)
+    return Output(place.image, target, True, digest, fingerprint, checkpoint, verdict=recorded(sidecar))

@@ -5,8 +5,10 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from mrimpute.contrasts import Contrast
+from mrimpute.write import place as place_module
 from tests.conftest import tree
 
 FLAIR = Contrast.FLAIR
@@ -53,9 +55,8 @@ def test_samples_are_kept_their_mean_is_the_result_and_a_killed_run_goes_on(cli,
     again = cli("fill", folder, *words, "--samples", "3", "--out", out, "--json")
     assert json.loads(again.stdout)["outputs"][0]["recipe"]["samples"] == 3
     assert {name: before[name] for name in names} == {name: tree(place)[name] for name in names}
-    assert (
-        json.loads(cli("fill", folder, *words, "--samples", "3", "--out", out, "--json").stdout)["status"] == "skipped"
-    )
+    skipped = json.loads(cli("fill", folder, *words, "--samples", "3", "--out", out, "--json").stdout)
+    assert (skipped["status"], skipped["copies"]) == ("skipped", [str(place / name) for name in names[1:]])
     assert cli("fill", folder, *words, "--samples", "2", "--out", out).returncode == 6  # another recipe
 
 
@@ -75,6 +76,17 @@ def test_samples_in_bids_have_its_names_and_are_never_sources(cli, make_study, w
     assert "flair" in scanned["missing"]
 
 
+def test_the_dicom_series_of_a_mean_names_all_its_seeds(cli, build, words):
+    """Before, it said the first seed alone, with which nobody makes that image."""
+    for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2), 1):
+        study = build(contrast, number=number).parent
+    done = cli("fill", study, *words, "--samples", "2")
+    assert done.returncode == 0, done.stderr
+    told = dcmread(study / "mrimpute_flair" / "0001.dcm").DerivationDescription
+    assert "3 steps, mean of 2 samples with seeds 4 to 5. " in told
+    assert cli("verify", study / "mrimpute_flair").returncode == 0
+
+
 def test_what_has_no_samples_is_refused_before_anything_is_read(cli, make_study, tiny_weights, tmp_path):
     folder = make_study()
     words = ("fill", folder, "--missing", "flair", "--weights", tiny_weights[FLAIR], "--samples", "2")
@@ -84,3 +96,38 @@ def test_what_has_no_samples_is_refused_before_anything_is_read(cli, make_study,
     assert cli(*words, "--sampler", "ddpm", "--dry-run").returncode == 0
     cases = cli(*words, "--steps", "2", "--out", tmp_path / "o", "--layout", "brats23")
     assert cases.returncode == 2 and "one image per contrast" in cases.stderr
+
+
+def test_a_finished_spread_stands_and_what_the_disk_says_of_each_image_is_told(
+    cli, make_study, words, tmp_path, monkeypatch
+):
+    folder, out, told = make_study(), tmp_path / "out", []
+    monkeypatch.setattr(place_module, "unsynced", lambda _folder: told.append(f"note {len(told)}") or (told[-1],))
+    done = cli("fill", folder, *words, "--samples", "2", "--out", out)
+    assert done.returncode == 0 and told == ["note 0", "note 1", "note 2", "note 3"]
+    assert all(note in done.stderr for note in told)
+    main, spread = (out / "case" / f"case-t2f{word}.json" for word in ("", "_spread"))
+    before = spread.stat()
+    main.unlink()
+    main.with_name("case-t2f.nii.gz").unlink()
+    assert cli("fill", folder, *words, "--samples", "2", "--out", out).returncode == 0
+    assert main.exists() and (spread.stat().st_ino, spread.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_the_places_of_samples_are_looked_at_before_anything_is_made(cli, make_study, words, tmp_path):
+    folder, out = make_study(), tmp_path / "out"
+    taken = out / "case" / "case-t2f_spread.nii.gz"
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"another program's")
+    before = tree(out)
+    done = cli("fill", folder, *words, "--samples", "2", "--out", out)
+    assert done.returncode == 6 and "case-t2f_spread.nii.gz exists and was not made by mrimpute" in done.stderr
+    assert tree(out) == before
+    taken.unlink()
+    assert cli("fill", folder, *words[:-1], "9", "--out", tmp_path / "other").returncode == 0
+    for name in ("case-t2f.nii.gz", "case-t2f.json"):  # a sample of another recipe
+        (tmp_path / "other" / "case" / name).rename(taken.with_name(name.replace("t2f", "t2f_sample-02")))
+    before = tree(out)
+    done = cli("fill", folder, *words, "--samples", "2", "--out", out)
+    assert done.returncode == 6 and "case-t2f_sample-02.nii.gz was made before by another recipe" in done.stderr
+    assert tree(out) == before

@@ -3,13 +3,20 @@
 import json
 import shlex
 import sys
+import time
+import weakref
+from importlib import import_module
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from tests.conftest import OBLIQUE, tree, write_nifti
+from mrimpute.errors import ExitCode, Terminated
+from mrimpute.fill import Engine
+from tests.conftest import OBLIQUE, surroundings, tree, write_nifti
+from tests.processes import Forked, child_of, lives
 
 FLAIR = Contrast.FLAIR
 LABELS = np.zeros((40, 48, 36), np.uint8)
@@ -84,10 +91,17 @@ def test_a_segmenter_sees_the_complete_case_and_the_one_with_a_synthetic_contras
             "holds values that are no labels",
         ),
         (SEGMENTER.replace("flair.affine)", "2 * flair.affine)"), "lies on another grid"),
-        ("import time; time.sleep(60)", "took over 0.01 minutes"),
+        (
+            "import pathlib, subprocess, sys, time\n"
+            "child = subprocess.Popen(['sleep', '60'])\n"
+            "pathlib.Path(sys.argv[0]).with_name('child').write_text(str(child.pid))\ntime.sleep(60)",
+            "took over 0.01 minutes",
+        ),
     ],
 )
-def test_a_segmenter_that_fails_is_one_line_and_the_figures_are_told(cli, full, command, tiny_weights, text, message):
+def test_a_segmenter_that_fails_is_one_line_and_the_figures_are_told(
+    cli, full, command, tiny_weights, text, message, tmp_path
+):
     words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
     minutes = ["--segmenter-minutes", "0.01"] if "sleep" in text else []
     done = cli("evaluate", "--leave-one-out", full, *words, "--segmenter", command(text), *minutes)
@@ -98,6 +112,8 @@ def test_a_segmenter_that_fails_is_one_line_and_the_figures_are_told(cli, full, 
     assert record["segmented"]["labels"] == []
     assert record["segmented"]["error"]["code"] == "resources-exhausted"
     assert record["scores"]["brain"]["psnr"] > 0
+    if minutes:  # its child ran on before
+        assert not lives(child_of(tmp_path / "child"))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +168,103 @@ def test_pairs_are_kept_as_they_were_compared(cli, full, tiny_weights, tmp_path)
     assert "exists and is another image" in other.stderr
 
 
-@pytest.mark.parametrize("word", ["--keep", "--segmenter"])
-def test_two_files_are_compared_as_they_are(cli, full, word):
-    done = cli("evaluate", full / "full-t1n.nii.gz", full / "full-t2w.nii.gz", word, "x {case} {out}")
-    assert done.returncode == 2
-    assert f"{word} goes with --leave-one-out" in done.stderr
+COMPANY = {
+    "--keep": ("{pair} --keep kept", "--leave-one-out"),
+    "--segmenter": ("{pair} --segmenter 'x {{case}} {{out}}'", "--leave-one-out"),
+    "--seen": ("{pair} --seen", "--leave-one-out"),
+    "--steps": ("{pair} --steps 3", "--leave-one-out"),
+    "--calibrate-from": ("{pair} --calibrate-from other", "--leave-one-out"),
+    "--layout": ("{study} --layout brats21", "--segmenter"),
+    "--segmenter-minutes": ("{study} --segmenter-minutes 3", "--segmenter"),
+    "--mask": ("{study} --mask mask.nii.gz", "--leave-one-out"),
+    "--calibrate-from batch": ("{study} --calibrate-from batch", "--out"),
+}
+
+
+@pytest.mark.parametrize("word", COMPANY)
+def test_an_option_that_would_be_passed_over_is_wrong_usage(cli, full, word):
+    words, other = COMPANY[word]
+    named = words.format(pair=f"{full}/full-t1n.nii.gz {full}/full-t2w.nii.gz", study=f"--leave-one-out {full}")
+    done = cli("evaluate", *shlex.split(named))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert word in done.stderr and other in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_option_in_the_environment_may_mean_nothing(cli, full):
+    pair = (full / "full-t1n.nii.gz", full / "full-t2w.nii.gz")
+    assert cli("evaluate", *pair, env={"MRIMPUTE_WEIGHTS": "builtin", "MRIMPUTE_STEPS": "3"}).returncode == 0
+
+
+def test_each_line_is_told_before_the_next_study_is_begun(make_study, full, command, tiny_weights, cli_home, tmp_path):
+    """The second study's segmenter waits until the first one's line was read."""
+    second = make_study("second", contrasts=BRATS_FOUR)
+    wait = """
+import time
+if any("second" in path.name for path in pathlib.Path(sys.argv[1]).iterdir()):
+    until = time.monotonic() + 60
+    while not pathlib.Path(READ).exists():
+        assert time.monotonic() < until, "the line of the first study did not come"
+        time.sleep(0.02)
+"""
+    text = SEGMENTER.replace("import nibabel", wait.replace("READ", repr(str(tmp_path / "read"))) + "import nibabel")
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json"]
+    running = Forked(
+        ["evaluate", "--leave-one-out", full, second, *words, "--segmenter", command(text)], surroundings(cli_home)
+    )
+    out = running.streams[0]
+    while "\n" not in out.read_text() and running.process.is_alive():
+        time.sleep(0.02)
+    assert json.loads(out.read_text())["study"] == "full"
+    (tmp_path / "read").touch()
+    done = running.done()
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["study"] for line in done.stdout.splitlines()] == ["full", "second"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(ZeroDivisionError("on purpose"), 8), (Terminated(ExitCode.TERMINATED), 143)]
+)
+def test_a_bug_in_one_study_or_a_signal_leaves_the_others_their_figures(
+    cli, full, make_study, tiny_weights, monkeypatch, fault, code
+):
+    broken = make_study("broken", contrasts=BRATS_FOUR)
+
+    def made(engine, order, sources):
+        if sources.onto.path.parent == broken:
+            raise fault
+        return make(engine, order, sources)
+
+    make = Engine.image
+    monkeypatch.setattr(Engine, "image", made)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    done = cli("evaluate", "--leave-one-out", full, broken, full, *words)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1 and ("on purpose" in done.stderr) == (code == 8)
+    assert done.stdout.count("tiny-flair") == (6 if code == 8 else 3)  # a row for each region
+
+
+def test_images_of_a_pair_are_let_go_before_the_next_is_made(cli, full, tiny_weights, monkeypatch):
+    held = []
+
+    def made(*words):
+        assert all(one() is None for one in held)
+        image = make(*words)
+        held.append(weakref.ref(image[0]))
+        return image
+
+    def acquired(volume):
+        image = normalise(volume)
+        held.append(weakref.ref(image))
+        return image
+
+    evaluate = import_module("mrimpute.evaluate")
+    make, normalise = Engine.image, evaluate.normalised
+    monkeypatch.setattr(Engine, "image", made)
+    monkeypatch.setattr(evaluate, "normalised", acquired)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu"]
+    done = cli("evaluate", "--leave-one-out", full, full, full, *words, "--picture", full.parent / "p.png")
+    assert done.returncode == 0, done.stderr
+    assert len(held) == 6 and done.stdout.count("tiny-flair") == 9
+    with Image.open(full.parent / "p.png") as sheet:
+        assert sheet.height > 9 * 100

@@ -1,5 +1,6 @@
 """Reports and cohort pages in a real browser: they work, ask nothing of anybody, and name nobody."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from mrimpute.contrasts import Contrast
+from mrimpute.files import sha256_of
+from mrimpute.report import gather
 from tests.conftest import write_nifti
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is absent")
@@ -244,4 +247,32 @@ def test_a_dicom_result_with_samples_has_a_report_and_a_second_run_finds_everyth
     assert str(folder.parent) not in text and "im000" not in text
     again = cli("fill", folder, *words, "--steps", "2", "--samples", "2", "--json")
     assert '"skipped"' in again.stdout
+    page = folder / "mrimpute_flair_report.html"
+    before = page.stat()
+    again = cli("fill", folder, *words, "--steps", "2", "--samples", "2", "--report", "--picture", "--json")
+    assert json.loads(again.stdout)["copies"][-2:] == [str(page), str(folder / "mrimpute_flair_picture.png")]
+    assert (page.stat().st_ino, page.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    page.write_bytes(page.read_bytes().replace(digest_in(folder / "mrimpute_flair.json"), b"another image"))
+    assert cli("fill", folder, *words, "--steps", "2", "--samples", "2", "--report").returncode == 0
+    assert digest_in(folder / "mrimpute_flair.json") in page.read_bytes()
     assert cli("report", folder).returncode == 0
+
+
+def digest_in(sidecar):
+    return json.loads(sidecar.read_text())["image"]["sha256"].encode()
+
+
+def test_a_tree_of_sources_is_looked_through_once_and_pd_is_shown_too(cli, filled, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(gather, "sha256_of", lambda path: looked.append(path) or sha256_of(path))
+    result = next((filled / HOSTILE).glob("*_flair.json"))
+    record = json.loads(result.read_text())
+    record["Sources"] = [record["Sources"][0] | {"contrast": "pd"}]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(result.with_suffix(".nii.gz"), tmp_path / name)
+        (tmp_path / name / result.name).write_text(json.dumps(record))
+    done = cli("report", tmp_path / "one", tmp_path / "two", "--source", filled / HOSTILE)
+    assert done.returncode == 0, done.stderr
+    assert looked and len(looked) == len(set(looked))
+    assert '"label": "PD"' in (tmp_path / "one" / "case_flair_report.html").read_text()

@@ -13,7 +13,7 @@ from mrimpute.errors import StudyRefused
 from mrimpute.io.dicom import headers
 from mrimpute.request import make_request
 from mrimpute.study import find_series
-from tests.conftest import tree
+from tests.conftest import refuse_to_list, tree
 
 THREE = (Contrast.T1, Contrast.T1C, Contrast.T2)
 
@@ -102,6 +102,22 @@ def test_scan_ends_as_fill_does_and_takes_the_same_option(cli, dicom, spoil):
     assert on.returncode == 0, on.stderr
     assert "left out" in on.stderr
     assert "can be made   flair by" in on.stdout
+
+
+def test_a_folder_that_cannot_be_listed_is_told_however_deep(cli, dicom, monkeypatch):
+    """Before: `flair by syndiff from t1`, without a word on the folder of the t2."""
+    study = dicom()
+    deep = study / "export" / "1" / "2"
+    deep.mkdir(parents=True)
+    for name in ("t1", "t1c", "t2"):
+        (study / name).rename(deep / name)
+    refuse_to_list(monkeypatch, deep / "t2")
+    done = cli("fill", study, "--missing", "flair", "--dry-run")
+    assert done.returncode == 3, done.stdout
+    assert f"{deep / 't2'}: a folder that cannot be listed (Permission denied)" in done.stderr
+    on = cli("fill", study, "--missing", "flair", "--dry-run", "--ignore-broken")
+    assert on.returncode == 0, on.stderr
+    assert "left out" in on.stderr
 
 
 def test_what_no_target_needs_may_be_broken_and_is_said(cli, dicom):

@@ -156,4 +156,5 @@ def test_scan_explains_every_rule_that_spoke(exam, cli):
     assert "spin echo, long TR and TE" in told
     assert "CANARY" not in told
     assert cli("scan", folder, "--explain", "absent").returncode == 2
+    assert "--json has the evidence" in cli("scan", folder, "--explain", "2_T2_ax.nii.gz", "--json").stderr
     assert cli("scan", folder, folder.parent, "--explain", "2_T2_ax.nii.gz").returncode == 2

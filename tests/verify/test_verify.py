@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 
 from mrimpute.contrasts import Contrast
-from tests.conftest import tree
+from mrimpute.write.provenance import description
+from tests.conftest import refuse_to_list, tree
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_an_image_that_was_rewritten_without_loss_is_told_so(made, verify, rewri
     code, [record] = verify(path)
     assert (code, record["status"]) == (0, "rewritten")
     assert record["sha256"] != record["recorded_sha256"]
-    assert (record["synthetic"], bool(record["marks"])) == (True, True)
+    assert record["text"].endswith("its voxels, where they lie and its marks are")
     code, [record] = verify(path, "--source", path.with_name("case-t1n.nii.gz"))
     assert (code, record["status"]) == (3, "other-sources")
 
@@ -161,11 +162,35 @@ def moved(path):
     nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), affine, image.header), path)
 
 
+def move_qform(path):
+    """As a program does that writes one form alone: others go by the other one."""
+    image = nib.load(path)
+    affine = image.affine.copy()
+    affine[0, 3] += 5
+    image.header.set_sform(image.affine, code=2)
+    image.header.set_qform(affine, code=1)
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), None, image.header), path)
+
+
+def describe_as_fsl(path):
+    image = nib.load(path)
+    image.header["descrip"] = b"6.0.7:3b1a9ef7"
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), image.affine, image.header), path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "word"),
-    [(without_marks, "marks are gone"), (with_another_contrast, "marks are gone or altered"), (moved, "bytes are not")],
+    [
+        (change_voxel, "nor are its voxels"),
+        (without_marks, "where they lie are, but its header's descrip and aux_file no longer"),
+        (with_another_contrast, "where they lie are, but its header's descrip no longer has the text"),
+        (describe_as_fsl, "where they lie are, but its header's descrip no longer has the text"),
+        (moved, "its voxels are, but they lie elsewhere (by up to 0.1 mm)"),
+        (move_qform, "its voxels are, but they lie elsewhere (by its qform: origins 5.00 mm apart"),
+    ],
 )
-def test_equal_voxels_elsewhere_or_without_their_marks_are_changed(made, verify, spoil, word):
+def test_what_of_an_image_was_changed_is_told(made, verify, spoil, word):
+    """Before, a moved qform and the text of FSL were `rewritten`, with code 0."""
     spoil(made)
     code, [record] = verify(made)
     assert (code, record["status"]) == (3, "changed")
@@ -271,6 +296,43 @@ def test_a_sidecar_leads_to_no_other_folder(made, verify):
     sidecar.write_text(json.dumps(content))
     made.rename(made.with_name("other.nii.gz"))
     assert statuses(verify(sidecar)[1]) == ["unchecked"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(made, verify, cli, monkeypatch):
+    """Before, what lay in it was passed over without a word, with code 0."""
+    locked = made.parent / "more"
+    locked.mkdir()
+    refuse_to_list(monkeypatch, locked)
+    code, records = verify(made.parent)
+    assert (code, statuses(records)) == (8, ["intact", "unreadable"])
+    assert (records[1]["path"], "cannot be listed: Permission denied" in records[1]["text"]) == (str(locked), True)
+    done = cli("verify", made, "--source", made.parent)
+    assert done.returncode == 3
+    assert f"cannot list {locked} (Permission denied)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "litter"),
+    [(".DS_Store", True), ("._0001.dcm", True), ("Thumbs.db", True), (".hidden", False), ("notes.txt", False)],
+)
+def test_fill_and_verify_agree_on_what_else_lies_in_a_series(made_series, verify, cli, tiny_weights, name, litter):
+    """Before, after a look by the Finder verify said intact and fill ended with 6."""
+    series = made_series()
+    (series / name).write_bytes(b"\0\0\0\1Bud1")
+    code, [record] = verify(series)
+    assert (code, record["status"]) == ((0, "intact") if litter else (3, "changed"))
+    again = cli("fill", series.parent, "--weights", tiny_weights[Contrast.FLAIR], "--device", "cpu")
+    assert again.returncode == (0 if litter else 6), again.stderr
+
+
+def test_a_spread_without_its_sidecar_is_known_as_ours(made, verify):
+    image = nib.load(made)
+    text = description("flair-spread").encode()
+    image.header["descrip"], image.header["aux_file"] = text, text[:23]
+    alone = made.with_name("alone.nii.gz")
+    nib.save(nib.Nifti1Image(image.get_fdata(dtype="f4"), None, image.header), alone)
+    _, [record] = verify(alone)
+    assert (record["status"], record["made_by"]["target"]) == ("unchecked", "flair-spread")
 
 
 def test_what_is_acquired_is_not_marked(make_study, build, verify):

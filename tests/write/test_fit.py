@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import StudyRefused
 from mrimpute.phantom import AFFINE
 from mrimpute.study import find_series
@@ -64,11 +64,33 @@ def test_a_small_head_becomes_a_case_only_as_it_is(cli, make_study, tiny_weights
     assert tree(folder) == before
 
 
+def a_full_head(path, brightness=0):
+    """Write a volume on BraTS' grid of which 4.2 litres are not 0."""
+    voxels = np.zeros(SHAPE, np.uint8)
+    voxels[20:220, 20:220, 20:125] = np.arange(1, 106) + brightness
+    return write_nifti(path, voxels, AFFINE)
+
+
 def test_series_with_skull_do_not_fit(tmp_path):
-    with pytest.raises(StudyRefused, match="t1, t2 shows skull"):
-        check_stripped(tmp_path, parse_layout("brats21"), (T1, T2))
-    check_stripped(tmp_path, parse_layout("brats21"), ())
-    check_stripped(tmp_path, parse_layout("bids"), (Contrast.T1,))
+    study, brats = study_on(tmp_path, SHAPE, AFFINE), parse_layout("brats21")
+    check_stripped(study, brats, {T1: False})
+    with pytest.raises(StudyRefused, match="t1 shows skull"):
+        check_stripped(study, brats, {T1: True})
+    study = find_series(a_full_head(tmp_path / "case" / "case-t2w.nii.gz").parent)
+    with pytest.raises(StudyRefused, match="t1, t2 show skull"):
+        check_stripped(study, brats, {T1: True})
+    check_stripped(study, parse_layout("bids"), {T1: True})
+
+
+def test_a_complete_case_with_skull_is_refused_before_it_is_copied(cli, tmp_path):
+    for brightness, name in enumerate(("t1n", "t1c", "t2w", "t2f")):
+        a_full_head(tmp_path / "case" / f"case-{name}.nii.gz", brightness)
+    words = ("fill", tmp_path / "case", "--layout", "brats23", "--out", tmp_path / "out")
+    done = cli(*words)
+    assert (done.returncode, (tmp_path / "out").exists()) == (3, False)
+    assert "t1, t1c, t2, flair show skull" in done.stderr
+    assert cli(*words, "--as-is").returncode == 0
+    assert len(tree(tmp_path / "out")) == 4
 
 
 def nnunet(tmp_path, **plans):

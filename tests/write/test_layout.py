@@ -1,5 +1,6 @@
 """Complete cases under a segmenter's names."""
 
+import gzip
 import itertools
 import json
 
@@ -60,6 +61,32 @@ def test_a_complete_case_is_assembled(cli, make_study, tiny_weights, tmp_path, l
     again = filled(cli, folder, layout, tmp_path / "out", tiny_weights[FLAIR])
     assert again.returncode == 0, again.stderr
     assert "skipped" in again.stderr
+
+
+def test_plain_images_are_packed_once_and_copies_of_any_level_are_found_again(
+    cli, make_study, tiny_weights, tmp_path, monkeypatch
+):
+    """Before, each was packed twice, when the places were looked at too."""
+    folder = make_study(scheme="brats21")
+    for path in list(folder.iterdir()):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    packed = []
+    real = gzip.compress
+    monkeypatch.setattr(gzip, "compress", lambda *words, **named: packed.append(words[0]) or real(*words, **named))
+    done = filled(cli, folder, "brats21", tmp_path / "out", tiny_weights[FLAIR])
+    assert done.returncode == 0, done.stderr
+    sources = [(folder / f"case_{word}.nii").read_bytes() for word in ("t1", "t1ce", "t2")]
+    assert sorted(map(packed.count, sources)) == [1, 1, 1]
+    copy = tmp_path / "out" / "case" / "case_t1.nii.gz"
+    assert gzip.decompress(copy.read_bytes()) == sources[0]
+    packed.clear()
+    copy.write_bytes(real(sources[0], 9))  # as earlier versions did
+    again = filled(cli, folder, "brats21", tmp_path / "out", tiny_weights[FLAIR])
+    assert (again.returncode, packed) == (0, [])
+    for other in (real(sources[1]), sources[0], b""):
+        copy.write_bytes(other)
+        assert filled(cli, folder, "brats21", tmp_path / "out", tiny_weights[FLAIR]).returncode == 6
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(BRATS_FOUR)), ids=lambda order: ">".join(order))

@@ -1,7 +1,9 @@
 import errno
 import hashlib
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from mrimpute.errors import OutputRefused, ResourcesExhausted, Terminated
 from mrimpute.files import parts, rename
 from mrimpute.io import nifti
 from mrimpute.marks import SIDECAR_SCHEMA
+from mrimpute.request import Options
 from mrimpute.study import find_series
 from mrimpute.volume import Grid
 from mrimpute.write import place as place_module
@@ -92,6 +95,30 @@ def test_another_recipe_is_replaced_only_when_asked(place, change):
     with pytest.raises(OutputRefused, match="--overwrite"):
         already_made(place, other, overwrite=False)
     assert not already_made(place, other, overwrite=True).finished
+
+
+def test_what_is_left_to_the_machine_may_have_been_another_machine_s_choice(place):
+    put(place)
+    half = replace(FINGERPRINT, precision="bfloat16", device="cuda")
+    assert already_made(place, half, overwrite=False, open_to=Options().left_open).finished
+    for options in (Options(precision="bfloat16"), Options(device="cuda")):
+        with pytest.raises(OutputRefused, match="another recipe"):
+            already_made(place, half, overwrite=False, open_to=options.left_open)
+    for change in ({"seed": 1}, {"precision": "float16"}):
+        other = replace(half, **change)
+        place.sidecar.write_text(json.dumps(record(other)))
+        with pytest.raises(OutputRefused, match="another recipe"):
+            already_made(place, half, overwrite=False, open_to=Options().left_open)
+
+
+def test_room_is_looked_for_that_all_samples_take(place, monkeypatch):
+    voxels, usage = 10**6, shutil.disk_usage(place.image.parent.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage._replace(free=3 * 4 * voxels + 2**20))
+    check_place(place, voxels, with_mask=False)
+    with pytest.raises(ResourcesExhausted, match="13 MB free and up to 17 MB"):
+        check_place(place, voxels, with_mask=False, samples=2)
+    put(place.sample(1))
+    check_place(place, voxels, with_mask=False, samples=2)  # which takes no more room
 
 
 def test_an_acquired_image_is_never_overwritten(place):
@@ -215,8 +242,8 @@ def test_the_old_result_stands_whichever_rename_fails(place, monkeypatch, kernel
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["fresh", "overwrite"])
-@pytest.mark.parametrize("call", ["sync_folder", "remove"])
-def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkeypatch, again, call):
+@pytest.mark.parametrize(("room", "call"), [(files, "sync_folder"), (parts, "remove")])
+def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkeypatch, again, room, call):
     """Before: exit 6 or 5 and "cannot write", although the new image stood."""
     if again:
         put(place)
@@ -224,7 +251,7 @@ def test_what_the_disk_refuses_once_the_image_stands_is_no_failure(place, monkey
     def refused(*_words):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(files, call, refused)
+    monkeypatch.setattr(room, call, refused)
     notes = place_image(place, IMAGE, VOXELS, record(), standing_at(place))
     assert notes
     assert all("Input/output error" in note for note in notes)
@@ -238,13 +265,13 @@ def test_a_signal_waits_until_temporary_files_are_removed(place, monkeypatch):
     """Before, one that came while a replaced series was removed left the rest of it under a hidden name."""
     put(place)
     monkeypatch.setattr(signals._State, "arrived", None)
-    real = files.remove
+    real = parts.remove
 
     def interrupted(part):
         signals._arrive(signal.SIGTERM, None)
         real(part)
 
-    monkeypatch.setattr(files, "remove", interrupted)
+    monkeypatch.setattr(parts, "remove", interrupted)
     with pytest.raises(Terminated):
         put(place)
     assert sorted(path.name for path in place.image.parent.iterdir()) == ["x.json", "x.nii.gz"]
@@ -457,6 +484,23 @@ def test_what_a_killed_run_left_beside_copies_is_removed(tmp_path):
     dead.write_bytes(b"")
     files.write_whole(tmp_path / "copy.nii.gz", b"copy")
     assert [path.name for path in tmp_path.iterdir()] == ["copy.nii.gz"]
+
+
+def test_what_a_killed_run_left_and_the_disk_does_not_let_go_is_told(tmp_path, monkeypatch):
+    """Before, folders that stayed were passed over in silence, and files that stayed ended the run."""
+    for kind in (Path.touch, Path.mkdir):
+        dead = files.new_part(tmp_path)
+        kind(dead.with_name(dead.name.replace(f"-{os.getpid()}-", "-999999999-")))
+
+    def refuse(path, *_words, **_named):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: refuse(path) if path.exists() else None)
+    notes = files.write_whole(tmp_path / "copy.nii.gz", b"copy")
+    assert (tmp_path / "copy.nii.gz").read_bytes() == b"copy"
+    told = [note for note in notes if "-999999999-" in note and "could not be removed (Permission denied)" in note]
+    assert len(told) == 2
 
 
 def test_a_place_is_held_whatever_study_goes_there(make_study, monkeypatch, tmp_path):

@@ -78,6 +78,7 @@ class Slice:
             columns (2), all LPS and mm; a Defect where that cannot be told.
         rescale: slope and intercept of the stored values.
         thickness: of the slice in mm, 0 where not recorded.
+        window: lowest and highest rescaled grey value that a viewer is told to show, None where not recorded.
     """
 
     file: Path
@@ -93,6 +94,7 @@ class Slice:
     geometry: FloatArray | Defect
     rescale: tuple[float, float] = (1.0, 0.0)
     thickness: float = 0.0
+    window: tuple[float, float] | None = None
 
 
 def slice_of(
@@ -130,7 +132,17 @@ def slice_of(
         geometry=geometry,
         rescale=rescale,
         thickness=thickness,
+        window=_window(find),
     )
+
+
+def _window(find: Callable[..., Any]) -> tuple[float, float] | None:
+    """Return the first window of a slice or frame (DICOM PS3.3 C.11.2.1.2), None where there is none to be used."""
+    centre = _number(find("WindowCenter", "FrameVOILUTSequence"))
+    width = _number(find("WindowWidth", "FrameVOILUTSequence"))
+    if centre is None or width is None or width <= 0:
+        return None
+    return centre - width / 2, centre + width / 2
 
 
 def _geometry(find: Callable[..., Any]) -> FloatArray:

@@ -45,7 +45,7 @@ class Found:
 
     Attributes:
         slices: of every readable DICOM image.
-        damaged: files that promise DICOM and cannot be read, with what was seen.
+        damaged: files that promise DICOM and cannot be read, and folders that cannot be listed, with what was seen.
         others: DICOM objects without pixels (reports, directories).
         links: to DICOM files outside the folder, or to nowhere; they are not followed.
     """
@@ -104,8 +104,9 @@ def read_headers(folder: Path) -> Found:
     damaged: list[tuple[Path, str]] = []
     others: list[Path] = []
     links: list[Path] = []
+    unlisted: list[OSError] = []
     with quiet_pydicom():
-        for path in _files(folder, links):
+        for path in _files(folder, links, unlisted):
             if not _promises(path) and not _looks_like_dicom(path):
                 continue
             try:
@@ -118,13 +119,14 @@ def read_headers(folder: Path) -> Found:
                 slices += found
                 if not found:
                     others.append(path)
+    damaged += [(Path(error.filename), f"a folder that cannot be listed ({error.strerror})") for error in unlisted]
     return Found(tuple(slices), tuple(damaged), tuple(others), tuple(links))
 
 
 def holds_dicom(folder: Path) -> bool:
     """Tell whether some file below a folder, of the first MAX_LOOKED, is DICOM or promises to be."""
     links: list[Path] = []
-    looked = islice(_files(folder, links), MAX_LOOKED)
+    looked = islice(_files(folder, links, []), MAX_LOOKED)
     return any(_promises(path) or _looks_like_dicom(path) for path in looked) or bool(links)
 
 
@@ -164,11 +166,12 @@ def _promises(path: Path) -> bool:
     return path.suffix.lower() in DICOM_SUFFIXES
 
 
-def _files(folder: Path, links: list[Path]) -> Iterator[Path]:
-    """Yield the files below a folder; links to DICOM that lead out of it, or nowhere, are added to a list."""
+def _files(folder: Path, links: list[Path], unlisted: list[OSError]) -> Iterator[Path]:
+    """Yield the files below a folder; added to lists are links to DICOM that lead out of it, or nowhere, and the errors
+    of folders that cannot be listed."""
     root = os.path.realpath(folder)
     seen = 0
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=unlisted.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(place) / name

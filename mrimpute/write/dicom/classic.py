@@ -44,8 +44,8 @@ def classic_image(stored: Any, index: int, derivation: Derivation) -> "Dataset":
     data.SpacingBetweenSlices = decimals(spacing[2:])[0]
     if derivation.sources:
         data.SourceImageSequence = nearest_sources(position, derivation)
-    low, high = window_of(stored)
-    data.WindowCenter, data.WindowWidth = decimals([(low + high) / 2])[0], decimals([max(1.0, high - low)])[0]
+    for keyword, value in window_of(stored, derivation.shown).items():
+        setattr(data, keyword, value)
     data.SmallestImagePixelValue, data.LargestImagePixelValue = int(plane.min()), int(plane.max())
     data["SmallestImagePixelValue"].VR = data["LargestImagePixelValue"].VR = "US"
     data.PixelData = plane.tobytes()

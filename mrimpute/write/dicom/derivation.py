@@ -67,6 +67,9 @@ REQUIRED_EMPTY = (
     "PatientPosition",
 )
 """Type 2: present, empty where the reference has none."""
+USUAL_SHARES, LEAST_SHOWN = (1.0, 99.5), 75.0
+"""Percent of the head's grey values: what a window shows where the reference's own cannot be followed, and how much
+that one must show."""
 LENGTH_DIGITS, COSINE_DIGITS = 6, 10
 """Decimals of lengths in mm and of direction cosines: both place a voxel to 1e-6 mm."""
 
@@ -84,6 +87,7 @@ class Derivation:
         description: how it was made, for people.
         series_number: of the new series.
         made_at: when.
+        shown: shares in percent of the head's grey values between which a viewer should begin.
     """
 
     target: Contrast
@@ -94,6 +98,7 @@ class Derivation:
     description: str
     series_number: int
     made_at: datetime
+    shown: tuple[float, float]
 
     def uid(self, *words: object) -> str:
         """Return a UID that follows from the sources, the recipe and the words alone (2.25 root)."""
@@ -181,15 +186,36 @@ def decimals(values: Sequence[float] | FloatArray, digits: int = LENGTH_DIGITS) 
     return [DSfloat(round(float(value), digits) + 0.0, auto_format=True) for value in values]
 
 
-def window_of(stored: Any) -> tuple[float, float]:
-    """Return the grey values between which a viewer should begin: 1 and 99.5 % in the head."""
+def shares_shown(reference: DicomSeries, voxels: FloatArray) -> tuple[float, float]:
+    """Return which shares of the head the reference's own window leaves dark and reaches, in percent.
+
+    What its readers are used to see of an image is what they see first of the synthetic one. A window that is not
+    there, or hides most of the head, gives USUAL_SHARES.
+
+    Args:
+        reference: the series; where its slices have windows of their own, the median is taken.
+        voxels: its rescaled grey values.
+    """
+    windows = [item.window for item in reference.slices if item.window is not None]
+    head = voxels[voxels > 0]
+    if not windows or not head.size:
+        return USUAL_SHARES
+    low, high = np.median(windows, axis=0)
+    shares = 100 * float(np.mean(head < low)), 100 * float(np.mean(head <= high))
+    return shares if shares[1] - shares[0] >= LEAST_SHOWN else USUAL_SHARES
+
+
+def window_of(stored: Any, shown: tuple[float, float]) -> dict[str, Any]:
+    """Return centre and width of the window that shows these shares of the head, in percent."""
     head = stored[stored > 0]
-    low, high = np.percentile(head, [1, 99.5]) if head.size else (0.0, 1.0)
-    return float(low), float(high)
+    low, high = np.percentile(head, shown) if head.size else (0.0, 1.0)
+    centre, width = decimals([(low + high) / 2, max(1.0, high - low)])
+    return {"WindowCenter": centre, "WindowWidth": width}
 
 
 def equipment(derivation: Derivation, source: Any) -> list[Any]:
-    """Return who acquired and who synthesised."""
+    """Return who acquired and who synthesised; the equipment of the object itself is what synthesised it, as the
+    standard's example of a derived image has it (DICOM PS3.3 C.12.1.1.5)."""
     from pydicom.dataset import Dataset
 
     scanner, maker = Dataset(), Dataset()

@@ -78,8 +78,8 @@ def enhanced_image(stored: Any, derivation: Derivation) -> "Dataset":
     kind.VolumeBasedCalculationTechnique, kind.ComplexImageComponent = "NONE", "MAGNITUDE"
     kind.AcquisitionContrast = flavour
     scale.RescaleIntercept, scale.RescaleSlope, scale.RescaleType = "0", "1", "US"
-    low, high = window_of(stored)
-    view.WindowCenter, view.WindowWidth = decimals([(low + high) / 2])[0], decimals([max(1.0, high - low)])[0]
+    for keyword, value in window_of(stored, derivation.shown).items():
+        setattr(view, keyword, value)
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
     shared.FrameAnatomySequence, shared.MRImageFrameTypeSequence = [anatomy], [kind]
     shared.PixelValueTransformationSequence, shared.FrameVOILUTSequence = [scale], [view]

@@ -15,7 +15,7 @@ from mrimpute.io.dicom.pixels import reads_back
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.volume import voxel_sha256
 from mrimpute.write import provenance
-from mrimpute.write.dicom.derivation import Derivation, series_number, stored_range
+from mrimpute.write.dicom.derivation import Derivation, series_number, shares_shown, stored_range
 from mrimpute.write.dicom.derive import derive, encode
 from mrimpute.write.place import Destination, Standing, publish_pair, sidecar_text, write_beside
 from mrimpute.write.result import Output, Result
@@ -38,6 +38,7 @@ def write_series(result: Result, reference: DicomSeries) -> Output:
         provenance.derivation(fingerprint, result.checkpoint, one),
         series_number(reference, result.highest_number),
         datetime.now(),
+        shares_shown(reference, result.sources.onto.voxels),
     )
     files = encode(derive(unit, one, derivation))
     digest = hashlib.sha256(b"".join(files)).hexdigest()

@@ -279,3 +279,55 @@ def test_a_nifti_study_has_no_series_to_go_by(cli, make_study):
     done = cli("fill", make_study(), "--format", "dicom")
     assert done.returncode == 2
     assert "no DICOM series to go by" in done.stderr
+
+
+def shares_outside(voxels, centre, width):
+    """Return which shares of the head a window leaves dark, and reaches."""
+    head = voxels[voxels > 0]
+    return float(np.mean(head < centre - width / 2)), float(np.mean(head <= centre + width / 2))
+
+
+def window_in(folder):
+    """Return centre and width that every file of a derived series has."""
+    found = {
+        tuple(float(item[keyword].value) for keyword in ("WindowCenter", "WindowWidth"))
+        for file in folder.iterdir()
+        for data in [dcmread(file)]
+        for item in [data, *(group.FrameVOILUTSequence[0] for group in data.get("SharedFunctionalGroupsSequence", ()))]
+        if "WindowCenter" in item
+    }
+    (window,) = found
+    return window
+
+
+def stored_in(folder):
+    return np.stack([dcmread(file).pixel_array for file in sorted(folder.iterdir())])
+
+
+def window_of_shares(folder, shares):
+    """Return centre and width of the window that leaves these shares of a derived series dark, and reaches."""
+    stored = stored_in(folder)
+    low, high = np.quantile(stored[stored > 0], shares)
+    return (low + high) / 2, high - low
+
+
+@pytest.mark.parametrize(("family", "slope"), [("classic", 1), ("enhanced", 2)])
+def test_a_viewer_begins_where_it_does_with_the_reference(filled, family, slope):
+    def with_windows(data, index):
+        data.WindowCenter, data.WindowWidth = [slope * (586 + index), 1], [slope * 580, 1]
+
+    study, folder = filled(family=family, change=with_windows)
+    # frames of an enhanced file share the first window, of slices the middle one is the median
+    middle = slope * (590 if family == "classic" else 586)
+    expected = shares_outside(slope * stored_in(study / "t1"), middle, slope * 580)
+    assert 0.01 < expected[0] < expected[1] < 0.99  # neither what is usual nor all
+    assert window_in(folder) == pytest.approx(window_of_shares(folder, expected), abs=1.5)
+
+
+@pytest.mark.parametrize("window", [(1e6, 10), (250, 0), (None, 100)])
+def test_a_window_that_shows_nothing_is_not_followed(filled, window):
+    def with_window(data, _index):
+        data.WindowCenter, data.WindowWidth = window
+
+    _, folder = filled(change=with_window)
+    assert window_in(folder) == pytest.approx(window_of_shares(folder, (0.01, 0.995)), abs=1.5)

@@ -6,9 +6,8 @@ from io import BytesIO
 from math import ceil, sqrt
 
 import numpy as np
-from PIL import Image
 
-from mrimpute.volume import BoolArray, FloatArray
+from mrimpute.volume import FloatArray
 
 QUALITIES = (75, 55, 35, 20)
 """Of WebP, the best first."""
@@ -32,6 +31,8 @@ def across_of(count: int) -> int:
 
 def webp(image: FloatArray, quality: int = QUALITIES[0]) -> str:
     """Return an image (rows, columns), bytes or values in [0, 1], as data: URI."""
+    from PIL import Image
+
     held = BytesIO()
     grey = image if image.dtype == np.uint8 else _bytes(image)
     Image.fromarray(np.ascontiguousarray(grey)).save(held, "WEBP", quality=quality, method=2)
@@ -41,13 +42,6 @@ def webp(image: FloatArray, quality: int = QUALITIES[0]) -> str:
 def _bytes(image: FloatArray) -> FloatArray:
     grey: FloatArray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return grey
-
-
-def middle(head: BoolArray) -> tuple[int, int, int]:
-    """Return the voxel in the middle of a head (X, Y, Z); of an empty mask that of the volume."""
-    places = np.argwhere(head) if head.any() else np.array([(0, 0, 0), head.shape])
-    x, y, z = (places.min(axis=0) + places.max(axis=0)) // 2
-    return int(x), int(y), int(z)
 
 
 def planes(volume: FloatArray, at: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -67,6 +61,8 @@ def sized(slices: Sequence[FloatArray], spacing: Sequence[float], longest: int) 
         spacing: of the volume, in mm.
         longest: pixels.
     """
+    from PIL import Image
+
     steps = ((spacing[0], spacing[1]), (spacing[0], spacing[2]), (spacing[1], spacing[2]))
     lengths = [
         (plane.shape[1] * across, plane.shape[0] * down) for plane, (across, down) in zip(slices, steps, strict=True)
