@@ -156,8 +156,8 @@ def _lead(stem: str) -> str:
     if not words:
         return ""
     if words[0].kind is Kind.NUMBER and len(words[0].text) <= 5:
-        person = _unknown_run(words[1:])
-        return " ".join(person) if len(person) > 1 else ""
+        names = _unknown_run(words[1:])
+        return " ".join(names) if len(names) > 1 else ""
     first = _subject(words)
     if not first:
         return ""
