@@ -36,6 +36,7 @@ class RecipeRecord(Record):
     samples: int
     seed: int
     precision: str
+    engine: str
     device: str
     intensity: str
     calibration: str
