@@ -10,10 +10,10 @@ from string import ascii_lowercase
 
 from mrimpute.study.exams import ABOUT_AGENT, is_article
 from mrimpute.study.text import Token
-from mrimpute.study.words import INITIALS, LETTERS, MAY_DENY, SPELLED_OUT, Kind
+from mrimpute.study.words import AGENT_ENDS, INITIALS, LETTERS, MAY_DENY, SPELLED_OUT, Kind
 
-_BARE = frozenset({"o", "s", "ss", "b"})
-"""Letters for 'without' in one language, which mean 'with', or nothing, in another."""
+_BARE = frozenset({"o", "s", "ss", "b", "0"})
+"""Signs for 'without' in one language, which mean 'with', or nothing, in another."""
 _SAYING_WITH = frozenset({"m", "n", "p", "c", "w", "z", "x"})
 """Letters before an agent for 'with' or 'after', or for how much of it: 2x Gd."""
 _SLAVIC = ("em", "om", "kl", "k.l", "k.l.")
@@ -129,7 +129,8 @@ def _strange(place: _Place) -> bool:
 
 def _like_a_name(text: str) -> bool:
     """Tell whether letters that resemble an agent's may be a person's name: Klein, Celine, Magenta."""
-    return text.isalpha() and len(text) >= _NAME and any(letter in "aeiouy" for letter in text)
+    vowel = any(letter in "aeiouy" for letter in text)
+    return text.isalpha() and len(text) >= _NAME and vowel and not text.endswith(AGENT_ENDS)
 
 
 def _unknown(token: Token | None) -> bool:
@@ -153,8 +154,10 @@ def _denial_before(place: _Place) -> bool:
 
 
 def _unexplained_before(place: _Place) -> bool:
-    """Tell whether an unknown word behind the contrast, or a lone letter, stands next to an agent's, or the agent's
+    """Tell whether an unknown word behind the contrast, or a lone letter, stands before an agent's, or the agent's
     belongs to the name of an examination with and without it: each may deny it."""
+    if place.kind(1) is Kind.EXAM:
+        return True
     near = place.near(-1)
     if near is None or near.word == place.token.word:
         return False
@@ -236,6 +239,9 @@ def _denied(place: _Place) -> str:
     near = place.near(1)
     if place.token.text in _NAMES and not any(token.kind is not Kind.NUMBER for token in place.before):
         return ""
+    near = place.near(1)
+    if near is not None and near.text.startswith("gangli"):
+        return ""  # basal ganglia
     in_space = place.token.text == "native" and near is not None and near.text == "space"
     return "" if in_space else "denied"
 

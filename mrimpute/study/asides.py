@@ -77,7 +77,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a screen capture: screenshot screensave snapshot capture screencapture
     a deformation field: warpfield
     another part of the body: becken spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
-        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical neck wrist ankle
+        lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip neck wrist ankle
         elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal ws hand foot finger
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
         nasopharynx nasofaringe hypopharynx
@@ -115,7 +115,7 @@ ASIDE_STEMS: dict[str, str] = _read(
         unterschenk prostat позвоноч поясничн грудн шейн крестцов спинн
     diffusion tractography: tractogr traktogr
     a difference image: subtrac soustrac sustrac sottraz subtrak
-    computed, not acquired: synthesi syntheti synthese synthet syntet predicted prediction generated superres
+    computed, not acquired: synthesi syntheti synthese synthet syntet superres
     a deformation field: deform displacem
     """
 )

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mrimpute import io
+from mrimpute.study.asides import PERSONS
 from mrimpute.study.model import NotUsed, Problem, Series
 from mrimpute.study.names import nnunet_channel, read_name
 from mrimpute.study.text import Token, tokens_of
 from mrimpute.study.times import date_of, day_of, sides_of, visit_of
-from mrimpute.study.words import Kind
+from mrimpute.study.words import BY_STEM, Kind
 
 _CASE = re.compile(
     r"sub-[a-z0-9+]+(?:_ses-[a-z0-9+]+)?|brats[-_a-z]*\d*[-_](?:[a-z]+_)*\d+(?:-\d+)?|upenn-gbm-\d+_\d+|ucsf-pdgm-\d+"
@@ -174,14 +175,19 @@ def _unknown_run(words: Sequence[Token]) -> list[str]:
 
 
 def _is_person(token: Token) -> bool:
-    return token.kind is Kind.UNKNOWN and token.text.isalpha() and len(token.text) > 1
+    return _may_be_name(token) and token.text.isalpha() and len(token.text) > 1
+
+
+def _may_be_name(token: Token) -> bool:
+    """Tell whether a word before the contrast may be a person's name: unknown, or neutral by its beginning only."""
+    return token.kind is Kind.UNKNOWN or token.value == BY_STEM or token.text in PERSONS
 
 
 def _subject(words: list[Token]) -> list[Token]:
     """Return the first word where it is unknown, a time point or a long number, or a word for a subject with what
     follows it: sub-A."""
     first = [token for token in words if token.word == words[0].word]
-    if any(token.kind in (Kind.UNKNOWN, Kind.TIME) for token in first) or _is_record_number(first[0].text):
+    if any(_may_be_name(token) or token.kind is Kind.TIME for token in first) or _is_record_number(first[0].text):
         return first
     behind = words[len(first) : len(first) + 1]
     if first[0].text not in _SUBJECT or (len(first) < 2 and not behind):
@@ -222,8 +228,8 @@ def _end(stem: str) -> str:
     tokens = tokens_of(stem)
     if not tokens or tokens[0].kind not in _IMAGED:
         return ""
-    last = [token.text for token in takewhile(_is_person, reversed(tokens)) if len(token.text) >= _NAME]
-    return " ".join(reversed(last))
+    last = takewhile(lambda token: token.kind is Kind.UNKNOWN and token.text.isalpha(), reversed(tokens))
+    return " ".join(reversed([token.text for token in last if len(token.text) >= _NAME]))
 
 
 def _by_folder(folder: Path, series: Sequence[Series]) -> str:

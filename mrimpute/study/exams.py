@@ -9,6 +9,7 @@ ABOUT_AGENT = (Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN)
 _MEDIUM = """
     the of any iv i e de di do da del della dello des du den det le la el los το του την της het een a
     agent agente agens medium media medio mezzo mittel meio moyen gabe madde materiale material
+    produit produits produto producto prodotto liquido sostanza
     substance substanta srodka srodku srodkiem hmoty latky latce חומר
 """
 _ARTICLES = frozenset(_MEDIUM.split())

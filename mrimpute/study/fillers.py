@@ -63,6 +63,10 @@ _PURPOSES = """
     visit2 inpatient outpatient emergency notfall urgent ambulant stationar wholehead supratentorial infratentorial
     hypophysis hypophyse ipofisi hipofisis sellar parasellar schlafenlappen innenohr kleinhirnbruckenwinkel khbw cai
     joint gelenk
+    ga et og och ja media stem base canal white matter witte stof corpus hode huvud capo
+    hospital klinik klinikum clinic clinica clinique institute institut istituto center centre zentrum centro ospedale
+    hopital krankenhaus spital medical medizin ear ears innerear odcinek
+    垂体 鞍区 海马 桥小脑角 内听道 颅底 眼眶 小脑 脑干 下垂体 内耳道 海馬 小脳 脳幹 頭蓋 轴状 增宽
     cavernous sinus cavernosus chiasm chiasma nerve nervus optic opticus orbita orbite oculi eyes
 """
 """Why and of what an examination is made."""

@@ -5,7 +5,18 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from mrimpute.study.asides import ASIDE_ENDINGS, ASIDE_STEMS, BLEEDING, BLEEDING_STEMS, BODY_STEMS, FIELDS, INFLECTIONS
-from mrimpute.study.words import AGENT_STEMS, DENIED_STEMS, LETTERS, TIME_STEMS, WORDS, Kind, Meaning
+from mrimpute.study.neutral import COMPOUND_ENDS, ENDING, HEAD_PARTS, LONG_ENDING, LONG_STEM, NEUTRAL_STEMS
+from mrimpute.study.words import (
+    AGENT_ENDS,
+    AGENT_STEMS,
+    BY_STEM,
+    DENIED_STEMS,
+    LETTERS,
+    TIME_STEMS,
+    WORDS,
+    Kind,
+    Meaning,
+)
 
 LONGEST = max(len(word) for word in WORDS)
 LONGEST_FORM = 5
@@ -25,10 +36,12 @@ TRUSTED_SIGNS = 2
 _APART = (Kind.WITH, Kind.UNTIL, Kind.WITHOUT, Kind.RELATION, Kind.EVENT)
 _GLUED = frozenset({"s", "w", "wo", "with", "without", "no", "non", "mit", "ohne", "sans", "avec"})
 """Those that are: WGAD, NONGAD; and the S before the names of one vendor (sT1W)."""
+_WHOLE = frozenset({"et", "og", "och", "ja", "ga", "rm"})
+"""Words that are never a part of another: Et1 is an echo of a T1."""
 _SHORTENED = frozenset({"contr", "kontr", "agent"})
 """Known words that are parts of many others: Contreras, Magenta."""
 
-_NUMBER = re.compile(r"\d+(?:mm|ml|cc|mmol|h|nsa|nex|sl|ms|t|deg|avg|min|mins|x\d+|p\d+|i\d+)?(?![a-z])")
+_NUMBER = re.compile(r"\d+(?:mm|ch|ml|cc|mmol|h|nsa|nex|sl|ms|t|deg|avg|min|mins|x\d+|p\d+|i\d+)?(?![a-z])")
 
 Cut = tuple[int, int, Meaning]
 """Start, end, meaning."""
@@ -74,9 +87,26 @@ def pieces_of(word: str, camel: frozenset[int]) -> tuple[Piece, ...]:
 
 def _with_families(word: str, pieces: list[Piece]) -> Iterator[Piece]:
     """Return the pieces, an unknown one by what it begins or ends with: T1LUMBAR."""
+    plain = all(meaning[0] in (Kind.UNKNOWN, Kind.FILLER) and not hint for _, _, meaning, hint in pieces)
+    if len(pieces) > 1 and plain and any(piece[2][0] is Kind.UNKNOWN for piece in pieces) and _neutral(word):
+        yield 0, len(word), (Kind.FILLER, BY_STEM), False
+        return
     for start, end, meaning, hint in pieces:
         unknown = meaning[0] is Kind.UNKNOWN and not hint and len(pieces) > 1
-        yield start, end, (_family(word[start:end]) if unknown else None) or meaning, hint
+        family = _family(word[start:end]) if unknown else None
+        if family is None and meaning[0] is Kind.UNKNOWN and not hint and _neutral(word[start:end]):
+            family = Kind.FILLER, BY_STEM
+        yield start, end, family or meaning, hint
+
+
+def _neutral(word: str) -> bool:
+    """Tell whether an unknown word is one of the anatomy or diseases of the head, or of technique, by its stem."""
+    stems = [stem for stem in NEUTRAL_STEMS if word.startswith(stem)]
+    ended = any(len(word) - len(stem) <= (LONG_ENDING if len(stem) >= LONG_STEM else ENDING) for stem in stems)
+    parts = [part for part in HEAD_PARTS if word.startswith(part)]
+    return (ended and not word.endswith((*AGENT_ENDS, "ks", "kl", "ce", "inj"))) or any(
+        word[len(part) :] in COMPOUND_ENDS for part in parts
+    )
 
 
 def _family(word: str) -> Meaning | None:
@@ -126,7 +156,7 @@ def _ends(word: str, end: int) -> Iterator[tuple[int, float, Meaning]]:
 def _may_be_glued(word: str, start: int, end: int) -> bool:
     """Tell whether a known word may be a piece of another one: no preposition, which would explain half of any name."""
     piece = word[start:end]
-    if piece != word and WORDS[piece][0] in _APART and piece not in _GLUED:
+    if piece != word and (piece in _WHOLE or (WORDS[piece][0] in _APART and piece not in _GLUED)):
         return False
     return len(piece) > 1 or _single(word, start, end)
 
@@ -152,7 +182,9 @@ def _believed(word: str, cuts: list[Cut], camel: frozenset[int]) -> list[Piece]:
         known_left = index > 0 and not unknown[index - 1]
         about = meaning[0] in (Kind.AGENT, Kind.GIVEN, Kind.AFTER) and end - start >= 2
         short_form = start == 0 and len(word) <= LONGEST_FORM
-        hints[index] = about and (known_left or short_form or (end == len(word) and end - start >= 3))
+        hints[index] = about and (
+            known_left or short_form or (end == len(word) and (end - start >= 3 or word.endswith(AGENT_ENDS)))
+        )
         unknown[index] = True
     pieces: list[Piece] = []
     for index, (start, end, meaning) in enumerate(cuts):

@@ -104,10 +104,16 @@ def read_text(text: str, common: frozenset[str] = frozenset()) -> Reading:
 
 
 def _without_surname(tokens: list[Token], text: str) -> list[Token]:
-    """Return the words of a name without a person's in front that is a technique's too: capitalised, no part named."""
-    first = text[tokens[0].start : tokens[0].end] if tokens else ""
-    person = tokens and tokens[0].text in PERSONS and first.istitle()
-    return tokens[1:] if person and not any(token.text in DIXON_PARTS for token in tokens) else tokens
+    """Return the words of a name without a person's before the contrast that is a technique's too: capitalised, and no
+    part is named."""
+    if any(token.text in DIXON_PARTS for token in tokens):
+        return tokens
+    imaged = next((token.start for token in tokens if token.kind is Kind.CONTRAST), 0)
+    return [
+        token
+        for token in tokens
+        if token.text not in PERSONS or token.start > imaged or not text[token.start : token.end].istitle()
+    ]
 
 
 def _without_common(said: Said, common: frozenset[str]) -> Said:

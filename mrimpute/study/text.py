@@ -45,7 +45,7 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z0-9])w[\s_]?[/\\._]\s?o(?:ut)?\.?(?![a-z])", Kind.WITHOUT, "without"),
     (r"(?<![a-z0-9])w\s?/", Kind.WITH, "with"),
     (rf"\+[\s_]?(?:{_AGENT})(?![a-z])", Kind.GIVEN, "given"),
-    (rf"(?<![a-z])(?:{_AGENT}|kl|ks|kv|iv)[\s_]?\+(?![a-z])", Kind.GIVEN, "given"),
+    (rf"(?<![a-z])(?:{_AGENT}|kl|ks|kv|iv)[\s_]?\+(?![a-z]|[\s_]?[/_][\s_]?-)", Kind.GIVEN, "given"),
     (rf"(?:^|(?<=[\s_(/]))-[\s_]?(?:{_AGENT})(?![a-z0-9])", Kind.DENIED, "denied"),
     (rf"(?<![a-z0-9])(?:{_AGENT})-(?![a-z0-9])", Kind.DENIED, "denied"),
     (r"(?<=t1)[-+](?:c(?![a-z0-9])|(?=$))|(?<=t1w)[-+](?:c(?![a-z0-9])|(?=$))", Kind.UNKNOWN, "agent?"),

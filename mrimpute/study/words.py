@@ -323,6 +323,9 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
 LETTERS = frozenset({"k", "g"})
 """Letters that may stand for an agent where they are words of their own: T1 mit K, T1 après G."""
 
+BY_STEM = "by stem"
+"""Value of a neutral word that only its beginning tells: at the beginning of a name it may be a person's as well."""
+
 MAY_DENY = "may deny"
 """Value of an abbreviation that means 'with' in one language and 'without' in another."""
 
@@ -331,6 +334,9 @@ SPELLED_OUT = "spelled out"
 
 INITIALS = frozenset({"gd", "km", "ks", "ce", "kl", "kv"})
 """Short agent words that are initials of persons as well: at the very beginning of a name they explain nothing."""
+
+AGENT_ENDS = ("km", "gd", "gad", "gado", "mdc")
+"""How a word ends that an agent may be glued to."""
 
 AGENT_STEMS = (
     *("kontras", "contraste", "contrastant", "kontrastm", "gadolin", "gadobu", "gadote", "gadov", "gadav", "tehoste"),

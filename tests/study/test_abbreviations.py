@@ -9,10 +9,21 @@ from tests.study.reader import lone
 
 DENIED = ["T1 o. KM", "T1_o.KM_tra", "T1 s. mdc", "T1 ss. gado", "T1 b. KM", "T1 sag o. Gd"]
 DENIED_BY_SLASH = ["T1 o/KM", "T1 s/mdc", "T1 s/ gado", "T1 S/C", "T1 ss/injection", "T1 б/к", "T1 tra w/o KM"]
-BARE = ["T1_tra_o_KM", "T1 s mdc", "T1 ss gado", "T1 ss injection", "T1 b KM", "T1 z. contrast", "T1 o/k", "T1_oKM"]
+BARE = [
+    "T1_tra_o_KM",
+    "T1 s mdc",
+    "T1 ss gado",
+    "T1 ss injection",
+    "T1 b KM",
+    "T1 z. contrast",
+    "T1 o/k",
+    "T1_oKM",
+    "T1 0 KM",
+]
 EXAMS = """
 T1 m/o KM
 T1 m+o KM
+T1 KM +/-
 T1 c/s contraste
 T1 mit und ohne KM
 T1 mit/ohne Kontrastmittel

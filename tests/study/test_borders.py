@@ -12,7 +12,7 @@ Landry Grassi Grete Greve Bruni Magno Segno Caltrano Petra Ute Dixon Torak Lomba
 """
 NAMED = """
 Klein Klaus Celine Cesar Eklund Ekstrand Pace Querce Basaldella Basaluzzo Natividad Blanco Modric Eric Magenta Kladno
-Salgado Bagdad Pianoconte Precenicco
+Bagdad Pianoconte Precenicco
 """
 NO_SOURCE = """
 T2SPINE

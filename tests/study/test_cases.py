@@ -43,6 +43,8 @@ T1_1jahr T2_2jahr
 TWO_PATIENTS = """
 Anna_Rossi_T1 Anna_Bianchi_T2
 Max_Muster_T1 Max_Meier_FLAIR
+Müller_Hans_T1 Müller_Petra_FLAIR
+Głowacki_T1 Hlaváček_T2
 3_Anna_Rossi_T1 4_Anna_Bianchi_T2
 Rossi_Anna_T1_sag Rossi_Luca_T2_tra
 T1_Rossi_Anna T2_Rossi_Luca
