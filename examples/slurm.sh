@@ -25,7 +25,7 @@ mkdir -p "$runs"
 task=$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID-${SLURM_RESTART_COUNT:-0} # a new name each time: nothing is written over
 
 again=
-mrimpute fill - --out "$out" --shard slurm --json "$@" < "$list" > "$runs/$task.jsonl" &
+mrimpute fill - --out "$out" --shard slurm --json --resume "$runs" "$@" < "$list" > "$runs/$task.jsonl" &
 fill=$!
 trap 'again=yes; kill -TERM "$fill" 2> /dev/null' USR1 TERM
 while kill -0 "$fill" 2> /dev/null; do wait "$fill"; done # a signal ends `wait`, not the program

@@ -14,6 +14,7 @@ The same without a disk, with nibabel images or arrays:
 
     made = synthesise({"t1": t1_image, "t2": t2_image}, target="flair", weights="builtin")
     made.image  # a nibabel image, marked as synthetic
+    made.verdict.text  # what the checks make of it
 
 The names below are the public ones. Each is loaded when first used, so that importing the
 package costs nothing and never imports torch.

@@ -1,5 +1,6 @@
-"""What the machine offers: device, number type, threads, memory."""
+"""What the machine offers: device, number type, engine, threads, memory."""
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
@@ -64,8 +65,9 @@ def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> st
     """Return the number type of the convolutions, 'float32' or 'bfloat16'.
 
     'auto' is bfloat16 for a large network on a processor that has it, else float32: bfloat16 changed what the built-in
-    cWDM makes by 0.002 dB and 0.0001 SSIM in the brain (one study; tests/benchmarks/table.py measures more). Built-in
-    networks themselves need a second, and on CUDA this was not measured.
+    cWDM makes by at most 0.005 dB and 0.0002 SSIM in the brain (three contrasts of two studies; OpenVINO's by 0.013 dB
+    and 0.0004; tests/benchmarks/table.py). Built-in networks themselves need a second, and on CUDA this was not
+    measured.
 
     Raises:
         UsageError: another word than auto, float32 or bfloat16.
@@ -76,6 +78,26 @@ def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> st
         raise UsageError(f"unknown precision {word!r}", f"use one of auto, {', '.join(PRECISIONS)}")
     quick = where.type == "cpu" and weights_bytes >= LARGE_NETWORK and processor_features() & HALF_FEATURES
     return "bfloat16" if quick else "float32"
+
+
+TORCH, OPENVINO = ENGINES = ("torch", "openvino")
+"""What computes networks."""
+
+MATRIX_FEATURES = frozenset({"amx_bf16"})
+"""Of x86 processors with a unit for products of matrices, on which OpenVINO was quicker than an earlier bfloat16 of
+ours (today's was not measured there). With avx512_bf16 alone it takes 1.08 of our time and errs 2.7 times as much."""
+
+
+def choose_engine(word: str, precision: str) -> str:
+    """Return what computes a network that OpenVINO can take: 'openvino' where it is installed, the processor has a
+    matrix unit, and `choose_precision` made bfloat16 of 'auto'; 'torch' else, and wherever a number type was named."""
+    wins = word == "auto" and precision == "bfloat16" and processor_features() & MATRIX_FEATURES
+    return OPENVINO if wins and has_openvino() else TORCH
+
+
+def has_openvino() -> bool:
+    """Tell whether OpenVINO is installed."""
+    return importlib.util.find_spec(OPENVINO) is not None
 
 
 def processor_features() -> set[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mrimpute import io
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.errors import NoRoute, StudyRefused, UsageError
+from mrimpute.errors import ImageDamaged, NoRoute, StudyRefused, UsageError
 from mrimpute.fill import Engine
 from mrimpute.io.image import place_of, read_image
 from mrimpute.marks import is_synthetic
@@ -266,12 +266,13 @@ def _unit(volume: Volume) -> tuple[FloatArray, str]:
     """Return a synthetic image in [0, 1], and how it got there."""
     place = place_of(volume)
     sidecar = read_json_sidecar(place)
-    grey = sidecar.get("intensity", {}) if is_synthetic(place, sidecar) else {}
-    if grey.get("one") is not None:
-        zero, one = grey["zero"], grey["one"]
-        unit = np.clip(GreyRange(zero, one).exactly(volume.voxels), 0, 1)
-        return unit, f"its sidecar: {zero:.6g} is 0 and {one:.6g} is 1"
-    return normalised(volume), "its own 0.1 and 99.9 percentiles"
+    match sidecar.get("intensity") if is_synthetic(place, sidecar) else None:
+        case None | {"one": None}:
+            return normalised(volume), "its own 0.1 and 99.9 percentiles"
+        case {"zero": int() | float() as zero, "one": int() | float() as one} if one > zero:
+            unit = np.clip(GreyRange(zero, one).exactly(volume.voxels), 0, 1)
+            return unit, f"its sidecar: {zero:.6g} is 0 and {one:.6g} is 1"
+    raise ImageDamaged(f"the sidecar of {place} is damaged: intensity is wrong", "make the image again")
 
 
 def _lesion(mask: Path | None, truth: Volume) -> dict[str, BoolArray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ExitCode, MrimputeError
+from mrimpute.files.listing import Listing
 from mrimpute.plan import Plan
 from mrimpute.prepare.sources import Inputs
 from mrimpute.request import Request
@@ -28,6 +29,7 @@ class Outcome:
         copies: other files written: acquired ones of a complete case (with a layout), brain masks, samples.
         warnings: what the user should know.
         error: what ended the work; None where all was done.
+        listing: how the study's files stood before one was opened; see `listing_of`.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Outcome:
     copies: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     error: MrimputeError | None = None
+    listing: Listing | None = None
 
     def unmet(self, required: Word | None) -> list[Output]:
         """Return the images whose verdict is not the one required; none where any will do."""
@@ -79,6 +82,7 @@ def outcome_of(
         (*(path for target in targets for path in target.copies), *copies),
         tuple(dict.fromkeys([*request.warnings, *(warning for target in targets for warning in target.warnings)])),
         error,
+        request.listing,
     )
 
 

@@ -41,6 +41,8 @@ FEW = (("t1c", "t2"), ("t1", "t1c", "t2"))
 CLOCK = "2026-01-02T03:04:05"
 VARY = ("version", "Version", "created", "cost", "software", "seconds", "cpu_seconds", "study", "path", "checks")
 """Keys whose values may differ between two runs; only that they are there is compared."""
+AGED = "seen"
+"""Key that is left out: whether it has a value hangs on how long ago the study was written."""
 
 RUN = f"""
 import datetime, sys
@@ -112,7 +114,8 @@ def voxels_digest(path: Path) -> str:
 def shape_of(value: Any, key: str = "") -> Any:
     """Return a JSON value in which whatever may vary between runs is replaced by its type."""
     if isinstance(value, dict):
-        return {name: type(item).__name__ if name in VARY else shape_of(item, name) for name, item in value.items()}
+        kept = {name: item for name, item in value.items() if name != AGED}
+        return {name: type(item).__name__ if name in VARY else shape_of(item, name) for name, item in kept.items()}
     if isinstance(value, list):
         return [shape_of(item, key) for item in value]
     return value

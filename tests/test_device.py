@@ -34,6 +34,24 @@ def test_auto_is_bfloat16_for_large_networks_on_processors_that_have_it(
     assert device.dtype_of(chosen) == getattr(torch, chosen)
 
 
+@pytest.mark.parametrize(
+    ("word", "precision", "features", "installed", "chosen"),
+    [
+        ("auto", "bfloat16", {"amx_bf16", "avx512_bf16"}, True, "openvino"),
+        ("auto", "bfloat16", {"amx_bf16", "avx512_bf16"}, False, "torch"),
+        ("auto", "bfloat16", {"avx512_bf16"}, True, "torch"),
+        ("auto", "float32", {"amx_bf16"}, True, "torch"),
+        ("bfloat16", "bfloat16", {"amx_bf16"}, True, "torch"),
+    ],
+)
+def test_auto_takes_openvino_where_it_is_installed_beside_a_matrix_unit(
+    monkeypatch, word, precision, features, installed, chosen
+):
+    monkeypatch.setattr(device, "processor_features", lambda: features)
+    monkeypatch.setattr(device, "has_openvino", lambda: installed)
+    assert device.choose_engine(word, precision) == chosen
+
+
 def test_another_word_is_refused():
     with pytest.raises(UsageError, match="unknown precision 'half'"):
         device.choose_precision("half", CPU, 1)

@@ -34,6 +34,12 @@ class Entry:
     start: int
     length: int
 
+    def read(self) -> bytes:
+        """Read the line again."""
+        with self.file.open("rb") as file:
+            file.seek(self.start)
+            return file.read(self.length)
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -70,11 +76,8 @@ class Merged:
         return (*undone, *self.missing)
 
     def lines(self) -> Iterator[bytes]:
-        """Read the chosen lines again, as they were written."""
-        for entry in self.entries:
-            with entry.file.open("rb") as file:
-                file.seek(entry.start)
-                yield file.read(entry.length)
+        """Yield the chosen lines again, as they were written."""
+        return (entry.read() for entry in self.entries)
 
 
 def merge(files: Sequence[Path], listed: Iterable[Path] | None = None) -> Merged:
@@ -93,7 +96,7 @@ def merge(files: Sequence[Path], listed: Iterable[Path] | None = None) -> Merged
     cut: list[str] = []
     times: Counter[str] = Counter()
     for file in files:
-        for entry in _entries(file, cut):
+        for entry in entries_of(file, cut):
             key = os.path.normpath(entry.study)
             times[key] += 1
             chosen[key] = _better(chosen[key], entry) if key in chosen else entry
@@ -125,7 +128,7 @@ def _better(earlier: Entry, later: Entry) -> Entry:
     return earlier if found_only else later
 
 
-def _entries(file: Path, cut: list[str]) -> Iterator[Entry]:
+def entries_of(file: Path, cut: list[str]) -> Iterator[Entry]:
     """Yield the lines of a file, and note what a killed task left unfinished.
 
     Raises:

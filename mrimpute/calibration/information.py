@@ -15,7 +15,7 @@ from mrimpute.calibration.present import Present
 from mrimpute.calibration.site import ContrastPair, Site
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.prepare import Prepared
-from mrimpute.prepare.register import MIN_LITRES
+from mrimpute.prepare.rigid import MIN_LITRES
 from mrimpute.prepare.sources import Sources
 from mrimpute.volume import BoolArray, FloatArray
 

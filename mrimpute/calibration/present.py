@@ -7,7 +7,7 @@ from mrimpute.calibration.site import FRAME, Site
 from mrimpute.calibration.use import has_frame
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.prepare import Prepared, prepare
-from mrimpute.prepare.register import MIN_LITRES
+from mrimpute.prepare.rigid import MIN_LITRES
 from mrimpute.prepare.skull import BrainMask, masked
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import InputSpec

@@ -11,6 +11,7 @@ from mrimpute.cli import common
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mrimpute.cli.progress import Display
     from mrimpute.cli.records.evaluate import EvaluateRecord
     from mrimpute.evaluate import Evaluation
     from mrimpute.picture import Strip
@@ -91,6 +92,7 @@ def evaluate(
 ) -> None:
     """Measure PSNR, SSIM and NMSE in the whole volume, in the brain, and in a lesion."""
     from mrimpute.calibration.run import BATCH, Wish
+    from mrimpute.cli.progress import Display
     from mrimpute.contrasts import parse_contrast
     from mrimpute.errors import UsageError
     from mrimpute.evaluate import evaluate_files
@@ -106,8 +108,12 @@ def evaluate(
         raise UsageError("--calibrate-from batch goes with --out of `mrimpute fill`", "name complete studies")
     if picture:
         check_picture(picture)
-    told = _Told(as_json, keep, picture, debug)
+    told = _Told(as_json, keep, picture, debug, Display("auto", len(paths)))
     if leave_one_out:
+        named = parse_layout(layout)
+        if segmenter and named is None:
+            raise UsageError("a segmenter's case needs names", "use --layout brats21, brats23 or nnunet:DATASET_JSON")
+        command = parse_segmenter(segmenter, named, segmenter_minutes) if segmenter and named else None
         targets = [parse_contrast(word) for word in missing or []]
         wish = Wish(calibration, tuple(calibrate_from or ()), threads=threads)
         options = Options(
@@ -121,11 +127,7 @@ def evaluate(
             calibration=wish.site(paths, targets, common.notify),
             self_check=False,
         )
-        engine = Engine(options, notify=common.notify)
-        named = parse_layout(layout)
-        if segmenter and named is None:
-            raise UsageError("a segmenter's case needs names", "use --layout brats21, brats23 or nnunet:DATASET_JSON")
-        command = parse_segmenter(segmenter, named, segmenter_minutes) if segmenter and named else None
+        engine = Engine(options, told.display, common.notify)
         for folder in paths:
             told.each(leave_one_out_of(folder, targets, options, engine, seen, command))
     elif len(paths) == 2:
@@ -169,10 +171,11 @@ class _Told:
         keep: folder for the pairs; None for nowhere.
         picture: where all are drawn at the end; None for nowhere.
         debug: whether the traceback of a failure is shown.
+        display: shows the work on a terminal; removed before anything is printed.
     """
 
-    def __init__(self, as_json: bool, keep: Path | None, picture: Path | None, debug: bool) -> None:
-        self.as_json, self.keep, self.picture, self.debug = as_json, keep, picture, debug
+    def __init__(self, as_json: bool, keep: Path | None, picture: Path | None, debug: bool, display: "Display") -> None:
+        self.as_json, self.keep, self.picture, self.debug, self.display = as_json, keep, picture, debug, display
         self.codes: list[int] = []
         self.records: list[EvaluateRecord] = []
         self.strips: list[Strip] = []
@@ -185,8 +188,10 @@ class _Told:
             for _ in map(self.one, self._of_study(evaluations)):
                 pass  # a variable would hold the images while the next ones are made
         except Terminated:
+            self.display.close()
             self.table()
             raise
+        self.display.next_study()
 
     def _of_study(self, evaluations: "Iterator[Evaluation]") -> "Iterator[Evaluation]":
         from mrimpute.errors import as_mrimpute_error
@@ -194,6 +199,7 @@ class _Told:
         try:
             yield from evaluations
         except Exception as error:
+            self.display.close()
             if self.debug:
                 traceback.print_exception(error)
             told = as_mrimpute_error(error)
@@ -208,6 +214,7 @@ class _Told:
         from mrimpute.pairs import keep_pair
         from mrimpute.picture import drawn
 
+        self.display.close()
         record = render_evaluate.record(evaluation)
         if self.as_json:
             typer.echo(record.line())

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mrimpute.cli import common, given
-from mrimpute.cli.telling import Manner, Telling, telling_of
+from mrimpute.cli.telling import Manner, Telling, telling_of, told_again
 
 if TYPE_CHECKING:
     from mrimpute.contrasts import Contrast
@@ -151,7 +152,8 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_PRECISION",
             rich_help_panel=_HOW,
-            help="auto is bfloat16 for large cWDM networks on processors that have it, else float32; the recipe tells.",
+            help="auto is bfloat16 for large cWDM networks on processors that have it (with AMX by OpenVINO,"
+            " where that is installed), else float32; the recipe tells.",
         ),
     ] = "auto",
     threads: common.Threads = None,
@@ -261,6 +263,16 @@ def fill(
             help="Have the workers of a running Dask cluster do the work: tcp://HOST:PORT of its scheduler.",
         ),
     ] = "",
+    resume: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--resume",
+            metavar="JSONL",
+            rich_help_panel=_WHAT,
+            help="What earlier runs told with --json (file or folder of them; repeatable): the studies they finished"
+            " are passed over unopened, where options, weights, and size, times and inode of every file are the same.",
+        ),
+    ] = None,
     null: given.Null = False,
     quiet: Annotated[
         bool,
@@ -323,11 +335,17 @@ def fill(
     batch.check_places(Engine(options, notify=notify), folders, targets)
     part = folders if shard is None else batch.shard(folders, shard)
     options = replace(options, calibration=wish.site(folders, targets, notify))
-    raise typer.Exit(fill_and_tell(part, targets, options, Manner(dry_run, as_json, quiet, debug, progress), cluster))
+    manner = Manner(dry_run, as_json, quiet, debug, progress)
+    raise typer.Exit(fill_and_tell(part, targets, options, manner, cluster, resume or ()))
 
 
 def fill_and_tell(
-    folders: Sequence[Path], targets: "Sequence[Contrast]", options: "Options", manner: Manner, cluster: str = ""
+    folders: Sequence[Path],
+    targets: "Sequence[Contrast]",
+    options: "Options",
+    manner: Manner,
+    cluster: str = "",
+    resume: Sequence[Path] = (),
 ) -> int:
     """Fill studies and print what came of each, as soon as it is known.
 
@@ -336,13 +354,18 @@ def fill_and_tell(
         targets, options: as in `mrimpute.fill`.
         manner: how to print.
         cluster: address of a Dask scheduler whose workers do the work; '' for this process.
+        resume: JSON lines of earlier runs.
 
     Returns:
         The exit code of the run.
     """
     codes: list[int] = []
     cited: set[str] = set()
-    for telling in (_told_by_workers if cluster else _told_here)(folders, targets, options, manner, cluster):
+    left = list(folders)
+    finished = _finished(left, targets, options, manner, resume) if resume and not manner.dry_run else ()
+    for telling in chain(
+        finished, (_told_by_workers if cluster else _told_here)(left, targets, options, manner, cluster)
+    ):
         for line in telling.notes:
             common.notify(line)
         for text in telling.results:
@@ -355,23 +378,43 @@ def fill_and_tell(
     return common.exit_code(codes)
 
 
+def _finished(
+    left: list[Path], targets: "Sequence[Contrast]", options: "Options", manner: Manner, resume: Sequence[Path]
+) -> Iterator[Telling]:
+    """Yield what is to be told of the studies that earlier runs finished, and take them out of the list."""
+    from mrimpute.batch.resume import Finished
+    from mrimpute.outcome import Spent
+
+    finished = Finished(resume, options, targets)
+    folders, before = list(left), Spent.so_far()
+    left.clear()
+    for folder in folders:
+        record = finished.record(folder)
+        spent, before = Spent.so_far() - before, Spent.so_far()
+        if record is None:
+            left.append(folder)
+        else:
+            yield told_again(record, spent, manner)
+
+
 def _told_here(
     folders: Sequence[Path], targets: "Sequence[Contrast]", options: "Options", manner: Manner, _cluster: str
 ) -> Iterator[Telling]:
     """Fill studies in this process; yield what is to be told of each."""
     from mrimpute import batch
+    from mrimpute.batch.resume import wishes_of
     from mrimpute.cli.progress import Display
     from mrimpute.fill import Engine
     from mrimpute.outcome import Spent
 
     display = Display("none" if manner.quiet or manner.dry_run else manner.progress, len(folders))
     engine = Engine(options, display, (lambda _line: None) if manner.quiet else common.notify)
-    before = Spent.so_far()
+    wishes, before = wishes_of(options, targets), Spent.so_far()
     try:
         for outcome in batch.fill_all(engine, folders, targets, manner.dry_run):
             display.next_study()
             spent, before = Spent.so_far() - before, Spent.so_far()
-            yield telling_of(outcome, options, spent, manner)
+            yield telling_of(outcome, options, spent, manner, wishes=wishes)
     finally:
         display.close()
 
@@ -381,8 +424,9 @@ def _told_by_workers(
 ) -> Iterator[Telling]:
     """Have the workers of a cluster fill studies; yield what is to be told of each."""
     from mrimpute.batch.cluster import Task, fill_on_cluster
+    from mrimpute.batch.resume import wishes_of
 
-    tell = partial(telling_of, manner=manner, settings_said=False)
+    tell = partial(telling_of, manner=manner, wishes=wishes_of(options, targets), settings_said=False)
     return fill_on_cluster(cluster, folders, Task(tuple(targets), options, manner.dry_run, tell))
 
 

@@ -28,6 +28,7 @@ def record() -> DoctorRecord:
         "python": platform.python_version(),
         "system": platform.platform(),
         **versions,
+        "openvino": metadata.version(device.OPENVINO) if device.has_openvino() else None,
         "cpus_allowed": device.allowed_cpus(),
         "memory_available_gib": round(memory / 2**30, 1) if memory else None,
         "cuda_devices": cuda,

@@ -72,7 +72,7 @@ def settings_notes(outcome: Outcome) -> list[str]:
     return [f"{outcome.folder / SETTINGS_FILE} chooses --weights {word}" for word in outcome.settings.weights]
 
 
-def record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> FillRecord:
+def record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool, seen: str | None) -> FillRecord:
     """Return the JSON object of `fill --json` for one study."""
     error, outputs = outcome.error, outcome.outputs
     jobs = outcome.plan.jobs if outcome.plan else ()
@@ -88,7 +88,7 @@ def record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> F
         outputs=[_output_record(output, options) for output in outputs],
         copies=[str(path) for path in outcome.copies],
         recipe=_recipe_record(outputs[0]) if outputs else None,
-        cost=_cost(spent),
+        cost=cost_record(spent),
         checks=[
             CheckRecord(name=check.name, value=check.value, limit=check.limit, ok=check.ok)
             for output in outputs
@@ -97,6 +97,7 @@ def record(outcome: Outcome, options: Options, spent: Spent, dry_run: bool) -> F
         warnings=[_warning_record(text) for text in dict.fromkeys(outcome.warnings)],
         error=error_record(error),
         cite=sorted({output.checkpoint.record.about.cite for output in outputs}),
+        seen=seen,
     )
 
 
@@ -192,7 +193,8 @@ def _recipe_record(output: Output) -> RecipeRecord:
     )
 
 
-def _cost(spent: Spent) -> CostRecord:
+def cost_record(spent: Spent) -> CostRecord:
+    """Return what a study took, with the most memory so far."""
     torch = sys.modules.get("torch")
     cuda = torch.cuda.max_memory_allocated() // 2**20 if torch and torch.cuda.is_initialized() else 0
     return CostRecord(

@@ -1,9 +1,10 @@
 """What `fill` tells of one study, as plain text that can come from another process."""
 
+import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from mrimpute.outcome import Outcome, Spent
@@ -39,7 +40,13 @@ class Telling:
 
 
 def telling_of(
-    outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner, *, settings_said: bool = True
+    outcome: "Outcome",
+    options: "Options",
+    spent: "Spent",
+    manner: Manner,
+    *,
+    wishes: str = "",
+    settings_said: bool = True,
 ) -> Telling:
     """Return what is told of one study.
 
@@ -48,6 +55,7 @@ def telling_of(
         options: of the run.
         spent: what it took.
         manner: how it is told.
+        wishes: digest of what is wished of every study, by which a later run knows it again; '' for never.
         settings_said: whether what its own settings choose was said as its weights were obtained.
     """
     from mrimpute.cli import render_fill
@@ -55,7 +63,7 @@ def telling_of(
     error = outcome.error
     return Telling(
         int(outcome.exit_code(options.require)),
-        tuple(_results(outcome, options, spent, manner)),
+        tuple(_results(outcome, options, spent, manner, wishes)),
         (
             *(traceback.format_exception(error) if error and manner.debug else ()),
             *(render_fill.settings_notes(outcome) if manner.quiet or manner.dry_run or not settings_said else ()),
@@ -70,12 +78,32 @@ def telling_of(
     )
 
 
-def _results(outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner) -> Iterator[str]:
+def told_again(record: dict[str, Any], spent: "Spent", manner: Manner) -> Telling:
+    """Return what is told of a study that stands as an earlier run left it.
+
+    Args:
+        record: what that run told.
+        spent, manner: see `telling_of`.
+    """
+    from mrimpute.cli import render_fill
+
+    outputs = [output | {"skipped": True} for output in record["outputs"]]
+    paths = [output["path"] for output in outputs]
+    told = {"status": "skipped" if outputs else record["status"], "outputs": outputs}
+    cost = {"cost": render_fill.cost_record(spent).model_dump()}
+    results = [json.dumps(record | told | cost)] if manner.as_json else [*paths, *record["copies"]]
+    notes = () if manner.quiet else (f"{path} is there already, as an earlier run left it; skipped" for path in paths)
+    return Telling(0, tuple(results), tuple(notes), frozenset(record["cite"]))
+
+
+def _results(outcome: "Outcome", options: "Options", spent: "Spent", manner: Manner, wishes: str) -> Iterator[str]:
     """Yield the lines of stdout."""
+    from mrimpute.batch.resume import seen_of
     from mrimpute.cli import render_fill
 
     if manner.as_json:
-        yield render_fill.record(outcome, options, spent, manner.dry_run).line()
+        seen = None if manner.dry_run else seen_of(outcome, wishes)
+        yield render_fill.record(outcome, options, spent, manner.dry_run, seen).line()
     elif manner.dry_run and outcome.plan and not outcome.error:
         yield render_fill.plan_text(outcome.plan)
     else:

@@ -2,18 +2,19 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mrimpute import device, signals
-from mrimpute.errors import OutputRefused, WeightsUnavailable
+from mrimpute.errors import MrimputeError, OutputRefused, WeightsUnavailable
 from mrimpute.files import real_path
 from mrimpute.generators.contract import Generator, Sampling, convert, door
 from mrimpute.prepare import skull
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress, Step, Tell, tell_nobody
-from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, hub
-from mrimpute.request import Options, Order, precision_of, sampling_of
+from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, converted_file, hub
+from mrimpute.request import Options, Order, engine_of, precision_of, sampling_of
 
 Weights = tuple[Checkpoint, Sampling]
 """What makes one target: a checkpoint and how it is sampled."""
@@ -29,6 +30,14 @@ def begin(options: Options, tell: Tell) -> None:
     if "torch" not in sys.modules:
         tell("importing torch")
     device.configure(options.threads)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What computes a network: 'torch' or 'openvino', and why it is not what it should have been ('' else)."""
+
+    engine: str = device.TORCH
+    warning: str = ""
 
 
 class Watch:
@@ -66,6 +75,7 @@ class Networks:
         self.options = options
         self.notify = notify
         self._loaded: tuple[Checkpoint, Sampling, Generator] | None = None
+        self._refused: dict[str, str] = {}
 
     def obtain(self, order: Order) -> Weights:
         """Return the checkpoint of an order, fetched from the Hub where that is its origin, and its sampling.
@@ -85,6 +95,40 @@ class Networks:
         hub.obtain(order.checkpoint, self.notify, convert)
         return order.checkpoint, order.sampling or sampling_of(order.checkpoint, self.options)
 
+    def runner(self, weights: Weights, tell: Tell = tell_nobody) -> Runner:
+        """Return what computes a checkpoint's network; one that OpenVINO cannot take is torch's.
+
+        Raises:
+            WeightsUnavailable: the checkpoint is not valid.
+        """
+        checkpoint, _ = weights
+        where = device.choose_device(self.options.device)
+        if engine_of(checkpoint, self.options.precision, where) == device.TORCH:
+            return Runner()
+        if converted_file(checkpoint).is_file():
+            return Runner(device.OPENVINO)
+        if checkpoint.sha256 not in self._refused:
+            tell(f"converting {checkpoint.name} for OpenVINO, once")
+            try:
+                self._read(weights, device.OPENVINO)
+                return Runner(device.OPENVINO)
+            except MrimputeError as error:
+                self._refused[checkpoint.sha256] = f"torch computes {checkpoint.name}, not OpenVINO: {error}"
+        return Runner(warning=self._refused[checkpoint.sha256])
+
+    def _read(self, weights: Weights, engine: str) -> Generator:
+        """Return the generator of a checkpoint, read anew."""
+        checkpoint, sampling = weights
+        room = door(checkpoint.record.generator, "generator")
+        where = device.choose_device(self.options.device)
+        dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
+        made: Generator = (
+            room.load_converted(checkpoint, sampling)
+            if engine == device.OPENVINO
+            else room.load(checkpoint, sampling, where, dtype)
+        )
+        return made
+
     def load(self, weights: Weights, window: tuple[int, int, int], tell: Tell = tell_nobody) -> Generator:
         """Return the loaded generator for windows of this size.
 
@@ -95,12 +139,12 @@ class Networks:
         checkpoint, sampling = weights
         room = door(checkpoint.record.generator, "generator")
         where = device.choose_device(self.options.device)
+        engine = self.runner(weights, tell).engine
         device.require_memory(room.memory_needed(checkpoint, window, where), where)
         if self._loaded is None or self._loaded[:2] != weights:
             tell(f"loading {checkpoint.name}")
-            dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
             self._loaded = None  # two networks need not fit
-            self._loaded = checkpoint, sampling, room.load(checkpoint, sampling, where, dtype)
+            self._loaded = checkpoint, sampling, self._read(weights, engine)
         return self._loaded[2]
 
 

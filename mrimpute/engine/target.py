@@ -112,7 +112,8 @@ class Maker:
         checkpoint, sampling = weights = self.networks.obtain(order)
         begin(options, watch.tell)
         correction, sources = self._corrected(order, sources, weights)
-        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, self.masks.word(sources), options)
+        engine, word = self.networks.runner(weights, watch.tell).engine, self.masks.word(sources)
+        fingerprint = fingerprint_of(order, checkpoint, sampling, sources, word, engine, options)
         standing = self._standing(place, fingerprint)
         if standing.finished:
             return self._shown(self._found(place, checkpoint), place, order, sources)
@@ -199,6 +200,8 @@ class Maker:
             correction = placed_regressor(target, sources, fit.place)
         ready = with_correction(ready, sources, mask, correction)
         evidence = evidence_of(present, checkpoint, site) if self.options.self_check else None
+        warning = self.networks.runner(weights).warning
+        ready = replace(ready, warnings=(*ready.warnings, warning)) if warning else ready
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
         return Bench(order, ready, generator, mask, watch, evidence)
 

@@ -9,7 +9,8 @@ from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare.doubles import check_doubles
 from mrimpute.prepare.extent import MIN_SPAN_MM, check_extent, spans_mm
 from mrimpute.prepare.frame import choose_reference
-from mrimpute.prepare.register import MIN_LITRES, Alignment, Frame, align, check_pair, measure
+from mrimpute.prepare.register import Frame, align, check_pair
+from mrimpute.prepare.rigid import MIN_LITRES, Alignment, measure
 from mrimpute.prepare.skull import BrainMask, read_brain_mask, with_skull
 from mrimpute.progress import Tell, tell_nobody
 from mrimpute.study import find_series

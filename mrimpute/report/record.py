@@ -1,8 +1,9 @@
 """What a report shows of a sidecar, read strictly; what older sidecars lack has its default."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged
@@ -47,6 +48,12 @@ class _Image(BaseModel):
 class _Intensity(BaseModel):
     zero: float
     one: float
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not self.one > self.zero:
+            raise ValueError("1 is no brighter than 0")
+        return self
 
 
 class _Grid(BaseModel):

@@ -1,7 +1,7 @@
 """Options + study + settings → Request: every wish checked and resolved before a voxel is read."""
 
 from mrimpute.request.options import Options
-from mrimpute.request.order import Order, fingerprint_of, order_of, precision_of, sampling_of
+from mrimpute.request.order import Order, engine_of, fingerprint_of, order_of, precision_of, sampling_of
 from mrimpute.request.study import Request, check_inputs, make_request, writes_bids
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Order",
     "Request",
     "check_inputs",
+    "engine_of",
     "fingerprint_of",
     "make_request",
     "order_of",

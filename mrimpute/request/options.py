@@ -6,7 +6,7 @@ from typing import Literal
 
 from mrimpute.calibration import Site
 from mrimpute.contrasts import Contrast
-from mrimpute.device import DEVICES, PRECISIONS, check_device_word
+from mrimpute.device import DEVICES, ENGINES, PRECISIONS, check_device_word
 from mrimpute.errors import UsageError
 from mrimpute.generators.contract import method_of
 from mrimpute.plan import generator_names
@@ -113,8 +113,9 @@ class Options:
     @property
     def left_open(self) -> dict[str, tuple[str, ...]]:
         """What 'auto' leaves to the machine: a result is finished on every machine, whichever of them made it."""
-        auto = {"precision": self.precision == "auto", "device": self.device == "auto"}
-        choices = {"precision": PRECISIONS, "device": DEVICES}
+        precise, placed = self.precision == "auto", self.device == "auto"
+        auto = {"precision": precise, "engine": precise, "device": placed}
+        choices = {"precision": PRECISIONS, "engine": ENGINES, "device": DEVICES}
         return {key: choices[key] for key, wanted in auto.items() if wanted}
 
     def weights_for(self, generator: str, settings: Settings | None = None) -> str:

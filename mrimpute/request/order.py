@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mrimpute.calibration import Site, site_in_store
 from mrimpute.calibration.use import check_use, regressed_beside
 from mrimpute.contrasts import Contrast
-from mrimpute.device import choose_device, choose_precision
+from mrimpute.device import TORCH, choose_device, choose_engine, choose_precision
 from mrimpute.errors import UsageError, WeightsUnavailable
 from mrimpute.generators.contract import Sampling, method_of
 from mrimpute.plan import Job
@@ -106,12 +106,23 @@ def precision_of(checkpoint: Checkpoint, word: str, where: "torch.device") -> st
     return choose_precision(word, where, checkpoint.path.stat().st_size if measured else 0)
 
 
+CONVERTED = ("cwdm",)
+"""Generators whose networks can be converted for OpenVINO."""
+
+
+def engine_of(checkpoint: Checkpoint, word: str, where: "torch.device") -> str:
+    """Return what computes a checkpoint's network under a word on precision (see `device.choose_engine`)."""
+    converts = checkpoint.record.generator in CONVERTED
+    return choose_engine(word, precision_of(checkpoint, word, where)) if converts else TORCH
+
+
 def fingerprint_of(
     order: Order,
     checkpoint: Checkpoint,
     sampling: Sampling,
     sources: Sources,
     brain_mask: str,
+    engine: str,
     options: Options,
 ) -> Fingerprint:
     """Return everything that decides the voxels of one target.
@@ -120,6 +131,7 @@ def fingerprint_of(
         order, checkpoint, sampling: how it is made.
         sources: from what.
         brain_mask: what decides the mask; '' for none.
+        engine: what computes the network.
         options: of the run.
     """
     where = choose_device(options.device)
@@ -140,4 +152,5 @@ def fingerprint_of(
         intensity=options.intensity,
         calibration=order.calibration.sha256 if order.calibration else "",
         samples=options.samples,
+        engine=engine,
     )

@@ -12,6 +12,7 @@ from typing import Literal
 
 from mrimpute.contrasts import LIMITS, Contrast
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError, as_mrimpute_error
+from mrimpute.files.listing import Listing, listing_of
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.plan import Plan, make_plan
 from mrimpute.prepare import skull
@@ -41,6 +42,7 @@ class Request:
         form: whether results are NIfTI files or DICOM series.
         destinations: target → where its result belongs.
         error: what ended the request; the fields that were settled before it are there.
+        listing: how the study's files stood before one was opened; see `listing_of`.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class Request:
     form: Form = "nifti"
     destinations: dict[Contrast, Destination] = field(default_factory=dict)
     error: MrimputeError | None = None
+    listing: Listing | None = None
 
     @property
     def sources(self) -> dict[Contrast, list[Series]]:
@@ -125,7 +128,7 @@ def make_request(folder: Path, missing: Sequence[Contrast], options: Options) ->
     Returns:
         The request; where the study or a wish is refused, with its error and what was settled before.
     """
-    request = Request(folder)
+    request = Request(folder, listing=listing_of(folder))
     try:
         study = find_series(folder, options.overrides, options.ignore_broken)
         request = replace(request, study=study, settings=read_settings(folder))

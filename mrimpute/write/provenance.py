@@ -10,9 +10,10 @@ from typing import Any
 
 from mrimpute._version import __version__
 from mrimpute.contrasts import Contrast
+from mrimpute.device import OPENVINO, TORCH
 from mrimpute.marks import DESCRIPTION_MARK, SIDECAR_SCHEMA
 from mrimpute.prepare import Recipe
-from mrimpute.prepare.register import Alignment
+from mrimpute.prepare.rigid import Alignment
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import Volume
@@ -49,6 +50,7 @@ class Fingerprint:
         intensity: 'study' or 'unit'.
         calibration: digest of the calibration; '' for none.
         samples: of how many images, made with as many seeds from `seed` on, this is the mean (or the spread).
+        engine: what computed the network, 'torch' or 'openvino'.
         version: see RECIPE_VERSION.
     """
 
@@ -66,13 +68,13 @@ class Fingerprint:
     intensity: str
     calibration: str = ""
     samples: int = 1
+    engine: str = TORCH
     version: str = RECIPE_VERSION
 
     @property
     def content(self) -> dict[str, Any]:
-        """What sidecars hold and digests follow from; `samples` stands in it where there are several."""
-        told = asdict(self)
-        return told if self.samples > 1 else {key: value for key, value in told.items() if key != "samples"}
+        """What sidecars hold and digests follow from; of `samples` and `engine` only what is not the usual."""
+        return {key: value for key, value in asdict(self).items() if key not in _USUAL or value != _USUAL[key]}
 
     def same_as(self, recorded: object, open_to: OpenKeys | None = None) -> bool:
         """Tell whether a sidecar holds this fingerprint.
@@ -83,9 +85,13 @@ class Fingerprint:
         """
         if not isinstance(recorded, dict):
             return False
-        own = self.content
+        recorded, own = _USUAL | recorded, asdict(self)
         alike = {key: own[key] for key, values in (open_to or {}).items() if recorded.get(key) in values}
         return recorded | alike == own
+
+
+_USUAL = {"samples": 1, "engine": TORCH}
+"""What a sidecar need not tell."""
 
 
 def description(what: str) -> str:
@@ -197,10 +203,15 @@ def sidecar(
         },
         "threads": threads,
         "warnings": list(warnings),
-        "software": {name: metadata.version(name) for name in ("torch", "numpy", "nibabel", "SimpleITK")}
+        "software": {name: metadata.version(name) for name in _software(fingerprint.engine)}
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _software(engine: str) -> tuple[str, ...]:
+    """Return the packages that have a share in the voxels."""
+    return ("torch", "numpy", "nibabel", "SimpleITK", *([OPENVINO] if engine == OPENVINO else []))
 
 
 def bids_sidecar(content: Mapping[str, Any], volumes: Mapping[Contrast, Volume], stripped: bool) -> dict[str, Any]:

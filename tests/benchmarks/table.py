@@ -1,9 +1,10 @@
 """Speed and memory on this machine, as one table: python tests/benchmarks/table.py [--threads N] [--small] [ROW …]
 
-Rows are cwdm, volume, syndiff, aldm, builtin, batch, quality; all without a name. Each compares ways in one process by
-turns, or processes one after the other; what counts is the ratio to the first way, of processor time where others work.
-Weights are random but in builtin, batch and quality. `--small` takes a part of each: minutes instead of an hour.
-`quality` needs MRIMPUTE_TEST_DATA, a folder with data/ms-mni and data/glioma-brats-space.
+Rows are cwdm, volume, syndiff, aldm, builtin, batch, quality-cwdm, quality-syndiff, quality-aldm; all without a name.
+Each compares ways in one process by turns, or processes one after the other; what counts is the ratio to the first way,
+of processor time where others work. Weights are random but in builtin, batch and quality. `--small` takes a part of
+each: minutes instead of an hour.
+`quality-…` needs MRIMPUTE_TEST_DATA, a folder with data/ms-mni and data/glioma-brats-space.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mrimpute.__main__ import LIBRARY_SETTINGS
@@ -31,7 +34,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mrimpute.contrasts import Contrast
-from mrimpute.device import LARGE_NETWORK, allowed_cpus, choose_precision, processor_features
+from mrimpute.device import (
+    LARGE_NETWORK,
+    OPENVINO,
+    TORCH,
+    allowed_cpus,
+    choose_engine,
+    choose_precision,
+    has_openvino,
+    processor_features,
+)
 from mrimpute.diffusion.ladder import variance_preserving_ladder
 from mrimpute.evaluate import leave_one_out
 from mrimpute.fill import Engine
@@ -39,6 +51,7 @@ from mrimpute.generators.aldm.autoencoder import FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.blocks import lay_out
+from mrimpute.generators.converted import ConvertedNetwork, converted_model
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 from mrimpute.generators.cwdm.training import TrainingPlan, record_of
 from mrimpute.generators.syndiff import network as syndiff
@@ -131,8 +144,11 @@ def cwdm(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
     size = (112, 112, 16) if small else (112, 112, 80)
     network, step = waken(WaveletUNet(NetworkConfig())), torch.tensor([500])
     bands = torch.randn(1, 32, *size)
-    costs = by_turns(three_ways(network, lambda one: one(bands, step)), 1 if small else 3)
-    yield f"cWDM, authors' size, one step of {'x'.join(map(str, size))}", costs
+    ways = three_ways(network, lambda one: one(bands, step))
+    if has_openvino():
+        converted = ConvertedNetwork(converted_model("random", network, (bands[..., :16, :16, :16], step)))
+        ways["OpenVINO bfloat16"] = lambda: converted(bands, step)
+    yield f"cWDM, authors' size, one step of {'x'.join(map(str, size))}", by_turns(ways, 1 if small else 3)
 
 
 def random_checkpoint(folder: Path) -> Path:
@@ -226,23 +242,27 @@ def batch(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
         yield f"{count} small studies", {"one call each": apart, "one call": process(["fill", *cases, *line])}
 
 
-def quality(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
+def quality(generator: str, small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
     """Print what bfloat16 costs against float32, built-in weights, in the brain; studies they have seen."""
     data = Path(os.environ["MRIMPUTE_TEST_DATA"]) / "data"
-    for generator in ("cwdm", "syndiff", "aldm"):
-        for case in (data / "ms-mni/OPENMS-07", data / "glioma-brats-space/TCGA-DU-7294")[: 1 if small else 2]:
-            found = []
-            for precision in ("float32", "bfloat16"):
-                options = Options(weights=("builtin",), precision=precision, generator=generator)  # type: ignore[arg-type]
-                wanted = [Contrast.T2] if small else [Contrast.T1, Contrast.T2, Contrast.FLAIR]
-                found.append(list(leave_one_out(case, wanted, options, Engine(options), seen=True)))
-            for exact, half in zip(*found, strict=True):
-                one, other = exact.scores["brain"], half.scores["brain"]
-                what = f"{generator} {exact.target} {case.name}, bfloat16 less float32"
-                print(
-                    f"| {what} | {other.psnr - one.psnr:+.4f} dB | {other.ssim - one.ssim:+.5f} SSIM | | |", flush=True
-                )
+    ways = {"float32": ("float32", TORCH), "bfloat16": ("bfloat16", TORCH)}
+    if generator == "cwdm" and has_openvino():
+        ways["OpenVINO bfloat16"] = "bfloat16", OPENVINO
+    for case in (data / "ms-mni/OPENMS-07", data / "glioma-brats-space/TCGA-DU-7294")[: 1 if small else 2]:
+        for target in [Contrast.T2] if small else [Contrast.T1, Contrast.T2, Contrast.FLAIR]:
+            exact, *others = (_scored(case, target, generator, *way) for way in ways.values())
+            for word, (psnr, ssim) in zip([*ways][1:], others, strict=True):
+                what = f"{generator} {target} {case.name}, {word} less float32"
+                print(f"| {what} | {psnr - exact[0]:+.4f} dB | {ssim - exact[1]:+.5f} SSIM | | |", flush=True)
     yield from ()
+
+
+def _scored(case: Path, target: Contrast, generator: str, precision: str, engine: str) -> tuple[float, float]:
+    """Return PSNR in dB and SSIM, in the brain, of a target made from the others."""
+    options = Options(weights=("builtin",), precision=precision, generator=generator, checks=False)  # type: ignore[arg-type]
+    with mock.patch("mrimpute.engine.engine_of", return_value=engine):  # which takes OpenVINO for large networks alone
+        (made,) = leave_one_out(case, [target], options, Engine(options), seen=True)
+    return made.scores["brain"].psnr, made.scores["brain"].ssim
 
 
 ROWS: dict[str, Callable[[bool], Iterator[tuple[str, dict[str, Cost]]]]] = {
@@ -252,7 +272,9 @@ ROWS: dict[str, Callable[[bool], Iterator[tuple[str, dict[str, Cost]]]]] = {
     "aldm": aldm,
     "builtin": builtin,
     "batch": batch,
-    "quality": quality,
+    "quality-cwdm": partial(quality, "cwdm"),
+    "quality-syndiff": partial(quality, "syndiff"),
+    "quality-aldm": partial(quality, "aldm"),
 }
 
 
@@ -266,7 +288,8 @@ def main() -> None:
     os.environ["MRIMPUTE_THREADS"] = str(given.threads)
     print(
         machine(given.threads),
-        f"\n`--precision auto` is {choose_precision('auto', CPU, LARGE_NETWORK)} for large networks on this machine\n",
+        f"\n`--precision auto` is {(chosen := choose_precision('auto', CPU, LARGE_NETWORK))} by "
+        f"{choose_engine('auto', chosen)} for large cWDM networks on this machine\n",
     )
     print("| what | way | processor s (ratio) | wall s (ratio) | peak GiB |\n| --- | --- | --- | --- | --- |")
     for row in given.rows or ROWS:

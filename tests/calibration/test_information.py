@@ -18,7 +18,7 @@ from mrimpute.calibration.present import Present
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.prepare import prepare
-from mrimpute.prepare.register import Alignment
+from mrimpute.prepare.rigid import Alignment
 from mrimpute.prepare.sources import Sources
 from mrimpute.report.record import Record
 from mrimpute.selfcheck.judge import Evidence, judge

@@ -63,6 +63,12 @@ def test_our_own_file_is_mapped_back_by_its_sidecar(cli, full, make_study, tiny_
     expected = psnr(np.clip(nib.load(made).get_fdata() / one, 0, 1), unit, truth != 0)
     assert record["scores"]["brain"]["psnr"] == pytest.approx(expected, abs=1e-3)
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    sidecar = part / "full2-t2f.json"
+    sound = json.loads(sidecar.read_text())
+    for intensity in ([1], {"zero": 0.0, "one": "900"}, {"zero": 5.0, "one": 5.0}):
+        sidecar.write_text(json.dumps(sound | {"intensity": intensity}))
+        damaged = cli("evaluate", made, acquired)
+        assert (damaged.returncode, damaged.stdout) == (3, "") and "intensity is wrong" in damaged.stderr
 
 
 def test_another_tools_file_is_scaled_by_its_percentiles_and_says_so(cli, full, tmp_path):

@@ -1,7 +1,12 @@
 """What the screen says while the work goes on."""
 
+import contextlib
 import io
+import json
+import os
+import pty
 import re
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -12,9 +17,11 @@ from mrimpute.cli import progress
 from mrimpute.cli.progress import Display, duration
 from mrimpute.cli.train import options
 from mrimpute.cli.train.options import Reporter
+from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.engine import begin
 from mrimpute.fill import Engine
 from mrimpute.progress import Step
+from tests.conftest import surroundings
 
 FLAIR = Contrast.FLAIR
 
@@ -111,6 +118,24 @@ def test_nothing_of_it_stands_in_a_pipe(cli, make_study, tiny_weights, words):
     done = cli(*line, *words)
     assert done.returncode == 0, done.stderr
     assert "sampling" not in done.stderr and "\r" not in done.stderr and "\x1b" not in done.stderr
+
+
+def test_evaluate_shows_its_studies_on_a_terminal_and_only_there(make_study, tiny_weights, cli_home, tmp_path):
+    folders = [make_study(name, contrasts=BRATS_FOUR) for name in ("one", "two")]
+    words = ("--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--json")
+    command = [sys.executable, "-m", "mrimpute", "evaluate", "--leave-one-out", *folders, *words]
+    terminal, end = pty.openpty()
+    env = surroundings(cli_home, {"TERM": "xterm", "COLUMNS": "80"})
+    out, shown = tmp_path / "out", b""
+    with out.open("wb") as file:
+        running = subprocess.Popen([str(word) for word in command], stdout=file, stderr=end, env=env)
+    os.close(end)
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", 0) as read:  # the end of a terminal is an error
+        while piece := read.read(2**16):
+            shown += piece
+    assert running.wait(60) == 0
+    assert [json.loads(line)["study"] for line in out.read_text().splitlines()] == ["one", "two"]
+    assert "1 of 2 · one-t1n.nii.gz · " in shown.decode() and "2 of 2 · two-t1n.nii.gz · " in shown.decode()
 
 
 def test_a_log_gets_lines_when_it_asks(cli, make_study, tiny_weights):

@@ -9,9 +9,10 @@ import SimpleITK as sitk
 from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
-from mrimpute.prepare.register import LPS, align, check_pair, measure
+from mrimpute.prepare.register import align, check_pair
+from mrimpute.prepare.rigid import measure
 from mrimpute.prepare.sources import agreed_reference
-from mrimpute.volume import Grid, Volume
+from mrimpute.volume import LPS, Grid, Volume
 
 T1, T1C, T2 = Contrast.T1, Contrast.T1C, Contrast.T2
 AFFINE = np.diag([1.6, 1.6, 1.6, 1])

@@ -32,8 +32,8 @@ def test_a_folders_results_are_shown_and_a_bad_one_is_passed_over(cli, results):
     assert done.stdout.splitlines() == [page(results, name) for name in NAMES]
     sidecar = results / "a" / "a-t2f.json"
     sound = sidecar.read_text()
-    for broken in ("{", json.dumps(json.loads(sound) | {"checkpoint": [1]})):
-        sidecar.write_text(broken)
+    for broken in ({"checkpoint": [1]}, {"intensity": {"zero": 1.0, "one": 1.0}}, None):
+        sidecar.write_text(json.dumps(json.loads(sound) | broken) if broken else "{")
         (results / "b" / "b-t2w.nii.gz").unlink(missing_ok=True)
         done = cli("report", results)
         assert done.stdout.splitlines() == [page(results, "c")]

@@ -36,6 +36,7 @@ class RecipeRecord(Record):
     samples: int
     seed: int
     precision: str
+    engine: str
     device: str
     intensity: str
     calibration: str
@@ -115,7 +116,11 @@ StudyWord = Literal["filled", "complete", "skipped", "planned", "refused", "fail
 
 
 class FillRecord(Record):
-    """One study of `mrimpute fill`; `recipe` is that of the first output, each output has its own."""
+    """One study of `mrimpute fill`; `recipe` is that of the first output, each output has its own.
+
+    By `seen` a later run with --resume knows a finished study again: a digest of what was wished, and of names, sizes,
+    times and inodes of its files and of what was written; null for a study that is always looked at.
+    """
 
     schema_name: Literal["mrimpute.fill/1"] = Field(default="mrimpute.fill/1", alias="schema")
     version: str
@@ -137,3 +142,4 @@ class FillRecord(Record):
     warnings: list[WarningRecord]
     error: ErrorRecord | None
     cite: list[str]
+    seen: str | None

@@ -42,6 +42,7 @@ class DoctorRecord(Record):
     pydicom: str
     huggingface_hub: str = Field(alias="huggingface-hub")
     safetensors: str
+    openvino: str | None
     cpus_allowed: int
     memory_available_gib: float | None
     cuda_devices: list[str]

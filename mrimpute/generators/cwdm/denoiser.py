@@ -15,13 +15,13 @@ class Denoiser(nn.Module):
     """Predicts a target's clean sub-bands.
 
     Attributes:
-        unet: the network.
+        unet: the network, a `WaveletUNet` or what stands for one.
         coefficients: of the regression that is blended with it; None for the paper's network.
     """
 
     def __init__(self, config: NetworkConfig, coefficients: Tensor | None = None) -> None:
         super().__init__()
-        self.unet = WaveletUNet(config)
+        self.unet: nn.Module = WaveletUNet(config)
         self.coefficients: Tensor | None
         self.register_buffer("coefficients", coefficients)
 

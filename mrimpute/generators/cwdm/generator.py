@@ -12,9 +12,10 @@ from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
 from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
+from mrimpute.generators.converted import ConvertedNetwork
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import load_networks, network_config
-from mrimpute.generators.cwdm.config import BANDS
+from mrimpute.generators.cwdm.config import BANDS, NetworkConfig
 from mrimpute.generators.cwdm.denoiser import Denoiser, Estimate
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint, SamplingSpec
@@ -108,9 +109,33 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
     Raises:
         WeightsUnavailable: the checkpoint is not valid.
     """
-    record = checkpoint.record
     network = load_networks(checkpoint)
     lay_out(network, device, dtype)
+    return _generator(checkpoint, network, sampling, device, dtype)
+
+
+def load_converted(checkpoint: Checkpoint, sampling: Sampling) -> CwdmGenerator:
+    """Load a cWDM checkpoint for OpenVINO, in bfloat16 on the CPU; see `load`.
+
+    Raises:
+        WeightsUnavailable: the checkpoint is not valid, OpenVINO cannot take it, or the store cannot be written.
+        ResourcesExhausted: the disk is full.
+    """
+    network = load_networks(checkpoint)
+    network.unet = ConvertedNetwork.of(checkpoint, network.unet, _example(network_config(checkpoint)))
+    return _generator(checkpoint, network, sampling, torch.device("cpu"), torch.bfloat16)
+
+
+def _example(config: NetworkConfig) -> tuple[Tensor, Tensor]:
+    """Return the smallest input that a network takes, and a timestep."""
+    length = 2 ** len(config.channel_mult)
+    return torch.zeros(1, config.in_channels, length, length, length), torch.tensor([0])
+
+
+def _generator(
+    checkpoint: Checkpoint, network: Denoiser, sampling: Sampling, device: torch.device, dtype: torch.dtype
+) -> CwdmGenerator:
+    record = checkpoint.record
     return CwdmGenerator(
         network,
         record.sources,
