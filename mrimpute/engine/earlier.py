@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from mrimpute.device import choose_device
 from mrimpute.engine import BrainMasks
 from mrimpute.errors import MrimputeError
 from mrimpute.marks import read_sidecar
 from mrimpute.prepare.skull import BrainMask, with_skull
 from mrimpute.prepare.sources import Sources, agreed_reference
 from mrimpute.registry import Checkpoint
-from mrimpute.request import Options, Order, Request, fingerprint_of, sampling_of
+from mrimpute.request import Options, Order, Request, engine_of, fingerprint_of, sampling_of
 from mrimpute.volume import Volume
 from mrimpute.write.place import already_made
 
@@ -59,5 +60,6 @@ def _stands(
     full = tuple(with_skull(read.items()))
     lying = Sources(chosen, volumes[chosen.path], read, {}, mask, with_skull=full, beside=beside)
     sampling = order.sampling or sampling_of(checkpoint, options)
-    wanted = fingerprint_of(order, checkpoint, sampling, lying, masks.word(lying), options)
+    engine = engine_of(checkpoint, options.precision, choose_device(options.device))
+    wanted = fingerprint_of(order, checkpoint, sampling, lying, masks.word(lying), engine, options)
     return already_made(place, replace(wanted, moved=moved), False, options.left_open).finished
