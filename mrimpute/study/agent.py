@@ -35,7 +35,11 @@ _AFTERWARDS = frozenset(_ASKING.split())
 """Words of giving that ask for an agent: where an unknown word stands next to them, it may be one."""
 _POSTPOSED = frozenset({"sonrasi", "jalkeen", "utana", "後", "后", "후"})
 """Those of them that stand behind what they belong to."""
+_NAMES = frozenset({"blanco", "blanca"})
+"""Words for native that are names of persons at the beginning."""
 _IMAGE = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.PLANE, Kind.VOLUME)
+_NAME = 4
+"""Letters of the shortest name of a person."""
 _SHORT = 2
 """Letters from which on an unknown word may be one about agent that the tables lack."""
 
@@ -87,6 +91,11 @@ class _Place:
         return near.kind if near else None
 
     @property
+    def word(self) -> str:
+        """The separated word that the token is part of."""
+        return "".join(token.text for token in self.tokens if token.word == self.token.word)
+
+    @property
     def before(self) -> Sequence[Token]:
         return self.tokens[: self.index]
 
@@ -102,7 +111,7 @@ def said_of_agent(tokens: Sequence[Token]) -> Said:
         place = _Place(tokens, index)
         if rule := _RULES.get(token.kind):
             _add(said, token, rule(place))
-        elif token.hint:
+        elif token.hint and (_imaged(place) or not _like_a_name(place.word)):
             said.unclear.append(token.text)
         elif token.text == "t1n":
             said.denied.append(token.text)
@@ -116,6 +125,11 @@ def said_of_agent(tokens: Sequence[Token]) -> Said:
 def _strange(place: _Place) -> bool:
     """Tell whether a word behind a T1 is unknown."""
     return _imaged(place) and _unknown(place.token)
+
+
+def _like_a_name(text: str) -> bool:
+    """Tell whether letters that resemble an agent's may be a person's name: Klein, Celine, Magenta."""
+    return text.isalpha() and len(text) >= _NAME and any(letter in "aeiouy" for letter in text)
 
 
 def _unknown(token: Token | None) -> bool:
@@ -220,6 +234,8 @@ def _given(place: _Place) -> str:
 
 def _denied(place: _Place) -> str:
     near = place.near(1)
+    if place.token.text in _NAMES and not any(token.kind is not Kind.NUMBER for token in place.before):
+        return ""
     in_space = place.token.text == "native" and near is not None and near.text == "space"
     return "" if in_space else "denied"
 

@@ -43,7 +43,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a field map: fieldmap fieldmaps fieldmapping fmap topup b0map b1map b0rf magnitude magnitude1 magnitude2
         phasediff tb1afi afi b1 b0field
     susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosidr hemosiderin hemosidern
-        hemosiderine hamo haem heme susceptibility bleed blood bleeding t2star t2starw t2stern t2etoile
+        hemosiderine hamo haem heme susceptibility blood t2star t2starw t2stern t2etoile
         medic me2d merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
     angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
         venographie veno carotid carotids carotis cortoid karotis cow pca pcangio venc inflow motsa twist tricks
@@ -59,7 +59,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a part of an MP2RAGE: mp2rage unit1 uni inv1 inv2 uniden
     a map: mese cpmg relaxometry map maps mapping t1map t2map pdmap qmap qt1 qt2 r1map r2map r2star
         t1rho t2mapping t1mapping
-        prob probability prior gm wm csf pve tpm jacobian snr tsnr
+        prob probability priors gm wm csf pve tpm jacobian snr tsnr
     a projection: mip mips mipseries mnip maxip projection maximum mpip minimum
     a difference image: subtraction subtract subtracted subtr soustraction subtraktion subtraktionen sustraccion
         subtracao sottrazione substraction subs difference differenz subtrakcija 减影 差分
@@ -75,7 +75,8 @@ ASIDE_WORDS: dict[str, str] = _read(
     several contrasts in one shot: epimix multimix
     a cardiac image: lge pericard
     a screen capture: screenshot screensave snapshot capture screencapture
-    another part of the body: spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
+    a deformation field: warpfield
+    another part of the body: becken spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
         lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip cervical neck wrist ankle
         elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal ws hand foot finger
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
@@ -90,13 +91,16 @@ ASIDE_WORDS: dict[str, str] = _read(
 )
 """Words that, anywhere in a name or description, mean the series is no source."""
 
+BLEEDING = "susceptibility, to show bleeding"
+"""Why a T2 is no source that is made for bleeding: it is a T2* then, but for a turbo spin echo and a FLAIR."""
+
 ASIDE_STEMS: dict[str, str] = _read(
     """
-    susceptibility: hemosid haemosid hamosid emosid hemorr haemorr hamorr emorrag suscept suszept suscett
+    susceptibility: hemosid haemosid hamosid emosid suscept suszept suscett
     diffusion: diffus diffuz difuz difus dyfuz
     perfusion: perfus permeab
-    angiography: angiog venogr arteriog
-    a segmentation: segment parcel
+    angiography: angiogr angiogram venogr arteriog
+    a segmentation: segmentat segmentier segmentaz segmentac parcellat parcellaz parcelac
     a localizer: localis localiz lokalis lokaliz
     a calibration scan: calibr kalibr
     spectroscopy: spectrosc spektrosk spectrom
@@ -104,26 +108,73 @@ ASIDE_STEMS: dict[str, str] = _read(
     elastography: elastogr
     tagging: tagging tagged
     a map: relaxom cartogr quantitat kwantitat kvantitat
-    another part of the body: myelo mielo pelvi becken kregosl gerinc selkar lumb thorac cervic sacr abdom vertebr
-        wirbels wervelk torac torak servik szyjn krcni bedern hrudn kaularan lannera halsry ginocch rodill schulterg
+    another part of the body: myelo mielo spinal kregosl gerinc selkar thorac cervical cervico zervik zerviko abdom
+        vertebr wirbels wirbelk wervelk servik szyjn krcni bedern hrudn kaularan lannera halsry landryg brostry korsry
+        ginocch rodill schulterg lumbosa lumbals lumbalw sacroil sakroil iliosa ledzw krzyzow piersiow omurga halswirb
+        brustwirb lendenw kniegel handgel huftgel sprunggel ellbog ellenbog halsweich oberbauch unterbauch oberschenk
+        unterschenk prostat позвоноч поясничн грудн шейн крестцов спинн
     diffusion tractography: tractogr traktogr
     a difference image: subtrac soustrac sustrac sottraz subtrak
-    computed, not acquired: synthes syntet synthet predict generat superres
+    computed, not acquired: synthesi syntheti synthese synthet syntet predicted prediction generated superres
     a deformation field: deform displacem
     """
 )
 """What inflected words and words of one family begin with, where the table above has no form of its own."""
+BLEEDING_STEMS = (
+    *("hemorr", "haemorr", "hamorr", "emorrag", "hemorag", "blutung", "mikroblut", "saignem", "sanguinam", "sangra"),
+    *("krwawien", "krwotok", "blodning", "bloding", "kanama", "krvacen", "verenvuot", "кровоизл", "кровотеч", "出血"),
+    *("bleed", "microbleed", "출혈"),
+)
+"""What words for bleeding begin with."""
+BODY_STEMS = frozenset(
+    {"lumb", "lomb", "sacr", "sakr", "torac", "torak", "pelv", "dors", "becken", "coccy", "coccig", "steissb"}
+)
+"""What words for parts of the body begin with that names of persons and places begin with as well (Lumbroso,
+Sacramento): only what `INFLECTIONS` ends is such a word."""
+_ENDS = """
+    al ale ales ali als alen aler alis alna alny alni alne alnej alnego ar are ares ari aris aire aires er um o a us is
+    ien ienne iens iennes ic ica ico ici iche ique iques isch ische ischen ischer isk iska iskt iek ine ina ino in
+    oiliac oiliaca osacral os ubersicht boden ein
+"""
+INFLECTIONS = frozenset(_ENDS.split())
+"""How adjectives and compounds of these stems end."""
 
 ASIDE_ENDINGS: dict[str, str] = _read(
     """
     a segmentation: seg segs segmentation
     a mask or masked image: mask
     a map: map maps
-    a deformation field: warp warpfield
+    a deformation field: warp
     a field map: field
     """
 )
-"""What joined words end with that are no source: firstseg, biasfield, warpfield, brainmask."""
+"""What joined words end with that are no source: firstseg, biasfield, warpfield, brainmask; 'field' and 'warp', which
+names of places end with too, only behind one of `FIELDS`."""
+FIELDS = frozenset(
+    {"bias", "warp", "def", "deformation", "displacement", "b0", "b1", "svf", "velocity", "vector", "inv"}
+)
+"""Words that a field is of: a biasfield, but no Oldfield."""
+
+_HEAD = """
+    head brain kopf hirn gehirn schadel schaedel tete crane cerveau testa cranio capo encefalo cabeza craneo
+    cabeca cerebro
+    hoofd hersenen hode hoved huvud hjerne hjarna glowa glowy mozg hlava hlavy mozek kafa beyin fej paa aivot голова
+    головы головной мозг мозга 头 头部 頭 頭部 脑 颅脑 脳 대뇌 뇌 두부
+"""
+HEAD = frozenset(_HEAD.split())
+"""Words for the head."""
+_NECK = """
+    neck hals nacken cou collo cuello pescoco szyja szyi krk krku boyun kaula nyak шеи шея 颈 颈部 頸 頸部 경부
+"""
+NECK = frozenset(_NECK.split())
+"""Words for the neck: no other part of the body where the head is named too."""
+_FACILITIES = """
+    hospital hospitals hosp klinik klinikum kliniken clinic clinics clinica clinique institute institut instituto
+    istituto center centre zentrum centro ospedale hopital krankenhaus spital ziekenhuis sykehus sjukhus hospitalet
+    szpital nemocnice hastane hastanesi больница clinical medical
+"""
+FACILITIES = frozenset(_FACILITIES.split())
+"""Words of the name of a hospital, which may be called after a part of the body."""
 
 ASIDE_LAST_WORDS: dict[str, str] = _read(
     """
@@ -183,6 +234,7 @@ ASIDE_PAIRS: dict[tuple[str, str], str] = {
     ("circ", "spin"): "angiography",
     ("time", "resolved"): "a dynamic series",
     ("average", "dc"): "diffusion",
+    ("tissue", "prior"): "a map",
     ("pc", "mra"): "angiography",
     ("3d", "pc"): "angiography",
     ("2d", "pc"): "angiography",
@@ -221,6 +273,9 @@ NOT_FAT = frozenset(
     {"sat", "sup", "supp", "suppr", "suppression", "suppressed", "saturation", "saturated", "shift", "fs"}
 )
 """What stands next to 'fat' where the fat is suppressed, not shown."""
+
+PERSONS = frozenset({"dixon", "petra", "ute", "magic", "medic", "hardi"})
+"""Techniques that persons are called as well."""
 
 KINDS: dict[str, str] = {
     "LOCALIZER": "a localizer",

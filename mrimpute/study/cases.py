@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from mrimpute import io
 from mrimpute.study.model import NotUsed, Problem, Series
 from mrimpute.study.names import nnunet_channel, read_name
 from mrimpute.study.text import Token, tokens_of
+from mrimpute.study.times import date_of, day_of, sides_of, visit_of
 from mrimpute.study.words import Kind
 
 _CASE = re.compile(
@@ -17,18 +20,23 @@ _CASE = re.compile(
     re.IGNORECASE,
 )
 """Subject and visit in names of known schemes."""
-_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d\d\d(?!\d))")
-_VISIT = re.compile(
-    r"(?<![a-z])(visit|ses|session|timepoint|tp|week|month|day|year|visite|besuch|fu|bl|baseline|followup"
-    r"|pre-?op|post-?op|pre-?rt|post-?rt|intra-?op)[-_ ]?(\d*)(?![a-z0-9])",
-    re.IGNORECASE,
-)
-_IDENTITY = ("PatientID", "StudyInstanceUID")
+_IDENTITY = {
+    "PatientID": "patients",
+    "PatientName": "patients",
+    "PatientBirthDate": "patients",
+    "StudyInstanceUID": "studies",
+}
+_NIGHT = timedelta(days=1)
+"""An examination may go on past midnight."""
 _HINT = "give one study at a time, or name the series with --t1, --t1c, --t2, --flair"
 _SUBJECT = frozenset({"patient", "subject", "subj", "sub", "pat", "case", "fall", "study", "exam", "p"})
 """Words that a subject's name or number follows."""
-_RECORD_NUMBER = 7
-"""Digits from which on a number at the beginning of a name is a patient's or an examination's."""
+_RECORD = re.compile(r"(?<!\d\.)(?<!\d)\d{7,12}(?!\d)(?!\.\d)")
+"""Numbers of a patient or an examination: longer than those of series and times of day, and no part of a UID."""
+_DAY_AND_TIME = 12
+"""Digits of a date with hours and minutes."""
+_NAME = 4
+"""Letters from which on an unknown word behind the contrast may be a person's name."""
 _IMAGED = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.DARK_FLUID)
 
 
@@ -69,12 +77,21 @@ def _by_scheme(folder: Path, stems: Mapping[Path, str]) -> str:
 
 def _by_header(folder: Path, paths: Sequence[Path], sidecars: Mapping[Path, Mapping[str, Any]]) -> str:
     """Compare what sidecars tell of patient and study; the values are not shown."""
-    for key, what in zip(_IDENTITY, ("patients", "studies"), strict=True):
-        told = {path: str(sidecars.get(path, {}).get(key)) for path in paths if sidecars.get(path, {}).get(key)}
+    for key, what in _IDENTITY.items():
+        told = {path: _plain(sidecars[path][key]) for path in paths if sidecars.get(path, {}).get(key)}
         if len(set(told.values())) > 1:
             one, other = _two_of(told)
             return f"{folder} holds series of several {what} by their sidecars ({one.name}, {other.name})"
+    days = {path: day for path in paths if (day := day_of(sidecars.get(path, {})))}
+    if days and max(days.values()) - min(days.values()) > _NIGHT:
+        first, last = min(days, key=lambda path: days[path]), max(days, key=lambda path: days[path])
+        return f"{folder} holds series of several visits by their sidecars ({first.name}, {last.name})"
     return ""
+
+
+def _plain(value: Any) -> str:
+    """Return a value of a sidecar without what differs between writers of one value."""
+    return re.sub(r"[\s^,]+", " ", str(value)).strip().casefold()
 
 
 def _two_of(told: Mapping[Path, str]) -> tuple[Path, Path]:
@@ -83,65 +100,81 @@ def _two_of(told: Mapping[Path, str]) -> tuple[Path, Path]:
 
 
 def _by_time(folder: Path, stems: Mapping[Path, str]) -> str:
-    """Compare dates and visits."""
-    dates = {path: _date(stem) for path, stem in stems.items()}
-    visits = {path: _visit(stem) for path, stem in stems.items()}
-    return _differ(folder, "dates", dates) or _differ(folder, "visits", visits)
+    """Compare dates, visits, and what is told to be before or after an operation."""
+    dates = {path: date_of(stem) for path, stem in stems.items()}
+    visits = {path: visit_of(stem) for path, stem in stems.items()}
+    sides = {path: sides_of(stem) for path, stem in stems.items()}
+    events = sorted({event for told in sides.values() for event in told})
+    around = (
+        _differ(folder, "visits", {path: told.get(event, "") for path, told in sides.items()}) for event in events
+    )
+    return _differ(folder, "dates", dates) or _differ(folder, "visits", visits) or next(filter(None, around), "")
 
 
 def _by_lead(
     folder: Path, own: Mapping[Path, str], stems: Mapping[Path, str], sidecars: Mapping[Path, Mapping[str, Any]]
 ) -> str:
-    """Compare what stands before the contrast in the chosen names, and behind it in all of them, where sidecars do not
-    say that it is one study."""
+    """Compare what stands before the contrast in the chosen names, and behind it in all of them, and long numbers,
+    where sidecars do not say that it is one study."""
     studies = [sidecars.get(path, {}).get("StudyInstanceUID") for path in own]
     if studies and all(studies):
         return ""
     leads = {path: _lead(stem) for path, stem in own.items()}
     tails = {path: _tail(stem) for path, stem in stems.items()}
-    return _differ(folder, "subjects", leads) or _differ(folder, "subjects", tails)
+    ends = {path: _end(stem) for path, stem in stems.items()}
+    records = {path: _records(stem) for path, stem in own.items()}
+    return (
+        _differ(folder, "subjects", leads)
+        or _differ(folder, "subjects", tails)
+        or (_differ(folder, "subjects", ends) if all(ends.values()) else "")
+        or _differ(folder, "numbers", records)
+    )
 
 
 def _differ(folder: Path, what: str, told: Mapping[Path, str]) -> str:
-    known = {path: value for path, value in told.items() if value}
-    if len(set(known.values())) < 2:
-        return ""
-    one, other = _two_of(known)
-    return f"{folder} holds series whose names tell of several cases: {what} differ ({one.name}, {other.name})"
+    """Return that values differ; a name that goes on where another ends does not differ (Rossi, Rossi Anna)."""
+    known = [(path, value) for path, value in told.items() if value]
+    for (one, first), (other, second) in combinations(known, 2):
+        if first != second and not f"{first} ".startswith(f"{second} ") and not f"{second} ".startswith(f"{first} "):
+            return f"{folder} holds series whose names tell of several cases: {what} differ ({one.name}, {other.name})"
+    return ""
 
 
-def _date(stem: str) -> str:
-    match = _DATE.search(stem)
-    return "".join(match.groups()) if match else ""
-
-
-def _visit(stem: str) -> str:
-    """Return the words for a time point: a number belongs to all of them but 'pre-op' and the like."""
-    found = []
-    for match in _VISIT.finditer(stem):
-        word, number = match.group(1).lower().replace("-", ""), match.group(2)
-        alone = word in ("baseline", "followup", "bl", "fu")
-        if word.endswith(("op", "rt")):
-            found.append(word)
-        elif number or alone:
-            found.append(word + number)
-    return "+".join(found)
+def _records(stem: str) -> str:
+    """Return the long numbers of a name that are no date."""
+    numbers = [number for number in _RECORD.findall(stem) if not date_of(number)]
+    return " ".join(number for number in numbers if len(number) < _DAY_AND_TIME)
 
 
 def _lead(stem: str) -> str:
     """Return what a name begins with where that looks like a subject: unknown words, with their numbers, before the
-    contrast; '' where the name begins with a series number, or with words that are known."""
+    contrast; '' where the name begins with words that are known, or with a series number and less than two that are
+    not."""
     if channel := nnunet_channel(stem):
         return channel[0]
     words = _before_contrast(stem)
-    if not words or (words[0].kind is Kind.NUMBER and len(words[0].text) <= 5):
+    if not words:
         return ""
+    if words[0].kind is Kind.NUMBER and len(words[0].text) <= 5:
+        names = _unknown_run(words[1:])
+        return " ".join(names) if len(names) > 1 else ""
     first = _subject(words)
     if not first:
         return ""
-    numbers = [token.text for token in words[len(first) :] if token.kind is Kind.NUMBER and token.text.isdigit()]
+    rest = words[len(first) :]
+    numbers = [token.text for token in rest if token.kind is Kind.NUMBER and token.text.isdigit()]
     padded = [number for number in numbers if len(number) >= 4 or number.startswith("0")]
-    return "-".join(["".join(token.text for token in first), *padded])
+    person = " ".join(["".join(token.text for token in first), *_unknown_run(rest)])
+    return "-".join([person, *padded])
+
+
+def _unknown_run(words: Sequence[Token]) -> list[str]:
+    """Return the unknown words of letters that a list of words begins with: given names and surnames."""
+    return [token.text for token in takewhile(_is_person, words)]
+
+
+def _is_person(token: Token) -> bool:
+    return token.kind is Kind.UNKNOWN and token.text.isalpha() and len(token.text) > 1
 
 
 def _subject(words: list[Token]) -> list[Token]:
@@ -159,7 +192,7 @@ def _subject(words: list[Token]) -> list[Token]:
 
 def _is_record_number(text: str) -> bool:
     """Tell whether a number is longer than those of series and times of day, and no date."""
-    return text.isdigit() and len(text) >= _RECORD_NUMBER and not _DATE.match(text)
+    return _RECORD.fullmatch(text) is not None and not date_of(text)
 
 
 def _before_contrast(stem: str) -> list[Token]:
@@ -182,6 +215,15 @@ def _tail(stem: str) -> str:
     if begins and person and all(token.kind in (Kind.UNKNOWN, Kind.NUMBER) for token in rest):
         return "".join(token.text for token in rest)
     return ""
+
+
+def _end(stem: str) -> str:
+    """Return the unknown words that a name ends with which begins with its contrast: T1_tra_Smith."""
+    tokens = tokens_of(stem)
+    if not tokens or tokens[0].kind not in _IMAGED:
+        return ""
+    last = [token.text for token in takewhile(_is_person, reversed(tokens)) if len(token.text) >= _NAME]
+    return " ".join(reversed(last))
 
 
 def _by_folder(folder: Path, series: Sequence[Series]) -> str:

@@ -62,6 +62,7 @@ _PURPOSES = """
     neurosurgery radiochirurgie radiosurgery paed pediatric pediatrico kinder kind baby neonate infant child adult
     visit2 inpatient outpatient emergency notfall urgent ambulant stationar wholehead supratentorial infratentorial
     hypophysis hypophyse ipofisi hipofisis sellar parasellar schlafenlappen innenohr kleinhirnbruckenwinkel khbw cai
+    joint gelenk
     cavernous sinus cavernosus chiasm chiasma nerve nervus optic opticus orbita orbite oculi eyes
 """
 """Why and of what an examination is made."""

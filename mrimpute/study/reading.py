@@ -8,7 +8,17 @@ from itertools import pairwise
 
 from mrimpute.contrasts import Contrast
 from mrimpute.study.agent import Said, said_of_agent
-from mrimpute.study.asides import ASIDE_LAST_WORDS, ASIDE_PAIRS, DIXON_PARTS, NOT_FAT
+from mrimpute.study.asides import (
+    ASIDE_LAST_WORDS,
+    ASIDE_PAIRS,
+    BLEEDING,
+    DIXON_PARTS,
+    FACILITIES,
+    HEAD,
+    NECK,
+    NOT_FAT,
+    PERSONS,
+)
 from mrimpute.study.exams import join_exams
 from mrimpute.study.text import Token, tokens_of
 from mrimpute.study.words import Kind
@@ -16,6 +26,8 @@ from mrimpute.study.words import Kind
 _WEAK = frozenset({"ct", "fl", "fla", "pd", "dp"})
 """Spellings that are also initials: they count only as words of their own, beside no other contrast."""
 _T2_STAR = "susceptibility"
+_SPIN_ECHO = frozenset({"tse", "fse", "frfse", "se", "fsexl", "space", "cube", "vista", "blade", "propeller", "haste"})
+"""Techniques of a T2 that is no T2*."""
 _AFTER_PERFUSION = frozenset({"perf", "perfusion", "pwi"})
 _ABOUT_AGENT = (Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN, Kind.DENIED, Kind.AFTER, Kind.BEFORE)
 _OF_AGENT = (
@@ -67,7 +79,7 @@ def read_text(text: str, common: frozenset[str] = frozenset()) -> Reading:
         text: a file's stem, a description, a folder's name.
         common: words that every name of the study has, folded: they tell nothing of this series.
     """
-    everything = join_exams(tokens_of(text))
+    everything = _without_surname(join_exams(tokens_of(text)), text)
     tokens = [token for token in everything if not _is_common(token, common, everything)]
     contrast, stated, others = _contrast(tokens)
     said = _without_common(said_of_agent(tokens), common)
@@ -89,6 +101,13 @@ def read_text(text: str, common: frozenset[str] = frozenset()) -> Reading:
         start,
         end,
     )
+
+
+def _without_surname(tokens: list[Token], text: str) -> list[Token]:
+    """Return the words of a name without a person's in front that is a technique's too: capitalised, no part named."""
+    first = text[tokens[0].start : tokens[0].end] if tokens else ""
+    person = tokens and tokens[0].text in PERSONS and first.istitle()
+    return tokens[1:] if person and not any(token.text in DIXON_PARTS for token in tokens) else tokens
 
 
 def _without_common(said: Said, common: frozenset[str]) -> Said:
@@ -181,7 +200,9 @@ def _related(tokens: Sequence[Token], named: Sequence[Token]) -> bool:
 def _aside(tokens: Sequence[Token], contrast: Contrast | None) -> str:
     """Return why the words say that the series is no source."""
     reasons = [
-        token.value for before, token in zip((None, *tokens), tokens, strict=False) if _is_aside(before, token, tokens)
+        token.value
+        for before, token, after in zip((None, *tokens), tokens, (*tokens[1:], None), strict=False)
+        if _is_aside(before, token, tokens) and not _harmless(token, after, tokens, contrast)
     ]
     if reasons:
         return next((reason for reason in reasons if reason != "echo-planar imaging"), reasons[0])
@@ -208,6 +229,17 @@ def _is_aside(before: Token | None, token: Token, tokens: Sequence[Token]) -> bo
         return False
     after_it = before is not None and (before.kind is Kind.AFTER or before.text in ("after", "nach", "apres", "dopo"))
     return not (after_it and token.text in _AFTER_PERFUSION)
+
+
+def _harmless(token: Token, after: Token | None, tokens: Sequence[Token], contrast: Contrast | None) -> bool:
+    """Tell whether a word for what is no source says nothing here: bleeding in a series that is no T2*, the neck beside
+    the head, a hospital's name."""
+    texts = {other.text for other in tokens}
+    if token.value == BLEEDING:
+        turbo = contrast is Contrast.T2 and bool(texts & _SPIN_ECHO)
+        return (turbo or contrast in (Contrast.T1, Contrast.FLAIR)) and not _has(tokens, Kind.GRADIENT)
+    hospital = after is not None and after.text in FACILITIES
+    return bool(texts & HEAD) and (token.text in NECK or hospital)
 
 
 def _last_word(tokens: Sequence[Token]) -> str:

@@ -2,30 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mrimpute.study.asides import ASIDE_ENDINGS, ASIDE_STEMS
-from mrimpute.study.words import AGENT_STEMS, DENIED_STEMS, LETTERS, MAY_DENY, SPELLED_OUT, WORDS, Kind, Meaning
+from mrimpute.study.pieces import pieces_of
+from mrimpute.study.words import MAY_DENY, SPELLED_OUT, Kind
 
 MAX_TEXT = 300
 """Characters of a text that are looked at; file names cannot be longer."""
-LONGEST = max(len(word) for word in WORDS)
-LONGEST_FORM = 5
-"""Letters of what may be a short form of an agent's name (gdx); what is longer is another word."""
-TRUSTED_LENGTH = 5
-"""A known word at least this long is believed inside an unknown one."""
-FIRST_IDEOGRAPH = "\u3040"
-TRUSTED_SIGNS = 2
-"""So is one of this many signs of a script that writes words without spaces."""
-
-_APART = (Kind.WITH, Kind.UNTIL, Kind.WITHOUT, Kind.RELATION, Kind.EVENT)
-_GLUED = frozenset({"s", "w", "wo", "with", "without", "no", "non", "mit", "ohne", "sans", "avec"})
-"""Those that are: WGAD, NONGAD; and the S before the names of one vendor (sT1W)."""
-_SHORTENED = frozenset({"contr", "kontr"})
-"""Known words that begin many others."""
-
 _AGENT = "contraste?|kontrast|gado|gad|gd|km|mdc|ce|c|k"
 _LETTER = r"[^\W\d_]"
 _BEHIND = (
@@ -72,6 +56,8 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"mp[\s_-]?2[\s_-]?rage", Kind.ASIDE, "a part of an MP2RAGE"),
     (r"(?:dark|black)[\s_-]?blood", Kind.FILLER, ""),
     (r"(?:head|brain|h)[\s_-]*(?:and|und|&|\+)?[\s_-]*neck", Kind.FILLER, ""),
+    (r"(?:sacred[\s_-]*heart|sacro[\s_-]*cuore|sacre[\s_-]*coeur|sagrado[\s_-]*corazon)(?![a-z])", Kind.FILLER, ""),
+    (r"(?<![a-z])prior[\s_-]+to(?![a-z])", Kind.UNTIL, "until"),
     (r"(?<![a-z])non[\s_-]?con(?:trast)?(?![a-z])", Kind.DENIED, "denied"),
     (r"^(?:m?[wr]+[cp]|c)[1-6](?=[a-z][a-z0-9])", Kind.ASIDE, "a map"),
     (r"^mni152_t[12]_[0-9.]+mm", Kind.ASIDE, "a template"),
@@ -89,7 +75,6 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
 
 _PHRASE = re.compile("|".join(f"(?P<p{index}>{pattern})" for index, (pattern, _, _) in enumerate(_PHRASES)))
 _WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"\d+(?:mm|ml|cc|mmol|h|nsa|nex|sl|ms|t|deg|avg|min|mins|x\d+|p\d+|i\d+)?(?![a-z])")
 _LETTERS = {"ł": "l", "ø": "o", "ß": "s", "æ": "a", "œ": "o", "đ": "d", "ı": "i", "ð": "d", "þ": "t"}
 
 
@@ -148,7 +133,7 @@ def tokens_of(text: str) -> tuple[Token, ...]:
         first, last = places[match.start()], places[match.end() - 1] + 1
         found.append(Token(match.group(), kind, value, first, last, 0, hint=value == "agent?"))
     for number, match in enumerate(_WORD.finditer(left), 1):
-        for start, end, (kind, value), hint in _pieces(match.group(), _camel(text, places, match)):
+        for start, end, (kind, value), hint in pieces_of(match.group(), _camel(text, places, match)):
             first, last = places[match.start() + start], places[match.start() + end - 1] + 1
             found.append(Token(match.group()[start:end], kind, value, first, last, number, hint))
     return tuple(sorted(found, key=lambda token: token.start))
@@ -160,130 +145,3 @@ def _camel(text: str, places: list[int], match: re.Match[str]) -> frozenset[int]
     return frozenset(
         index - match.start() for index in where if text[places[index]].isupper() and text[places[index - 1]].islower()
     )
-
-
-Piece = tuple[int, int, Meaning, bool]
-
-
-@lru_cache(maxsize=8192)
-def _pieces(word: str, camel: frozenset[int]) -> tuple[Piece, ...]:
-    """Cut a word into known pieces and what is left between them, by least cost."""
-    if word not in WORDS and (family := _family(word)):
-        return ((0, len(word), family, False),)
-    best: list[tuple[float, int, Meaning]] = [(0.0, 0, (Kind.UNKNOWN, ""))]
-    for end in range(1, len(word) + 1):
-        cost, start = best[end - 1][0] + (1.2 if best[end - 1][2][0] is Kind.UNKNOWN and end > 1 else 2.2), end - 1
-        options = [(cost, start, (Kind.UNKNOWN, ""))]
-        options += [(best[start][0] + cost, start, meaning) for start, cost, meaning in _ends(word, end)]
-        best.append(min(options, key=lambda option: option[0]))
-    cuts: list[tuple[int, int, Meaning]] = []
-    end = len(word)
-    while end:
-        _, start, meaning = best[end]
-        if meaning[0] is Kind.UNKNOWN and cuts and cuts[-1][2][0] is Kind.UNKNOWN and cuts[-1][0] == end:
-            cuts[-1] = (start, cuts[-1][1], meaning)
-        else:
-            cuts.append((start, end, meaning))
-        end = start
-    return tuple(_believed(word, cuts[::-1], camel))
-
-
-def _family(word: str) -> Meaning | None:
-    """Return what a word means that no table has, by how it begins or ends; None where that tells nothing."""
-    if word.startswith(AGENT_STEMS):
-        return Kind.AGENT, "agent"
-    if word.startswith(DENIED_STEMS):
-        return Kind.DENIED, "denied"
-    stem = next((reason for stem, reason in ASIDE_STEMS.items() if word.startswith(stem)), "")
-    ending = next((reason for ending, reason in ASIDE_ENDINGS.items() if word.endswith(ending)), "")
-    return (Kind.ASIDE, stem or ending) if stem or ending else None
-
-
-def _ends(word: str, end: int) -> Iterator[tuple[int, float, Meaning]]:
-    """Return the known pieces that end at a place: start, cost, meaning."""
-    for start in range(max(0, end - LONGEST), end):
-        piece = word[start:end]
-        if piece in WORDS:
-            if not _may_be_glued(word, start, end):
-                continue
-            yield start, 1.0 + {1: 0.3, 2: 0.15}.get(len(piece), 0.0), WORDS[piece]
-        elif _is_number(word, start, end):
-            yield start, 0.6, (Kind.NUMBER, "")
-
-
-def _may_be_glued(word: str, start: int, end: int) -> bool:
-    """Tell whether a known word may be a piece of another one: no preposition, which would explain half of any name."""
-    piece = word[start:end]
-    if piece != word and WORDS[piece][0] in _APART and piece not in _GLUED:
-        return False
-    return len(piece) > 1 or _single(word, start, end)
-
-
-def _single(word: str, start: int, end: int) -> bool:
-    """Tell whether a single letter may be a piece: alone, before the rest, or a C at the end or before a plane."""
-    if len(word) == 1:
-        return True
-    if word[start:end] in LETTERS:
-        return False
-    if word[start:end] == "c":
-        before_plane = start == 0 and WORDS.get(word[1:], (Kind.UNKNOWN, ""))[0] is Kind.PLANE
-        return before_plane or end == len(word)
-    return start == 0
-
-
-def _believed(word: str, cuts: list[tuple[int, int, Meaning]], camel: frozenset[int]) -> list[Piece]:
-    """Take back the meaning of short pieces that stand in the middle of an unknown word: Bagdad names no agent."""
-    unknown = [meaning[0] is Kind.UNKNOWN for _, _, meaning in cuts]
-    hints = [_may_be_agent(word, *cut) for cut in cuts]
-    while (index := _doubtful(word, cuts, camel, unknown)) is not None:
-        start, end, meaning = cuts[index]
-        known_left = index > 0 and not unknown[index - 1]
-        about = meaning[0] in (Kind.AGENT, Kind.GIVEN, Kind.AFTER) and end - start >= 2
-        short_form = start == 0 and len(word) <= LONGEST_FORM
-        hints[index] = about and (known_left or short_form or (end == len(word) and end - start >= 3))
-        unknown[index] = True
-    pieces: list[Piece] = []
-    for index, (start, end, meaning) in enumerate(cuts):
-        if unknown[index] and pieces and pieces[-1][2][0] is Kind.UNKNOWN:
-            pieces[-1] = (pieces[-1][0], end, (Kind.UNKNOWN, ""), pieces[-1][3] or hints[index])
-        else:
-            pieces.append((start, end, (Kind.UNKNOWN, "") if unknown[index] else meaning, hints[index]))
-    return pieces
-
-
-def _doubtful(
-    word: str, cuts: list[tuple[int, int, Meaning]], camel: frozenset[int], unknown: list[bool]
-) -> int | None:
-    """Return the first piece that is not believed beside an unknown one, None where all are."""
-    for index, (start, end, meaning) in enumerate(cuts):
-        if unknown[index] or meaning[0] is Kind.NUMBER:
-            continue
-        left = index > 0 and unknown[index - 1] and start not in camel
-        behind = cuts[index + 1 : index + 2]
-        right = bool(behind) and unknown[index + 1] and end not in camel
-        known_right = bool(behind) and not unknown[index + 1] and behind[0][2][0] is not Kind.NUMBER
-        if (left or right) and not _stands(word[start:end], left, known_right):
-            return index
-    return None
-
-
-def _stands(piece: str, left: bool, known_right: bool) -> bool:
-    """Tell whether a known piece beside an unknown one is believed."""
-    if any(character.isdigit() for character in piece):
-        return not left or known_right
-    if piece in _SHORTENED:
-        return False  # Contreras, Kontrolle
-    return len(piece) >= (TRUSTED_SIGNS if piece[0] >= FIRST_IDEOGRAPH else TRUSTED_LENGTH)
-
-
-def _may_be_agent(word: str, start: int, end: int, meaning: Meaning) -> bool:
-    """Tell whether an unknown piece may be the C of an agent with more letters: FC, HC."""
-    piece = word[start:end]
-    short = meaning[0] is Kind.UNKNOWN and len(piece) <= 3 and piece.endswith("c") and piece.isascii()
-    return short and (start > 0 or len(piece) == 2) and end == len(word)
-
-
-def _is_number(word: str, start: int, end: int) -> bool:
-    """Tell whether a part of a word is a whole number, with its unit."""
-    whole = not word[end : end + 1].isdigit() and not word[max(0, start - 1) : start].isdigit()
-    return whole and word[start].isdigit() and _NUMBER.fullmatch(word[start:end]) is not None

@@ -99,7 +99,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "gradient echo",
         """
         mgre megre megradient
-        gre ffe flash fl2d fl3d fgre gradient grass fe2d fe3d fmpspgr gradientecho ge2d
+        gre ffe flash fl2d fl3d fgre gradient gradiente gradienten gradientenecho grass fe2d fe3d fmpspgr gradientecho
+        ge2d
         """,
     ),
     (
@@ -249,7 +250,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         pretherapy postres postresection baseline followup fu postproc preproc postprocessed preprocessed
         postprocessing preprocessing postictal postpartum posttrauma posttraumatic postmortem postradiation
         postradiotherapy poststroke posterior preprocess postprocess postdbs predbs preterm premature prenatal
-        postnatal
+        postnatal 术前 术后 術前 術後 수술전 수술후
         """,
     ),
     (
@@ -263,6 +264,9 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         training sleep dose shunt stent radio seizure term thrombectomy thrombolysis lysis tpa stenting coiling
         clipping embolization craniotomy craniectomy quirurgico quirurgica chirurgico chirurgical chirurgicale
         cirurgia
+        operacja operacji operacie operacii operace operaci operasjon operasjonen operationen operatie ameliyat
+        ameliyati leikkaus leikkauksen mutet операции операция intervento intervencion cirugia chirurgia radioterapia
+        radioterapie radiotherapie bestraling stralebehandling облучения терапии лечения
         cirurgico resektion resezione reseccion exeresis exerese menopausal covid19 injury
         """,
     ),
@@ -348,6 +352,12 @@ DENIED_STEMS = (
     "безконтр",
 )
 """What inflected words begin with that say no agent was given."""
+
+TIME_STEMS = (
+    *("preoperat", "praoperat", "praeoperat", "postoperat", "posoperat", "intraoperat", "perioperat", "peroperat"),
+    *("предоперац", "послеоперац", "przedoperac", "pooperac", "predopera", "poopera"),
+)
+"""What words for before and after an operation begin with."""
 
 _SPLIT = (
     "t1c",
