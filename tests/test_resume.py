@@ -153,6 +153,16 @@ def test_with_other_wishes_every_study_is_looked_at(cohort, looked_at):
         assert (cohort(*words)[0], looked_at) == (code, ["one", "two"])
 
 
+def test_what_is_to_be_overwritten_is_made_anew_every_time(cohort, looked_at, tmp_path):
+    """Though a run with the same wish told of it."""
+    _, records = cohort("--overwrite")
+    (tmp_path / "runs" / "2.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records.values()))
+    looked_at.clear()
+    _, records = cohort("--overwrite")
+    assert looked_at == ["one", "two"]
+    assert {record["status"] for record in records.values()} == {"filled"}
+
+
 def test_with_other_weights_of_the_same_name_every_study_is_looked_at(cohort, looked_at, tiny_weights, tmp_path):
     """Other steps beside the same network, then another network."""
     record = tmp_path / "weights" / "checkpoint.toml"
