@@ -65,9 +65,9 @@ def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> st
     """Return the number type of the convolutions, 'float32' or 'bfloat16'.
 
     'auto' is bfloat16 for a large network on a processor that has it, else float32: bfloat16 changed what the built-in
-    cWDM makes by at most 0.005 dB and 0.0002 SSIM in the brain (three contrasts of two studies; OpenVINO's by 0.013 dB
-    and 0.0004; tests/benchmarks/table.py). Built-in networks themselves need a second, and on CUDA this was not
-    measured.
+    cWDM makes by at most 0.005 dB and 0.0002 SSIM in the brain, SynDiff by 0.008 dB and 0.0004 (three contrasts of two
+    studies; OpenVINO cWDM by 0.013 dB and 0.0004; tests/benchmarks/table.py). Built-in networks themselves keep
+    float32, and on CUDA this was not measured.
 
     Raises:
         UsageError: another word than auto, float32 or bfloat16.

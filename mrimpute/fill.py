@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mrimpute import device
@@ -81,6 +82,7 @@ class Engine:
                         options.brain_mask,
                         request.regressed,
                         Watch(self.maker.progress, request.folder, ahead=True).tell,
+                        partial(self.maker.all_stand, request),
                     )
                 check_inputs(request, inputs, options)
         except Exception as error:
@@ -116,6 +118,8 @@ class Engine:
     def _attempt(self, request: Request, order: Order, inputs: Inputs) -> Target:
         try:
             with device.memory_errors():
+                if inputs.finished:
+                    return self.maker.standing(request, order)
                 return self.maker.target(request, order, inputs.sources[order.job.target])
         except Exception as error:
             return Target(error=as_mrimpute_error(error))

@@ -87,19 +87,6 @@ def another_size(tmp_path):
     write_nifti(tmp_path / "one" / "one-t1n.nii.gz", head_voxels(Contrast.T1, SHAPE, seed=9), WIDE)
 
 
-def settings(tmp_path):
-    (tmp_path / "one" / "mrimpute.toml").write_text('weights = "builtin"\n')
-
-
-def sidecar(tmp_path):
-    (tmp_path / "one" / "one-t1n.json").write_text("{}")
-
-
-def above(tmp_path):
-    """A file above both studies that may decide what their images are."""
-    (tmp_path / "dataset.json").write_text("{}")
-
-
 def made(tmp_path):
     return tmp_path / "out" / "one" / "one-t2f.nii.gz"
 
@@ -122,8 +109,6 @@ def delete_sidecar(tmp_path):
         (touch, "skipped"),
         (change_keeping_size_and_time, "failed"),  # another digest of a source: another recipe
         (another_size, "failed"),
-        (settings, "skipped"),
-        (sidecar, "skipped"),
         (lambda tmp_path: made(tmp_path).unlink(), "filled"),
         (delete_sidecar, "failed"),
         (replace_result, "failed"),
@@ -139,28 +124,43 @@ def test_a_study_that_stands_otherwise_is_looked_at(cohort, looked_at, tmp_path,
     assert code == (8 if status == "failed" else 0)
 
 
-def test_what_a_folder_above_decides_is_looked_at(cohort, looked_at, tmp_path):
-    above(tmp_path)
-    looked_at.clear()
-    assert cohort()[0] == 0
-    assert looked_at == ["one", "two"]
+def test_a_file_that_is_added_is_looked_at_while_it_is_there(cohort, looked_at, tmp_path):
+    """In the study, or above both where it may decide what their images are."""
+    for place, studies in (
+        ("one/mrimpute.toml", ["one"]),
+        ("one/one-t1n.json", ["one"]),
+        ("two/export", ["two"]),
+        ("dataset.json", ["one", "two"]),
+    ):
+        (tmp_path / place).write_text("{}" if place.endswith("json") else "")
+        looked_at.clear()
+        assert (cohort()[0], looked_at) == (0, studies)
+        (tmp_path / place).unlink()
+        looked_at.clear()
+        assert (cohort()[0], looked_at) == (0, [])
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [
+def test_with_other_wishes_every_study_is_looked_at(cohort, looked_at):
+    for words, code in (
         (("--seed", "1"), 6),
         (("--intensity", "unit"), 6),
-        (("--missing", "flair"), 0),
-        (("--overwrite",), 0),
         (("--steps", "2"), 6),
+        (("--missing", "flair"), 0),
         (("--no-checks",), 0),
-    ],
-)
-def test_with_other_wishes_every_study_is_looked_at(cohort, looked_at, words, code):
+        (("--overwrite",), 0),
+    ):
+        looked_at.clear()
+        assert (cohort(*words)[0], looked_at) == (code, ["one", "two"])
+
+
+def test_what_is_to_be_overwritten_is_made_anew_every_time(cohort, looked_at, tmp_path):
+    """Though a run with the same wish told of it."""
+    _, records = cohort("--overwrite")
+    (tmp_path / "runs" / "2.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records.values()))
     looked_at.clear()
-    assert cohort(*words)[0] == code
+    _, records = cohort("--overwrite")
     assert looked_at == ["one", "two"]
+    assert {record["status"] for record in records.values()} == {"filled"}
 
 
 def test_with_other_weights_of_the_same_name_every_study_is_looked_at(cohort, looked_at, tiny_weights, tmp_path):

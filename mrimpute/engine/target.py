@@ -1,5 +1,6 @@
 """One target of a study: found as it was made before, or made, judged and written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,12 @@ from mrimpute.calibration.naming import fit_in, with_fit
 from mrimpute.calibration.present import Present
 from mrimpute.calibration.use import Correction, correction_of, placed_regressor, takes_package
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights, begin
+from mrimpute.engine.earlier import all_stand
 from mrimpute.engine.samples import further_of, sampled
-from mrimpute.errors import MrimputeError
+from mrimpute.errors import MrimputeError, OutputRefused
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise, with_correction
+from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
@@ -26,9 +29,10 @@ from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint
 from mrimpute.request import Options, Order, Request, fingerprint_of
 from mrimpute.selfcheck import Evidence, evidence_of, judge
+from mrimpute.volume import Volume
 from mrimpute.write import Result, write
 from mrimpute.write.nifti import write_mask
-from mrimpute.write.place import Destination, Standing, already_made, mask_left_out
+from mrimpute.write.place import Destination, Standing, already_made, mask_left_out, standing_at
 from mrimpute.write.provenance import Fingerprint
 from mrimpute.write.result import found
 from mrimpute.write.verdict import Verdict
@@ -77,6 +81,26 @@ class Maker:
             image = self._made(bench, self.options.seed)
             return image, weights[0], _verdict(bench.evidence or _NO_EVIDENCE, image)
 
+    def all_stand(self, request: Request, volumes: Mapping[Path, Volume], mask: BrainMask | None) -> bool:
+        """Tell whether every image of a request stands whose sources were registered; see `earlier.all_stand`."""
+        return all_stand(request, volumes, mask, self.options, self.masks)
+
+    def standing(self, request: Request, order: Order) -> Target:
+        """Return an image that stood when `all_stand` was asked.
+
+        Raises:
+            OutputRefused: it was changed or removed since.
+        """
+        place, checkpoint = request.destinations[order.job.target], order.checkpoint
+        now, record = standing_at(place).image, read_sidecar(place.sidecar)
+        if now is None or not isinstance(checkpoint, Checkpoint) or now != record.get("image", {}).get("sha256"):
+            raise OutputRefused(f"{place.image} was changed while it was looked at", "run again")
+        return self._found(place, checkpoint)
+
+    def _found(self, place: Destination, checkpoint: Checkpoint) -> Target:
+        beside = tuple(one.image for one in place.further(self.options.samples) if one.image.exists())
+        return Target(found(place, checkpoint), beside, mask_left_out(place, self.options.save_mask))
+
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
 
@@ -92,9 +116,7 @@ class Maker:
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, word, engine, options)
         standing = self._standing(place, fingerprint)
         if standing.finished:
-            beside = tuple(one.image for one in place.further(options.samples) if one.image.exists())
-            there = Target(found(place, checkpoint), beside, mask_left_out(place, options.save_mask))
-            return self._shown(there, place, order, sources)
+            return self._shown(self._found(place, checkpoint), place, order, sources)
         further = further_of(place, fingerprint, self._standing)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, correction, watch)

@@ -1,6 +1,6 @@
 """The sources of one target, read and brought to lie on one reference."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,11 +98,17 @@ class Inputs:
         digests: of each source, by contrast.
         sources: target → what it is made from.
         error: why they cannot be used; the digests of what was read are there.
+        finished: whether nothing is to be made of them: every image stands. There are no sources then.
     """
 
     digests: dict[Contrast, str] = field(default_factory=dict)
     sources: dict[Contrast, Sources] = field(default_factory=dict)
     error: MrimputeError | None = None
+    finished: bool = False
+
+
+Stand = Callable[[Mapping[Path, Volume], BrainMask | None], bool]
+"""Called with the volumes as read and the user's mask; tells whether every image that is wanted of them stands."""
 
 
 def read_inputs(
@@ -113,6 +119,7 @@ def read_inputs(
     brain_mask: Path | None,
     regressed: Mapping[Contrast, Sequence[Series]] | None = None,
     tell: Tell = tell_nobody,
+    all_stand: Stand = lambda _volumes, _mask: False,
 ) -> Inputs:
     """Read the sources of all targets, and check that they lie on each other.
 
@@ -125,6 +132,7 @@ def read_inputs(
         regressed: target → series that its regression takes beside the sources; one that cannot be read is
             passed over, and so is a slab.
         tell: called with what begins.
+        all_stand: asked before anything is compared or registered.
 
     Returns:
         The inputs, or why they are refused.
@@ -141,6 +149,8 @@ def read_inputs(
             if (volume := _readable(series)) is not None and min(spans_mm(volume)) >= MIN_SPAN_MM:
                 volumes[series.path] = volume
                 digests[series.contrast] = volume.sha256
+        if all_stand(volumes, mask):
+            return Inputs(digests, finished=True)
         compared = {series.contrast for path, series in others.items() if path in volumes}
         tell("comparing the series with each other")
         check_one_head(wanted, beside, volumes, register, compared)

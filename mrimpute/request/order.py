@@ -95,7 +95,7 @@ def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
     return chosen
 
 
-HALF_MEASURED = ("cwdm",)
+HALF_MEASURED = ("cwdm", "syndiff")
 """Generators whose images were compared in bfloat16 and float32 on trained weights."""
 
 

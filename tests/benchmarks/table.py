@@ -289,7 +289,7 @@ def main() -> None:
     print(
         machine(given.threads),
         f"\n`--precision auto` is {(chosen := choose_precision('auto', CPU, LARGE_NETWORK))} by "
-        f"{choose_engine('auto', chosen)} for large cWDM networks on this machine\n",
+        f"{choose_engine('auto', chosen)} for large networks of cWDM on this machine\n",
     )
     print("| what | way | processor s (ratio) | wall s (ratio) | peak GiB |\n| --- | --- | --- | --- | --- |")
     for row in given.rows or ROWS:

@@ -12,6 +12,7 @@ from pydicom import dcmread
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
+from mrimpute.prepare import register
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import _placed
 from mrimpute.study import find_series
@@ -77,6 +78,25 @@ def test_sources_out_of_register_are_refused_and_moved_when_asked(study, flair):
     assert sidecar["register"]["t1c"]["moved_by"] is None
     motion = np.array(sidecar["register"]["t2"]["moved_by"])
     np.testing.assert_allclose(motion, turned(2, (4, 2, 1)), atol=0.5)
+
+
+def test_a_finished_study_that_was_registered_is_not_registered_again(study, flair, monkeypatch, tmp_path):
+    folder = study(t2=lambda voxels, affine: (voxels, turned(2, (4, 2, 1)) @ affine))
+    assert flair(folder, "--register").returncode == 0
+    before, moved, registered = tree(folder), [], register.registered
+    monkeypatch.setattr(register, "registered", lambda *words: moved.append(words) or registered(*words))
+    again = flair(folder, "--register", "--json")
+    assert again.returncode == 0, again.stderr
+    record = json.loads(again.stdout)
+    assert (record["status"], record["recipe"]["moved"], moved) == ("skipped", ["t2"], [])
+    assert all(one["used"] and one["sha256"] for one in record["inputs"])
+    assert flair(folder).returncode == 3  # what it was made with is asked for anew
+    for words in (("--seed", "5"), ("--reference", "t2")):
+        refused = flair(folder, "--register", *words)
+        assert refused.returncode == 6 and "another recipe" in refused.stderr
+    (folder / "p-t1c.nii.gz").unlink()  # without it another network would be taken: nothing is skipped
+    assert flair(folder, "--register").returncode != 0
+    assert {name: one for name, one in before.items() if "t1c" not in name} == tree(folder)
 
 
 def with_air(voxels, affine):

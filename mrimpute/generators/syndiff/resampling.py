@@ -31,7 +31,14 @@ def upfirdn(x: Tensor, kernel: Tensor, up: int, down: int, padding: tuple[int, i
 
 
 def double(x: Tensor) -> Tensor:
-    """Return x at twice the size: (B, C, H, W) → (B, C, 2H, 2W)."""
+    """Return x at twice the size: (B, C, H, W) → (B, C, 2H, 2W).
+
+    The filter is that of bilinear interpolation within a margin of zeros, which in bfloat16 on the CPU takes a tenth of
+    the transposed convolution's time; in float32 it takes as long or longer.
+    """
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        doubled = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+        return doubled[:, :, 2:-2, 2:-2]
     return F.conv_transpose2d(x, 4 * _depthwise(x), stride=2, padding=1, groups=x.shape[1])
 
 

@@ -44,6 +44,11 @@ def test_fir_resampling_equals_the_authors(case):
     x = golden[f"{case}.x"]
     assert gap(resampling.halve(x), golden[f"{case}.downsample_2d"]) < 5e-6
     assert gap(resampling.double(x), golden[f"{case}.upsample_2d"]) < 5e-6
+    half = x.bfloat16()
+    for laid in (half, half.contiguous(memory_format=torch.channels_last)):
+        made = resampling.double(laid)
+        assert made.dtype == torch.bfloat16
+        assert gap(made.float(), resampling.double(half.float())) <= 2**-8 * half.abs().max()
 
 
 def test_generic_resampling_and_convolution_equal_the_authors():
