@@ -18,6 +18,8 @@ SPACING_TOLERANCE = 0.01
 EDGE = 1e-6
 """Of a voxel: a field of view that ends on a voxel's edge gets no further voxel by the last bits."""
 BRAIN_MARGIN = 4
+MAX_KERNEL = 16
+"""Voxels of the longest kernel that smooths what becomes coarser."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,69 @@ def resample(voxels: FloatArray, source: Grid, target: Grid) -> FloatArray:
     """
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(np.asarray(voxels, np.float32).transpose(2, 1, 0))
     index_map = np.linalg.inv(source.affine) @ target.affine
     step = np.linalg.norm(index_map[:3, :3], axis=1)
     coarser = np.maximum(step**2 - 1, 0) / (8 * np.log(2))
+    voxels = np.asarray(voxels, np.float32)
     if coarser.max() > 0.02:
-        image = sitk.DiscreteGaussian(image, [float(variance) for variance in coarser], 16, 0.01, False)
+        voxels = smoothed(voxels, coarser)
+    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(index_map[:3, :3].ravel().tolist())
     transform.SetTranslation(index_map[:3, 3].tolist())
     frame = ([0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist())
     out = sitk.Resample(image, list(target.shape), transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
     return np.ascontiguousarray(sitk.GetArrayFromImage(out).transpose(2, 1, 0))
+
+
+def smoothed(voxels: FloatArray, variances: FloatArray) -> FloatArray:
+    """Smooth by a Gaussian along each axis: (X, Y, Z) float32; at the border its values go on.
+
+    The kernels are ITK's discrete Gaussians; its own filter of three axes takes two to four times as long.
+
+    Args:
+        voxels: what is smoothed; the empty space around is skipped.
+        variances: of each axis, in voxels squared.
+    """
+    kernels = [_gaussian(float(variance)) for variance in variances]
+    box = []
+    for axis, kernel in enumerate(kernels):
+        seen = np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis})))
+        reach = len(kernel) // 2
+        box.append(slice(max(0, seen[0] - reach), seen[-1] + reach + 1) if len(seen) else slice(0, 0))
+    inner = voxels[tuple(box)]
+    if not inner.size:
+        return voxels
+    for axis in (2, 1, 0):
+        inner = _convolved(inner, kernels[axis], axis)
+    result = np.zeros_like(voxels)
+    result[tuple(box)] = inner
+    return result
+
+
+def _gaussian(variance: float) -> FloatArray:
+    """Return ITK's discrete Gaussian, (odd,) float32: what its filter makes of one bright voxel."""
+    import SimpleITK as sitk
+
+    bright = np.zeros((1, 1, 2 * MAX_KERNEL + 1), np.float32)
+    bright[0, 0, MAX_KERNEL] = 1
+    made = sitk.DiscreteGaussian(sitk.GetImageFromArray(bright), [variance, 0.0, 0.0], MAX_KERNEL, 0.01, False)
+    kernel: FloatArray = sitk.GetArrayFromImage(made)[0, 0]
+    return kernel[kernel > 0]
+
+
+def _convolved(voxels: FloatArray, kernel: FloatArray, axis: int) -> FloatArray:
+    """Convolve along one axis with a kernel that is its own mirror image."""
+    reach = len(kernel) // 2
+    sides = [(reach, reach) if index == axis else (0, 0) for index in range(3)]
+    wide = np.moveaxis(np.pad(voxels, sides, mode="edge"), axis, 0)
+    length = voxels.shape[axis]
+    made = wide[reach : reach + length] * kernel[reach]
+    for index in range(reach):
+        both = wide[index : index + length] + wide[2 * reach - index : 2 * reach - index + length]
+        both *= kernel[index]
+        made += both
+    return np.moveaxis(made, 0, axis)
 
 
 @dataclass(frozen=True)
