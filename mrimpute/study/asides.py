@@ -63,7 +63,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a projection: mip mips mipseries mnip maxip projection maximum mpip minimum
     a difference image: subtraction subtract subtracted subtr soustraction subtraktion subtraktionen sustraccion
         subtracao sottrazione substraction subs difference differenz subtrakcija 减影 差分
-    computed, not acquired: synthetic synth synthsr synthseg symri synmr magic predicted prediction pred fake
+    computed, not acquired: synthetic synth synthsr symri synmr magic predicted prediction pred fake
         generated gan imputed synthetique synthetisch syntetisk inpainted fused fusion overlay blended 合成
     a template: template atlas colin27 icbm icbm152 avg152
     an uncertainty map: uncertainty entropy stddev
@@ -82,9 +82,15 @@ ASIDE_WORDS: dict[str, str] = _read(
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
         nasopharynx nasofaringe hypopharynx
         oropharynx parotis parotid parotide zunge tongue lingua nnh pns paranasal thyroid schilddruse steiss
-        lombare lombari lombaire lombo lomber genou koleno kolano schulter hombro epaule cadera
+        lombare lombari lombaire lombo lomber genou koleno kolano hombro epaule cadera
         fegato higado herz brust boyun cuello collo dorsale dorsal
-        plexus shoulders fuss ruka noha 颈椎 腰椎 胸椎 脊柱 脊椎 頚椎 경추 요추 шейный шеи поясничный грудной
+        plexus shoulders fuss ruka noha
+        hufte nacken jambe cheville hanche coude poignet bacino spalla gomito polso caviglia piede tobillo codo
+        muneca pescoco joelho ombro tornozelo cotovelo quadril nek heup schouder enkel voet elleboog rygg nakke hofte
+        skulder ankel albue szyja biodro lokiec nadgarstek miednica brzuch rameno omuz kalca diz dirsek ayak колено
+        колена плечо плеча таза стопы кисти локтя 膝 肩 骨盤 骨盆 腹部 膝关节 肩关节 髋关节 盆腔
+        前列腺 乳腺 股関節 膝関節 肩関節
+        颈椎 腰椎 胸椎 脊柱 脊椎 頚椎 경추 요추 шейный шеи поясничный грудной
         позвоночник
         позвоночника шейного поясничного грудного
     """
@@ -110,12 +116,12 @@ ASIDE_STEMS: dict[str, str] = _read(
     a map: relaxom cartogr quantitat kwantitat kvantitat
     another part of the body: myelo mielo spinal kregosl gerinc selkar thorac cervical cervico zervik zerviko abdom
         vertebr wirbels wirbelk wervelk servik szyjn krcni bedern hrudn kaularan lannera halsry landryg brostry korsry
-        ginocch rodill schulterg lumbosa lumbals lumbalw sacroil sakroil iliosa ledzw krzyzow piersiow omurga halswirb
+        ginocch rodill schulter lumbosa lumbals lumbalw sacroil sakroil iliosa ledzw krzyzow piersiow omurga halswirb
         brustwirb lendenw kniegel handgel huftgel sprunggel ellbog ellenbog halsweich oberbauch unterbauch oberschenk
         unterschenk prostat позвоноч поясничн грудн шейн крестцов спинн
     diffusion tractography: tractogr traktogr
     a difference image: subtrac soustrac sustrac sottraz subtrak
-    computed, not acquired: synthesi syntheti synthese synthet syntet superres
+    computed, not acquired: synthesi syntheti synthese synthet syntet synthseg superres
     a deformation field: deform displacem
     """
 )
@@ -146,6 +152,8 @@ ASIDE_ENDINGS: dict[str, str] = _read(
     a map: map maps
     a deformation field: warp
     a field map: field
+    another part of the body: spine wirbelsaule wirbelsaeule shoulder pelvis abdomen thorax lumbar cervical cervicale
+        cervicales thoracic lombare lombaire knee
     """
 )
 """What joined words end with that are no source: firstseg, biasfield, warpfield, brainmask; 'field' and 'warp', which

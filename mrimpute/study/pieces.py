@@ -55,6 +55,8 @@ _ANCHORS = (
     *(Kind.ASIDE, Kind.COPY, Kind.AGENT, Kind.GIVEN, Kind.DENIED, Kind.AFTER, Kind.BEFORE),
 )
 """Kinds of pieces that make a word an imaging term."""
+_LINKS = frozenset({"and", "mr", "mri"})
+"""Short words that link a part of the body to another, or to the technique."""
 _PREPOSITIONS = (Kind.WITH, Kind.WITHOUT, Kind.UNTIL)
 _TECHNIQUES = frozenset(
     {"se", "tse", "fse", "fs", "ir", "vibe", "tfe", "mpr", "ffe", "scan", "head", "sat", "gw", "weighted"}
@@ -203,19 +205,19 @@ def _unanchored(word: str, cuts: Sequence[Cut], camel: frozenset[int], index: in
     bordered = start in (0, *camel) and end in (len(word), *camel)
     if not others or bordered or word[start] >= FIRST_IDEOGRAPH or any(cut[2][0] is Kind.CONTRAST for cut in others):
         return False
-    anchors = [_anchors(word, cut) for cut in others]
     if kind in _NAMED_ALIKE:
-        return not all(anchors)
+        return not all(_anchors(word, cut, SHORT_PIECE) or word[cut[0] : cut[1]] in _LINKS for cut in others)
+    anchors = [_anchors(word, cut, TRUSTED_LENGTH) for cut in others]
     if len(others) == 1:
         anchors.append(others[0][2][0] in _PREPOSITIONS and word[others[0][0] : others[0][1]] != "s")
     return kind in _ABOUT_AGENT and end - start <= SHORT_PIECE and not any(anchors)
 
 
-def _anchors(word: str, cut: Cut) -> bool:
-    """Tell whether a piece makes its word an imaging term."""
+def _anchors(word: str, cut: Cut, least: int) -> bool:
+    """Tell whether a piece makes its word an imaging term; one that is no more than known, from so many letters on."""
     start, end, (kind, _) = cut
     known = kind in _ANCHORS or word[start:end] in _TECHNIQUES
-    return known or (kind is Kind.FILLER and end - start >= TRUSTED_LENGTH)
+    return known or (kind is Kind.FILLER and end - start >= least)
 
 
 def _doubtful(word: str, cuts: Sequence[Cut], camel: frozenset[int], unknown: list[bool]) -> int | None:

@@ -36,6 +36,20 @@ T2_biasfield
 T2_warpfield
 T2_brainmask
 T2_firstseg
+T2_Schulterblatt
+T2 totalspine
+T2 ganzwirbelsäule
+T2 colonnacervicale
+leftknee_T2
+MRliver_T2
+FLAIR_spineandbrain
+T2_synthsegxyz
+T2 Hüfte
+T2 bacino
+T2 joelho
+T2 schouder
+T2 колено
+T2 膝
 T2_thicknessmap
 T2_DiffusionTensor
 T2_localizers
