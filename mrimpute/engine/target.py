@@ -124,6 +124,7 @@ class Maker:
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
+        result = replace(result, checked=options.checks)
         make = partial(self._one, bench)
         result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
@@ -214,7 +215,8 @@ class Maker:
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
 
     def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
-        return already_made(place, fingerprint, self.options.overwrite, self.options.left_open)
+        options = self.options
+        return already_made(place, fingerprint, options.overwrite, options.left_open, options.checks)
 
 
 _NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")

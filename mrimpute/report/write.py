@@ -183,7 +183,8 @@ def _checks(record: Record) -> list[tuple[str, str]]:
     size = " x ".join(f"{length:.2f}" for length in record.grid.spacing_mm)
     found.append(("Reference", f"{TITLES[record.grid.of]}, voxels of {size} mm"))
     fit = record.fit
-    found.append(("Scanner", (fit and fit.scanner) or "not looked at: it takes three series of a head"))
+    unknown = "it takes three series of a head" if record.checked else "--no-checks was given"
+    found.append(("Scanner", (fit and fit.scanner) or f"not looked at: {unknown}"))
     if fit and fit.naming_gap is not None:
         likely = ", ".join(f"{TITLES[given]} looks like {TITLES[name]}" for given, name in fit.likelier_names.items())
         found.append(("Names", likely or f"as given (gap {fit.naming_gap:.2f})"))
