@@ -30,11 +30,6 @@ def place_of_report(made: Made) -> Path:
     return made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
 
 
-def stands(page: Path, made: Made) -> bool:
-    """Tell whether a page or picture at its place shows this very image, whose digest is in it."""
-    return page.is_file() and made.record.image.sha256.encode() in page.read_bytes()
-
-
 def write_report(made: Made, sources: Mapping[Contrast, Volume], site: Site | None = None) -> Path:
     """Write the report of a result beside it; an earlier one of ours is replaced.
 
