@@ -217,6 +217,22 @@ def test_a_study_with_files_of_its_own_elsewhere_is_never_known_again(cli, make_
     assert (record["status"], record["seen"]) == ("filled", None)
 
 
+def test_a_sample_that_was_deleted_is_made_again_and_its_absence_never_recorded(
+    cli, make_study, tiny_weights, tmp_path
+):
+    study, runs = make_study("one", shape=SHAPE, affine=WIDE), tmp_path / "runs.jsonl"
+    words = ("--weights", tiny_weights[FLAIR], "--device", "cpu", "--samples", "2", "--steps", "2", "--json")
+    runs.write_text(cli("fill", study, *words).stdout)
+    sample = study / "one-t2f_sample-01.nii.gz"
+    kept = sample.read_bytes()
+    for _ in range(2):  # what the second run told of it is no licence either
+        sample.unlink()
+        again = cli("fill", study, *words, "--resume", runs)
+        assert again.returncode == 0, again.stderr
+        assert sample.read_bytes() == kept and str(sample) in json.loads(again.stdout)["copies"]
+        runs.write_text(again.stdout)
+
+
 def test_dicom_results_in_the_study_itself_are_known_again(cli, build, tiny_weights, looked_at, tmp_path):
     for number, contrast in enumerate((Contrast.T1, Contrast.T1C, Contrast.T2), 1):
         study = build(contrast, number=number).parent

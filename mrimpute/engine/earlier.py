@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mrimpute.device import choose_device
 from mrimpute.engine import BrainMasks
+from mrimpute.engine.samples import further_of
 from mrimpute.errors import MrimputeError
 from mrimpute.marks import read_sidecar
 from mrimpute.prepare.skull import BrainMask, with_skull
@@ -19,7 +21,9 @@ from mrimpute.write.place import already_made
 def all_stand(
     request: Request, volumes: Mapping[Path, Volume], mask: BrainMask | None, options: Options, masks: BrainMasks
 ) -> bool:
-    """Tell whether every image of a request stands, its sources registered, made by the recipe that is wanted now.
+    """Tell whether every image of a request, its sources registered, stands, made by the recipe that is wanted now.
+
+    So must its samples and their spread, where several are wanted.
 
     Where a source lies after registering follows from the files, the reference and --register, and that something was
     moved proves --register. Where a series takes part in no image, so that no record tells that it was ever compared
@@ -73,4 +77,6 @@ def _stands(
     sampling = order.sampling or sampling_of(checkpoint, options)
     engine = engine_of(checkpoint, options.precision, choose_device(options.device))
     wanted = fingerprint_of(order, checkpoint, sampling, lying, masks.word(lying), engine, options)
-    return already_made(place, replace(wanted, moved=moved), False, options.left_open, options.checks).finished
+    wanted, standing_at = replace(wanted, moved=moved), partial(already_made, overwrite=False, checks=options.checks)
+    standing = standing_at(place, wanted, open_to=options.left_open)
+    return standing.finished and all(one.standing.finished for one in further_of(place, wanted, standing, standing_at))

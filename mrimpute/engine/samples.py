@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute import io
+from mrimpute.errors import OutputRefused
 from mrimpute.marks import read_sidecar
 from mrimpute.prepare.intensity import GreyRange
 from mrimpute.volume import FloatArray
@@ -14,6 +15,7 @@ from mrimpute.write import Result
 from mrimpute.write.nifti import write_spread, write_volume
 from mrimpute.write.place import Destination, Standing
 from mrimpute.write.provenance import Fingerprint
+from mrimpute.write.result import recorded_fingerprint
 
 
 @dataclass(frozen=True)
@@ -40,25 +42,42 @@ class Further:
 
 
 def further_of(
-    place: Destination, fingerprint: Fingerprint, standing_of: Callable[[Destination, Fingerprint], Standing]
+    place: Destination,
+    fingerprint: Fingerprint,
+    standing: Standing,
+    standing_of: Callable[[Destination, Fingerprint], Standing],
 ) -> list[Further]:
     """Return the samples and, last, their spread, each with what stands at its place; of one image nothing.
 
+    Of a mean that stands finished they are held against its own recipe, which another machine may have chosen in part,
+    else against that of this run: a mean is never of samples that machines of two kinds made.
+
     Args:
         place: where their mean belongs.
-        fingerprint: what decides it.
+        fingerprint: what decides it in this run.
+        standing: what stands there.
         standing_of: tells what stands at a place.
 
     Raises:
-        OutputRefused: something that may not be replaced stands at one of the places.
+        OutputRefused: something that may not be replaced stands at one of the places, or one is missing that only
+            another machine makes as the mean says.
     """
     count = fingerprint.samples
     if count == 1:
         return []
-    seeds = [replace(fingerprint, seed=fingerprint.seed + number, samples=1) for number in range(count)]
+    made = recorded_fingerprint(place) if standing.finished else fingerprint
+    seeds = [replace(made, seed=made.seed + number, samples=1) for number in range(count)]
     kinds = [f"sample {number} of {count}" for number in range(1, count + 1)]
-    listed = zip(place.further(count), [*seeds, fingerprint], [*kinds, f"spread of {count} samples"], strict=True)
-    return [Further(one, recipe, standing_of(one, recipe), kind) for one, recipe, kind in listed]
+    listed = zip(place.further(count), [*seeds, made], [*kinds, f"spread of {count} samples"], strict=True)
+    further = [Further(one, recipe, standing_of(one, recipe), kind) for one, recipe, kind in listed]
+    missing = [one.place.image.name for one in further if not one.standing.finished]
+    if missing and made != fingerprint:
+        raise OutputRefused(
+            f"{', '.join(missing)} is missing beside {place.image}, and this run would make it otherwise than its "
+            f"recipe (device {made.device}, precision {made.precision}, engine {made.engine})",
+            "run again on such a machine, or add --overwrite to make all anew",
+        )
+    return further
 
 
 def sampled(

@@ -1,6 +1,6 @@
 """One target of a study: found as it was made before, or made, judged and written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from mrimpute.calibration.present import Present
 from mrimpute.calibration.use import Correction, correction_of, placed_regressor, takes_package
 from mrimpute.engine import BrainMasks, Networks, Watch, Weights, begin
 from mrimpute.engine.earlier import all_stand
-from mrimpute.engine.samples import further_of, sampled
+from mrimpute.engine.samples import Further, further_of, sampled
 from mrimpute.errors import MrimputeError, OutputRefused
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise, with_correction
@@ -33,7 +33,7 @@ from mrimpute.volume import Volume
 from mrimpute.write import Result, write
 from mrimpute.write.nifti import write_mask
 from mrimpute.write.place import Destination, Standing, already_made, mask_left_out, standing_at
-from mrimpute.write.provenance import Fingerprint
+from mrimpute.write.provenance import Fingerprint, OpenKeys
 from mrimpute.write.result import found
 from mrimpute.write.verdict import Verdict
 
@@ -97,9 +97,9 @@ class Maker:
             raise OutputRefused(f"{place.image} was changed while it was looked at", "run again")
         return self._found(place, checkpoint)
 
-    def _found(self, place: Destination, checkpoint: Checkpoint) -> Target:
-        beside = tuple(one.image for one in place.further(self.options.samples) if one.image.exists())
-        return Target(found(place, checkpoint), beside, mask_left_out(place, self.options.save_mask))
+    def _found(self, place: Destination, checkpoint: Checkpoint, *told: str) -> Target:
+        beside = tuple(one.image for one in place.further(self.options.samples))
+        return Target(found(place, checkpoint), beside, (*mask_left_out(place, self.options.save_mask), *told))
 
     def target(self, request: Request, order: Order, sources: Sources) -> Target:
         """Make and write one target, or find it made by the same recipe.
@@ -114,10 +114,10 @@ class Maker:
         correction, sources = self._corrected(order, sources, weights)
         engine, word = self.networks.runner(weights, watch.tell).engine, self.masks.word(sources)
         fingerprint = fingerprint_of(order, checkpoint, sampling, sources, word, engine, options)
-        standing = self._standing(place, fingerprint)
-        if standing.finished:
+        standing = self._standing(place, fingerprint, options.left_open)
+        further = further_of(place, fingerprint, standing, self._standing)
+        if standing.finished and all(one.standing.finished for one in further):
             return self._shown(self._found(place, checkpoint), place, order, sources)
-        further = further_of(place, fingerprint, self._standing)
         mask = self.masks.of(sources, watch.tell)
         bench = self._bench(order, sources, mask, weights, correction, watch)
         dicom = request.dicom_of(fingerprint.sources)
@@ -125,14 +125,27 @@ class Maker:
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         result = replace(result, checked=options.checks)
+        if standing.finished:
+            return self._shown(self._completed(bench, result, further), place, order, sources)
+        return self._shown(self._written(bench, result, further, request.form == "dicom"), place, order, sources)
+
+    def _completed(self, bench: Bench, result: Result, further: Sequence[Further]) -> Target:
+        """Make again what is missing of the samples and spread of a mean that stands, which stays as it is."""
+        missing = ", ".join(one.place.image.name for one in further if not one.standing.finished)
+        notes = sampled(result, further, partial(self._one, bench), self._scaled)[2]
+        again = f"{missing} was missing beside {result.destination.image} and was made again"
+        return self._found(result.destination, result.checkpoint, again, *notes)
+
+    def _written(self, bench: Bench, result: Result, further: Sequence[Further], as_dicom: bool) -> Target:
+        """Make and write one target, with its samples and its mask where they are wanted."""
         make = partial(self._one, bench)
         result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
             result = replace(result, verdict=_verdict(bench.evidence, result.image))
-        output = write(result, request.form == "dicom", scaled=self._scaled)
-        masks, told = write_mask(result, mask) if mask and options.save_mask else ((), ())
-        warnings = (*sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
-        return self._shown(Target(output, (*samples, *masks), warnings), place, order, sources)
+        output = write(result, as_dicom, scaled=self._scaled)
+        masks, told = write_mask(result, bench.mask) if bench.mask and self.options.save_mask else ((), ())
+        warnings = (*result.sources.notes, *result.image.warnings, *notes, *output.warnings, *told)
+        return Target(output, (*samples, *masks), warnings)
 
     def _shown(self, target: Target, place: Destination, order: Order, sources: Sources) -> Target:
         """Write report and picture of a result, where asked for; a failure is told, and the image stands.
@@ -209,9 +222,9 @@ class Maker:
         told = bench.watch.steps(f"sampling {target}")
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
 
-    def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
+    def _standing(self, place: Destination, fingerprint: Fingerprint, open_to: OpenKeys | None = None) -> Standing:
         options = self.options
-        return already_made(place, fingerprint, options.overwrite, options.left_open, options.checks)
+        return already_made(place, fingerprint, options.overwrite, open_to, options.checks)
 
 
 _NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")

@@ -163,8 +163,12 @@ class Result:
 
 def found(place: Destination, checkpoint: Checkpoint) -> Output:
     """Describe an image that was there already, made by the same recipe, which its sidecar tells."""
-    sidecar = read_sidecar(place.sidecar)
-    fingerprint = Fingerprint(**sidecar["fingerprint"])
+    sidecar, fingerprint = read_sidecar(place.sidecar), recorded_fingerprint(place)
     target, digest = Contrast(fingerprint.target), content_sha256(place.image)
     verdict, checked = recorded(sidecar), sidecar.get("checked", True)
     return Output(place.image, target, True, digest, fingerprint, checkpoint, verdict=verdict, checked=checked)
+
+
+def recorded_fingerprint(place: Destination) -> Fingerprint:
+    """Return what decided an image that was there already, made by the same recipe."""
+    return Fingerprint(**read_sidecar(place.sidecar)["fingerprint"])

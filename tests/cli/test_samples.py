@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from mrimpute import device
 from mrimpute.contrasts import Contrast
 from mrimpute.write import place as place_module
 from tests.conftest import tree
@@ -58,6 +59,64 @@ def test_samples_are_kept_their_mean_is_the_result_and_a_killed_run_goes_on(cli,
     skipped = json.loads(cli("fill", folder, *words, "--samples", "3", "--out", out, "--json").stdout)
     assert (skipped["status"], skipped["copies"]) == ("skipped", [str(place / name) for name in names[1:]])
     assert cli("fill", folder, *words, "--samples", "2", "--out", out).returncode == 6  # another recipe
+
+
+def test_a_sample_or_spread_that_is_missing_is_made_again_and_an_edited_one_refused(cli, make_study, words):
+    """Before, a mean that stood was taken for all of them."""
+    folder = make_study()
+    line = ("fill", folder, *words, "--samples", "2", "--json")
+    assert cli(*line).returncode == 0
+    whole = tree(folder)
+    names = ("case-t2f_sample-02", "case-t2f_spread")
+    for lacking in (names[:1], names[1:], names):
+        for name in lacking:
+            (folder / f"{name}.nii.gz").unlink()
+        done = cli(*line)
+        assert done.returncode == 0, done.stderr
+        told, made = json.loads(done.stdout), ", ".join(f"{name}.nii.gz" for name in lacking)
+        assert told["status"] == "skipped" and len(told["copies"]) == 3
+        assert any(f"{made} was missing beside" in one["text"] for one in told["warnings"])
+        images = [name for name in whole if name.endswith(".nii.gz")] + ["case-t2f.json", "case-t2f_sample-01.json"]
+        assert {name: tree(folder)[name] for name in images} == {name: whole[name] for name in images}
+    for name in names:
+        path = folder / f"{name}.nii.gz"
+        image = nib.load(path)
+        kept = path.read_bytes()
+        nib.Nifti1Image(image.get_fdata() + 7, image.affine, image.header).to_filename(path)
+        done = cli(*line)
+        assert done.returncode == 6 and f"{name}.nii.gz was made before by another recipe, or was" in done.stderr
+        path.write_bytes(kept)
+    assert cli(*line).returncode == 0
+
+
+def test_samples_of_machines_of_two_kinds_are_never_mixed(cli, make_study, words, monkeypatch):
+    """Before, with --precision auto, samples that another engine or precision made went into a mean that denied it."""
+    folder = make_study()
+    line = ("fill", folder, *words, "--samples", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "processor_features", lambda: {"avx512_bf16"})
+        patch.setattr(device, "LARGE_NETWORK", 1)
+        assert cli(*line).returncode == 0
+    main, first = (folder / f"case-t2f{word}.nii.gz" for word in ("", "_sample-01"))
+    assert json.loads((folder / "case-t2f.json").read_text())["fingerprint"]["precision"] == "bfloat16"
+    monkeypatch.setattr(device, "processor_features", set)
+    assert "skipped" in cli(*line).stderr  # whole, whichever machine made it
+    kept = first.read_bytes()
+    first.unlink()
+    before = tree(folder)
+    done = cli(*line)
+    assert done.returncode == 6 and len(done.stderr.splitlines()) == 1
+    assert "case-t2f_sample-01.nii.gz is missing beside" in done.stderr and "precision bfloat16" in done.stderr
+    assert tree(folder) == before
+    first.write_bytes(kept)
+    main.unlink()
+    before = tree(folder)
+    done = cli(*line)
+    assert done.returncode == 6 and "case-t2f_sample-01.nii.gz was made before by another recipe" in done.stderr
+    assert tree(folder) == before
+    assert cli(*line, "--overwrite").returncode == 0
+    made = [json.loads(path.read_text())["fingerprint"]["precision"] for path in folder.glob("*t2f*.json")]
+    assert made == ["float32"] * 4
 
 
 def test_samples_in_bids_have_its_names_and_are_never_sources(cli, make_study, words, tmp_path):

@@ -99,6 +99,18 @@ def test_a_finished_study_that_was_registered_is_not_registered_again(study, fla
     assert {name: one for name, one in before.items() if "t1c" not in name} == tree(folder)
 
 
+def test_a_finished_mean_whose_spread_was_deleted_gets_it_again_though_its_sources_were_registered(study, flair):
+    folder = study(t2=lambda voxels, affine: (voxels, turned(2, (4, 2, 1)) @ affine))
+    words = ("--register", "--samples", "2", "--steps", "2")
+    assert flair(folder, *words).returncode == 0
+    spread = folder / "p-t2f_spread.nii.gz"
+    kept = spread.read_bytes()
+    spread.unlink()
+    again = flair(folder, *words)
+    assert again.returncode == 0, again.stderr
+    assert "p-t2f_spread.nii.gz was missing beside" in again.stderr and spread.read_bytes() == kept
+
+
 def test_a_series_that_no_image_is_made_from_is_compared_in_a_finished_study_too(study, flair, phantom_head):
     """Before, a mirrored or doubled one was passed over where the images that it says nothing of stood."""
     folder = study(t2=lambda voxels, affine: (voxels, turned(2, (4, 2, 1)) @ affine))
