@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mrimpute.errors import OutputRefused, StudyRefused, UsageError
 from mrimpute.files import read_json, real_path, standing_sha256, write_whole
@@ -14,6 +14,7 @@ from mrimpute.programs import run_program
 from mrimpute.study.names import BIDS_MADE
 from mrimpute.verify import Finding, images_at, judge
 from mrimpute.write.copies import DESCRIPTION, describe_derivatives
+from mrimpute.write.provenance import SOURCE_LINK
 
 __all__ = [
     "Group",
@@ -126,12 +127,21 @@ def check_derivatives(out: Path, root: Path) -> None:
 
     Raises:
         UsageError: it is the data set itself.
-        OutputRefused: it is a data set that something else made.
+        OutputRefused: it is a data set that something else made, or derivatives of another data set.
     """
     if real_path(out) == real_path(root):
         raise UsageError(f"{out} is the data set itself", "name a folder of its own, such as derivatives/mrimpute")
-    if (out / DESCRIPTION).exists() and not _made_here(out / DESCRIPTION):
-        raise OutputRefused(f"{out / DESCRIPTION} does not describe derivatives by mrimpute", "name another folder")
+    file = out / DESCRIPTION
+    if not file.exists():
+        return
+    if not _made_here(file):
+        raise OutputRefused(f"{file} does not describe derivatives by mrimpute", "name another folder")
+    link, uri = _link_in(file), uri_of(root, out)
+    if link != uri and (uri or not _leads_to(root, link, out)):
+        raise OutputRefused(
+            f"{file} has derivatives of {link or 'a data set that it does not name'}, but {root} is {uri or 'another'}",
+            f"choose another OUT; if all in it was made from {root}, correct DatasetLinks ({SOURCE_LINK}) in that file",
+        )
 
 
 def uri_of(data: Path, out: Path) -> str:
@@ -150,6 +160,17 @@ def _made_here(description: Path) -> bool:
         return bool(told["DatasetType"] == "derivative" and told["GeneratedBy"][0]["Name"] == "mrimpute")
     except (OSError, ValueError, TypeError, KeyError, IndexError):
         return False
+
+
+def _link_in(description: Path) -> str:
+    """Return what a description of derivatives says they were made from; '' where it does not."""
+    links = read_json(description).get("DatasetLinks")
+    return str(links.get(SOURCE_LINK, "")) if isinstance(links, dict) else ""
+
+
+def _leads_to(data: Path, link: str, out: Path) -> bool:
+    """Tell whether a link of derivatives that need not have one, if it has, is a path to the data set."""
+    return not link or real_path(out / unquote(link.removeprefix("file://"))) == real_path(data)
 
 
 def validate(root: Path) -> str:

@@ -5,13 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from mrimpute.bids import describe_derivatives, uri_of
+from mrimpute.bids import check_derivatives, describe_derivatives, uri_of
 from mrimpute.contrasts import Contrast
+from mrimpute.errors import OutputRefused
 from tests.conftest import ROOT, WIDE, head_voxels, tree, write_nifti
 
 VALIDATOR = shutil.which("bids-validator-deno", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -109,6 +111,30 @@ def test_derivatives_name_their_data_set_but_not_the_way_there(tmp_path, data, o
     described = json.loads((made / "dataset_description.json").read_text())
     assert described.get("DatasetLinks") == ({"raw": uri} if uri else None)
     assert "alice" not in str(described)
+
+
+@pytest.mark.parametrize("link", ["../data", "file://{root}/other", None])
+def test_derivatives_of_another_data_set_are_refused(cli, data, words, tmp_path, link):
+    out = tmp_path / "out"
+    out.mkdir()
+    describe_derivatives(out, link.format(root=tmp_path) if link else "")
+    other, before = data.rename(tmp_path / "other"), tree(out)
+    for level in (["participant", "--skip-bids-validator", *words], ["group"]):
+        done = cli("bids", other, out, *level)
+        assert (done.returncode, done.stdout, tree(out)) == (6, "", before)
+        assert f"but {other} is ../other" in done.stderr and "choose another OUT" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_derivatives_that_do_not_tell_the_way_may_be_given_a_link(tmp_path):
+    """Who runs mrimpute writes it into the description; one that leads elsewhere is another data set."""
+    data, out = tmp_path / "home" / "alice" / "raw", tmp_path / "made"
+    for link, fits in (("", True), (data.as_uri(), True), ("../home/alice/raw", True), ("../home/bob/raw", False)):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        describe_derivatives(out, link)
+        with nullcontext() if fits else pytest.raises(OutputRefused, match="choose another OUT"):
+            check_derivatives(out, data)
 
 
 def test_options_that_the_group_level_would_pass_over_are_wrong_usage(cli, data, words, tmp_path):

@@ -243,3 +243,9 @@ def test_a_file_of_lines_that_is_none(cli, make_study, tiny_weights, tmp_path, c
     done = cli("fill", study, "--weights", tiny_weights[FLAIR], "--device", "cpu", "--resume", runs)
     assert done.returncode == code, done.stderr
     assert (code == 0) or len(done.stderr.splitlines()) == 1
+
+
+def test_a_plan_passes_over_nothing(cli, make_study, tmp_path):
+    done = cli("fill", make_study(shape=SHAPE, affine=WIDE), "--resume", tmp_path / "absent.jsonl", "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "leave one of them out" in done.stderr and len(done.stderr.splitlines()) == 1

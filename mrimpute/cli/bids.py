@@ -174,6 +174,7 @@ def bids(
     batch.check_places(Engine(options), folders, targets)
     if not dry_run:
         library.describe_derivatives(out, library.uri_of(data, out))
+        library.check_derivatives(out, data)  # a run for another data set may have been quicker
     raise typer.Exit(fill_and_tell(folders, targets, options, Manner(dry_run, as_json, quiet, debug)))
 
 

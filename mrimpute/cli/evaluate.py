@@ -140,7 +140,7 @@ def evaluate(
 _GO_WITH = {
     "--leave-one-out": (
         *("--missing", "--weights", "--sampler", "--steps", "--seed", "--trust-study-settings"),
-        *("--calibration", "--calibrate-from", "--seen", "--keep", "--segmenter"),
+        *("--calibration", "--calibrate-from", "--seen", "--keep", "--segmenter", "--device", "--threads"),
     ),
     "--segmenter": ("--layout", "--segmenter-minutes"),
 }
@@ -181,13 +181,11 @@ class _Told:
         self.strips: list[Strip] = []
 
     def each(self, evaluations: "Iterator[Evaluation]") -> None:
-        """Tell those of one study; a failure is told, and ends the study."""
-        from mrimpute.errors import Terminated
-
+        """Tell those of one study; a failure is told, and ends the study; what ends the run leaves the table."""
         try:
             for _ in map(self.one, self._of_study(evaluations)):
                 pass  # a variable would hold the images while the next ones are made
-        except Terminated:
+        except BaseException:  # a signal or a bug ends the run
             self.display.close()
             self.table()
             raise

@@ -294,6 +294,8 @@ def fill(
 
     if cluster and "--progress" in common.chosen(context):
         raise UsageError("--progress shows work of this process, which --cluster gives away", "leave one of them out")
+    if resume and dry_run:
+        raise UsageError("--resume passes over studies, and --dry-run plans each of them", "leave one of them out")
     folders = given.folders_of(studies, null)
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     onto = _reference(reference)
@@ -362,7 +364,7 @@ def fill_and_tell(
     codes: list[int] = []
     cited: set[str] = set()
     left = list(folders)
-    finished = _finished(left, targets, options, manner, resume) if resume and not manner.dry_run else ()
+    finished = _finished(left, targets, options, manner, resume) if resume else ()
     for telling in chain(
         finished, (_told_by_workers if cluster else _told_here)(left, targets, options, manner, cluster)
     ):

@@ -171,6 +171,7 @@ def _output_record(output: Output, options: Options) -> OutputRecord:
         ),
         regression=RegressionRecord.model_validate(output.regression) if output.regression else None,
         verdict=output.verdict,
+        checked=output.checked,
         recipe=_recipe_record(output),
     )
 

@@ -22,8 +22,9 @@ def all_stand(
     """Tell whether every image of a request stands, its sources registered, made by the recipe that is wanted now.
 
     Where a source lies after registering follows from the files, the reference and --register, and that something was
-    moved proves --register. Where a source was passed over, nothing was moved, or a page is wanted that may need the
-    sources, the answer is no, and the study goes the whole way.
+    moved proves --register. Where a series takes part in no image, so that no record tells that it was ever compared
+    with the others, a source was passed over, nothing was moved, or a page is wanted that may need the sources, the
+    answer is no, and the study goes the whole way.
 
     Args:
         request: of a study.
@@ -34,9 +35,19 @@ def all_stand(
     """
     plain = options.register and not (options.overwrite or options.report or options.picture or options.layout)
     try:
+        plain = plain and _one_takes_all(request, volumes)
         return plain and all(_stands(request, order, volumes, mask, options, masks) for order in request.orders)
     except MrimputeError:
         return False  # it is told why where the study goes the whole way
+
+
+def _one_takes_all(request: Request, volumes: Mapping[Path, Volume]) -> bool:
+    """Tell whether one target takes every series of the study: the run that made it compared them all."""
+    sources, regressed = request.sources, request.regressed
+    every = {one.path for listed in (*sources.values(), request.beside) for one in listed}
+    return any(
+        every <= {one.path for one in (*sources[target], *regressed[target])} & set(volumes) for target in sources
+    )
 
 
 def _stands(
@@ -62,4 +73,4 @@ def _stands(
     sampling = order.sampling or sampling_of(checkpoint, options)
     engine = engine_of(checkpoint, options.precision, choose_device(options.device))
     wanted = fingerprint_of(order, checkpoint, sampling, lying, masks.word(lying), engine, options)
-    return already_made(place, replace(wanted, moved=moved), False, options.left_open).finished
+    return already_made(place, replace(wanted, moved=moved), False, options.left_open, options.checks).finished

@@ -124,6 +124,7 @@ class Maker:
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
+        result = replace(result, checked=options.checks)
         make = partial(self._one, bench)
         result, samples, notes = sampled(result, further, make, self._scaled) if further else (make(result), (), ())
         if bench.evidence:
@@ -136,24 +137,19 @@ class Maker:
     def _shown(self, target: Target, place: Destination, order: Order, sources: Sources) -> Target:
         """Write report and picture of a result, where asked for; a failure is told, and the image stands.
 
-        Those of an image that was there already are not written again.
+        Those of an image that was there already are written again: what stands at their places may have been changed.
         """
         if not (self.options.report or self.options.picture):
             return target
         from mrimpute import report
 
         files: list[Path] = []
-        standing = target.output is not None and target.output.skipped
         try:
             made = report.result_at(place.sidecar)
             if made and self.options.report:
-                files.append(report.place_of_report(made))
-                if not (standing and report.stands(files[-1], made)):
-                    report.write_report(made, sources.everything, order.calibration)
+                files.append(report.write_report(made, sources.everything, order.calibration))
             if made and self.options.picture:
-                files.append(report.place_of_picture(made))
-                if not (standing and report.stands(files[-1], made)):
-                    report.write_result_picture(made, sources.everything)
+                files.append(report.write_result_picture(made, sources.everything))
         except MrimputeError as error:
             return replace(target, error=error)
         return replace(target, copies=(*target.copies, *files))
@@ -214,7 +210,8 @@ class Maker:
         return synthesise(bench.ready, bench.generator, target, seed, bench.mask, told)
 
     def _standing(self, place: Destination, fingerprint: Fingerprint) -> Standing:
-        return already_made(place, fingerprint, self.options.overwrite, self.options.left_open)
+        options = self.options
+        return already_made(place, fingerprint, options.overwrite, options.left_open, options.checks)
 
 
 _NO_EVIDENCE = Evidence(unjudged="no self-check was asked for")

@@ -2,19 +2,16 @@
 
 from mrimpute.report.cohort import write_cohort
 from mrimpute.report.gather import Made, Shelves, likely_places, result_at, sidecars_at, sources_of
-from mrimpute.report.picture import place_of_picture, write_result_picture
-from mrimpute.report.write import place_of_report, stands, write_report
+from mrimpute.report.picture import write_result_picture
+from mrimpute.report.write import write_report
 
 __all__ = [
     "Made",
     "Shelves",
     "likely_places",
-    "place_of_picture",
-    "place_of_report",
     "result_at",
     "sidecars_at",
     "sources_of",
-    "stands",
     "write_cohort",
     "write_report",
     "write_result_picture",

@@ -19,11 +19,6 @@ QUANTILES = (0.001, 0.999)
 """Grey values of acquired images that are drawn black and white."""
 
 
-def place_of_picture(made: Made) -> Path:
-    """Return where the picture of a result belongs: beside it."""
-    return made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
-
-
 def write_result_picture(made: Made, sources: Mapping[Contrast, Volume]) -> Path:
     """Write the picture of a result and its sources beside it; an earlier one of ours is replaced.
 
@@ -36,7 +31,7 @@ def write_result_picture(made: Made, sources: Mapping[Contrast, Volume]) -> Path
         OutputRefused, ResourcesExhausted: another file stands there, or it cannot be written.
     """
     unit, grid = made.read()
-    place = place_of_picture(made)
+    place = made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
     result = Panel(TITLES[made.target], unit, grid, synthetic=True)
     write_sheet([_strip([*map(_acquired, sources, sources.values()), result])], place, made.record.image.sha256)
     return place

@@ -98,6 +98,7 @@ class Record(BaseModel):
     register_: dict[Contrast, Register | str] = Field(alias="register", default_factory=dict)
     brain_mask: _Mask | None = None
     fit: _Fit | None = None
+    checked: bool = True
     regression: _Regression | None = None
     warnings: list[str] = []
     created: str = ""

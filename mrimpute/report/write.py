@@ -30,11 +30,6 @@ def place_of_report(made: Made) -> Path:
     return made.place.sidecar.with_name(made.place.sidecar.stem + ENDING)
 
 
-def stands(page: Path, made: Made) -> bool:
-    """Tell whether a page or picture at its place shows this very image, whose digest is in it."""
-    return page.is_file() and made.record.image.sha256.encode() in page.read_bytes()
-
-
 def write_report(made: Made, sources: Mapping[Contrast, Volume], site: Site | None = None) -> Path:
     """Write the report of a result beside it; an earlier one of ours is replaced.
 
@@ -183,7 +178,8 @@ def _checks(record: Record) -> list[tuple[str, str]]:
     size = " x ".join(f"{length:.2f}" for length in record.grid.spacing_mm)
     found.append(("Reference", f"{TITLES[record.grid.of]}, voxels of {size} mm"))
     fit = record.fit
-    found.append(("Scanner", (fit and fit.scanner) or "not looked at: it takes three series of a head"))
+    unknown = "it takes three series of a head" if record.checked else "--no-checks was given"
+    found.append(("Scanner", (fit and fit.scanner) or f"not looked at: {unknown}"))
     if fit and fit.naming_gap is not None:
         likely = ", ".join(f"{TITLES[given]} looks like {TITLES[name]}" for given, name in fit.likelier_names.items())
         found.append(("Names", likely or f"as given (gap {fit.naming_gap:.2f})"))

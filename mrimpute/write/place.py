@@ -163,7 +163,11 @@ def standing_at(place: Destination) -> Standing:
 
 
 def already_made(
-    place: Destination, fingerprint: Fingerprint, overwrite: bool, open_to: OpenKeys | None = None
+    place: Destination,
+    fingerprint: Fingerprint,
+    overwrite: bool,
+    open_to: OpenKeys | None = None,
+    checks: bool = True,
 ) -> Standing:
     """Decide what an existing file at the place means.
 
@@ -172,13 +176,14 @@ def already_made(
         fingerprint: what decides its voxels.
         overwrite: whether an image of ours may be replaced.
         open_to: see `Fingerprint.same_as`.
+        checks: whether its sources must have been checked, as they are where its sidecar does not say otherwise.
 
     Returns:
         What stands there and may be replaced, or the very image, finished.
 
     Raises:
         OutputRefused: a file is there that mrimpute did not make, or made by another recipe
-            and may not overwrite.
+            or without the checks and may not overwrite.
     """
     found = standing_at(place)
     if found.image is None or overwrite:
@@ -187,6 +192,8 @@ def already_made(
     image = record.get("image", {})
     equal = fingerprint.same_as(record.get("fingerprint"), open_to)
     if equal and image.get("sha256") == found.image:
+        if checks and not record.get("checked", True):
+            raise OutputRefused(f"{place.image} was made with --no-checks", "add --overwrite to check and replace it")
         return replace(found, finished=True)
     if equal and image.get("replaces") == found.image:  # a run with --overwrite was killed between its two renames
         return found

@@ -134,10 +134,12 @@ def sidecar(
     fit: Mapping[str, object] | None,
     kind: str,
     verdict: Verdict | None,
+    checked: bool,
 ) -> dict[str, Any]:
     """Return the content of the JSON file beside a synthetic image, whose 0 and 1 became `scale`.
 
-    The number of CPU threads is told, and is no part of the recipe: it changes the last digits only.
+    The number of CPU threads is told, and is no part of the recipe: it changes the last digits only. Nor is `checked`,
+    which is false where --no-checks kept names and scanner from being judged.
 
     File names stand in it without their folders, which may name a patient.
     """
@@ -166,6 +168,7 @@ def sidecar(
         },
         "regression": regression,
         "fit": fit,
+        "checked": checked,
         "grid": {
             "of": recipe.reference,
             "file": onto.path.name,

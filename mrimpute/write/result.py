@@ -54,6 +54,7 @@ class Output:
             file or none, and where skipped.
         verdict: what the checks make of it; None where nothing was checked.
         notes: what the disk refused after the image had its place.
+        checked: whether names and scanner were judged when it was made; not under --no-checks.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Output:
     regression: dict[str, object] | None = None
     verdict: Verdict | None = None
     notes: tuple[str, ...] = ()
+    checked: bool = True
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -93,6 +95,7 @@ class Result:
         standing: what stands at the destination and may be replaced.
         kind: what the image is among several samples; 'image' where there are none.
         verdict: what the checks make of it; None where nothing was checked.
+        checked: see `Output`.
     """
 
     image: Image
@@ -106,6 +109,7 @@ class Result:
     standing: Standing = field(default_factory=Standing)
     kind: str = "image"
     verdict: Verdict | None = None
+    checked: bool = True
 
     def sidecar(self, digest: str, voxel_digest: str, zero: float, one: float) -> dict[str, object]:
         """Return the content of the JSON file beside it; the digests are those of the image's bytes and voxels."""
@@ -127,6 +131,7 @@ class Result:
             self.image.fit,
             self.kind,
             self.verdict,
+            self.checked,
         )
         if f"_{BIDS_MADE}" not in self.destination.image.name:
             return content
@@ -152,6 +157,7 @@ class Result:
             self.image.regression,
             self.verdict,
             notes,
+            self.checked,
         )
 
 
@@ -160,4 +166,5 @@ def found(place: Destination, checkpoint: Checkpoint) -> Output:
     sidecar = read_sidecar(place.sidecar)
     fingerprint = Fingerprint(**sidecar["fingerprint"])
     target, digest = Contrast(fingerprint.target), content_sha256(place.image)
-    return Output(place.image, target, True, digest, fingerprint, checkpoint, verdict=recorded(sidecar))
+    verdict, checked = recorded(sidecar), sidecar.get("checked", True)
+    return Output(place.image, target, True, digest, fingerprint, checkpoint, verdict=verdict, checked=checked)

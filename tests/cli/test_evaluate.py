@@ -4,8 +4,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mrimpute import pairs
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
+from mrimpute.pairs import keep_pair
+from tests.conftest import OBLIQUE, WIDE, head_voxels, tree, write_nifti
 
 FLAIR = Contrast.FLAIR
 
@@ -86,10 +88,28 @@ def test_one_bad_study_does_not_stop_the_rest(cli, full, tiny_weights, tmp_path)
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_bug_leaves_the_table_of_the_studies_before(cli, make_study, tiny_weights, tmp_path, monkeypatch):
+    studies = [make_study(name, contrasts=BRATS_FOUR, shape=(20, 24, 18), affine=WIDE) for name in ("one", "two")]
+
+    def kept(evaluation, folder):
+        if evaluation.study == "two":
+            raise ValueError("a bug")
+        return keep_pair(evaluation, folder)
+
+    monkeypatch.setattr(pairs, "keep_pair", kept)
+    words = ["--missing", "flair", "--weights", tiny_weights[FLAIR], "--device", "cpu", "--keep", tmp_path / "kept"]
+    done = cli("evaluate", "--leave-one-out", *studies, *words)
+    assert done.returncode == 1
+    assert "unexpected error (ValueError): a bug" in done.stderr
+    assert "one" in done.stdout and "flair" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["{full}/full-t1n.nii.gz"], 2, "give MADE and ACQUIRED"),
+        (["{full}/full-t1n.nii.gz", "{full}/full-t2w.nii.gz", "--device", "cpu"], 2, "--device goes with"),
+        (["{full}/full-t1n.nii.gz", "{full}/full-t2w.nii.gz", "--threads", "1"], 2, "--threads goes with"),
         (["{full}/absent.nii.gz", "{full}/full-t1n.nii.gz"], 3, "cannot read"),
         (["{full}/full-t1n.nii.gz", "{full}/full-t2w.nii.gz", "--mask", "{other}/m.nii.gz"], 2, "does not lie on"),
         (["{other}/o.nii.gz", "{full}/full-t2w.nii.gz"], 2, "different grids"),

@@ -199,6 +199,34 @@ def test_a_place_that_is_taken_ends_with_code_6(cli, make_study, weights):
     assert "was not made by mrimpute" in one_line(done)
 
 
+def test_an_image_made_without_checks_is_no_result_of_a_run_with_them(cli, make_study, tiny_weights):
+    study = make_study()
+    words = ("fill", study, "--weights", tiny_weights[Contrast.FLAIR], "--device", "cpu", "--json")
+    sidecar = study / "case-t2f.json"
+
+    def told(*more):
+        done = cli(*words, *more)
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert record["outputs"][0]["checked"] is json.loads(sidecar.read_text()).get("checked", True)
+        return record["status"], record["outputs"][0]["checked"]
+
+    assert told("--no-checks", "--report") == ("filled", False)
+    assert "not looked at: --no-checks was given" in (study / "case-t2f_report.html").read_text()
+    assert told("--no-checks") == ("skipped", False)
+    before = tree(study)
+    refused = cli(*words)
+    assert refused.returncode == 6 and len(refused.stderr.splitlines()) == 1
+    assert "case-t2f.nii.gz was made with --no-checks; add --overwrite" in refused.stderr
+    assert tree(study) == before
+    assert told("--overwrite") == ("filled", True)
+    assert told("--no-checks") == told() == ("skipped", True)
+    old = json.loads(sidecar.read_text())
+    del old["checked"]  # as before it was told
+    sidecar.write_text(json.dumps(old))
+    assert told() == ("skipped", True)
+
+
 def test_a_folder_that_is_not_writable_ends_with_code_6(make_study, tmp_path):
     """As a user without root's rights."""
     if os.geteuid():

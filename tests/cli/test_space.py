@@ -99,6 +99,19 @@ def test_a_finished_study_that_was_registered_is_not_registered_again(study, fla
     assert {name: one for name, one in before.items() if "t1c" not in name} == tree(folder)
 
 
+def test_a_series_that_no_image_is_made_from_is_compared_in_a_finished_study_too(study, flair, phantom_head):
+    """Before, a mirrored or doubled one was passed over where the images that it says nothing of stood."""
+    folder = study(t2=lambda voxels, affine: (voxels, turned(2, (4, 2, 1)) @ affine))
+    assert flair(folder, "--register").returncode == 0
+    t1 = phantom_head[T1].astype(np.int16)
+    for voxels, text in ((t1[::-1], "looks mirrored"), (t1, "show the same image")):
+        write_nifti(folder / "p-pd.nii.gz", voxels.copy(), AFFINE)
+        before = tree(folder)
+        again = flair(folder, "--register")
+        assert again.returncode == 3 and text in again.stderr, again.stderr
+        assert tree(folder) == before
+
+
 def with_air(voxels, affine):
     return np.where(voxels > 0, voxels, 25), affine
 

@@ -68,7 +68,7 @@ class RegressionRecord(Record):
 
 class OutputRecord(Record):
     """One synthetic image; `regression` is null where its network was blended with its own, with none, or where the
-    image was skipped, `verdict` where nothing was checked."""
+    image was skipped, `verdict` where nothing was checked; `checked` is false where --no-checks made it."""
 
     path: str
     kind: Literal["volume"]
@@ -81,6 +81,7 @@ class OutputRecord(Record):
     intensity: IntensityRecord
     regression: RegressionRecord | None
     verdict: Verdict | None
+    checked: bool
     recipe: RecipeRecord
 
 

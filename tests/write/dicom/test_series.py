@@ -314,20 +314,25 @@ def window_of_shares(folder, shares):
 @pytest.mark.parametrize(("family", "slope"), [("classic", 1), ("enhanced", 2)])
 def test_a_viewer_begins_where_it_does_with_the_reference(filled, family, slope):
     def with_windows(data, index):
-        data.WindowCenter, data.WindowWidth = [slope * (586 + index), 1], [slope * 580, 1]
+        data.WindowCenter, data.WindowWidth = [slope * (600 + index), 1], [slope * 600, 1]
 
     study, folder = filled(family=family, change=with_windows)
     # frames of an enhanced file share the first window, of slices the middle one is the median
-    middle = slope * (590 if family == "classic" else 586)
-    expected = shares_outside(slope * stored_in(study / "t1"), middle, slope * 580)
-    assert 0.01 < expected[0] < expected[1] < 0.99  # neither what is usual nor all
-    assert window_in(folder) == pytest.approx(window_of_shares(folder, expected), abs=1.5)
+    middle = slope * (604 if family == "classic" else 600)
+    dark, reached = shares_outside(slope * stored_in(study / "t1"), middle, slope * 600)
+    assert 0.01 < dark < 0.05  # followed, and not what is usual
+    assert reached == 1.0
+    assert window_in(folder) == pytest.approx(window_of_shares(folder, (dark, reached)), abs=1.5)
 
 
-@pytest.mark.parametrize("window", [(1e6, 10), (250, 0), (None, 100)])
-def test_a_window_that_shows_nothing_is_not_followed(filled, window):
+@pytest.mark.parametrize(
+    ("window", "shares"),
+    [((1e6, 10), (0.01, 1.0)), ((250, 0), (0.01, 0.995)), ((None, 100), (0.01, 0.995)), ((830, 20), (0.01, 0.995))],
+    ids=["beyond all", "no width", "no centre", "half the head white"],
+)
+def test_a_window_is_followed_only_so_far_that_no_lesion_is_hidden(filled, window, shares):
     def with_window(data, _index):
         data.WindowCenter, data.WindowWidth = window
 
     _, folder = filled(change=with_window)
-    assert window_in(folder) == pytest.approx(window_of_shares(folder, (0.01, 0.995)), abs=1.5)
+    assert window_in(folder) == pytest.approx(window_of_shares(folder, shares), abs=1.5)
