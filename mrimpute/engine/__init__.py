@@ -13,7 +13,7 @@ from mrimpute.prepare import skull
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress, Step, Tell, tell_nobody
-from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, converted_file, hub
+from mrimpute.registry import HUB_WORD, Checkpoint, choose_checkpoint, hub
 from mrimpute.request import Options, Order, engine_of, precision_of, sampling_of
 
 Weights = tuple[Checkpoint, Sampling]
@@ -75,7 +75,7 @@ class Networks:
         self.options = options
         self.notify = notify
         self._loaded: tuple[Checkpoint, Sampling, Generator] | None = None
-        self._refused: dict[str, str] = {}
+        self._runners: dict[str, Runner] = {}
 
     def obtain(self, order: Order) -> Weights:
         """Return the checkpoint of an order, fetched from the Hub where that is its origin, and its sampling.
@@ -105,16 +105,20 @@ class Networks:
         where = device.choose_device(self.options.device)
         if engine_of(checkpoint, self.options.precision, where) == device.TORCH:
             return Runner()
-        if converted_file(checkpoint).is_file():
-            return Runner(device.OPENVINO)
-        if checkpoint.sha256 not in self._refused:
-            tell(f"converting {checkpoint.name} for OpenVINO, once")
-            try:
-                self._read(weights, device.OPENVINO)
-                return Runner(device.OPENVINO)
-            except MrimputeError as error:
-                self._refused[checkpoint.sha256] = f"torch computes {checkpoint.name}, not OpenVINO: {error}"
-        return Runner(warning=self._refused[checkpoint.sha256])
+        if checkpoint.sha256 not in self._runners:
+            self._runners[checkpoint.sha256] = self._tried(weights, tell)
+        return self._runners[checkpoint.sha256]
+
+    def _tried(self, weights: Weights, tell: Tell) -> Runner:
+        """Load a network as OpenVINO computes it, and return who does: torch, and why, where that fails."""
+        name = weights[0].name
+        tell(f"loading {name} for OpenVINO, which the first run converts")
+        self._loaded = None  # two networks need not fit
+        try:
+            self._loaded = *weights, self._read(weights, device.OPENVINO)
+        except MrimputeError as error:
+            return Runner(warning=f"torch computes {name}: {error}")
+        return Runner(device.OPENVINO)
 
     def _read(self, weights: Weights, engine: str) -> Generator:
         """Return the generator of a checkpoint, read anew."""

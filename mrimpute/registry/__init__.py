@@ -9,7 +9,7 @@ from mrimpute.registry.catalogue import (
     read_checkpoint_folder,
 )
 from mrimpute.registry.record import MODEL_FILE, About, HubFile, InputSpec, Record, SamplingSpec
-from mrimpute.registry.store import HUB_WORD, LOCK_FILE, Checkpoint, converted_file, home_folder, own_folder, read_lock
+from mrimpute.registry.store import HUB_WORD, LOCK_FILE, Checkpoint, home_folder, own_folder, read_lock
 
 __all__ = [
     "BUILTIN_FOLDER",
@@ -24,7 +24,6 @@ __all__ = [
     "Record",
     "SamplingSpec",
     "choose_checkpoint",
-    "converted_file",
     "home_folder",
     "load_registry",
     "named",

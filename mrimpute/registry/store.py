@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
 
-from mrimpute._version import __version__
-from mrimpute.device import OPENVINO
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.files import disk_errors, replacing, sha256_of
 from mrimpute.registry.record import Record
@@ -97,16 +94,6 @@ def own_folder(word: str) -> Path:
     """Return where a user's own Hub repository (hf://owner/repo[@revision]) is kept."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "--", word.removeprefix(HUB_WORD)).strip(".-")
     return home_folder() / "checkpoints" / f"hf--{safe}"
-
-
-def converted_file(checkpoint: Checkpoint) -> Path:
-    """Return where a checkpoint's network is kept as OpenVINO takes it, one for each version that makes it otherwise.
-
-    Raises:
-        WeightsUnavailable: see `Checkpoint.sha256`.
-    """
-    made_by = f"mrimpute{__version__}-openvino{metadata.version(OPENVINO)}"
-    return home_folder() / OPENVINO / f"{checkpoint.sha256[:32]}-{made_by}.zip"
 
 
 @contextmanager

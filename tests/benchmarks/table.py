@@ -146,7 +146,7 @@ def cwdm(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
     bands = torch.randn(1, 32, *size)
     ways = three_ways(network, lambda one: one(bands, step))
     if has_openvino():
-        converted = ConvertedNetwork(converted_model("random", network, (bands[..., :16, :16, :16], step)))
+        converted = ConvertedNetwork("random", converted_model(network, (bands[..., :16, :16, :16], step)))
         ways["OpenVINO bfloat16"] = lambda: converted(bands, step)
     yield f"cWDM, authors' size, one step of {'x'.join(map(str, size))}", by_turns(ways, 1 if small else 3)
 

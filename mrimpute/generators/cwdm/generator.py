@@ -118,7 +118,7 @@ def load_converted(checkpoint: Checkpoint, sampling: Sampling) -> CwdmGenerator:
     """Load a cWDM checkpoint for OpenVINO, in bfloat16 on the CPU; see `load`.
 
     Raises:
-        WeightsUnavailable: the checkpoint is not valid, OpenVINO cannot take it, or the store cannot be written.
+        WeightsUnavailable: the checkpoint is not valid, OpenVINO cannot compute it, or the store cannot be written.
         ResourcesExhausted: the disk is full.
     """
     network = load_networks(checkpoint)
