@@ -111,17 +111,20 @@ def test_a_finished_mean_whose_spread_was_deleted_gets_it_again_though_its_sourc
     assert "p-t2f_spread.nii.gz was missing beside" in again.stderr and spread.read_bytes() == kept
 
 
-def test_a_series_that_no_image_is_made_from_is_compared_in_a_finished_study_too(study, flair, phantom_head):
+def test_a_series_that_no_image_is_made_from_is_compared_in_a_finished_study_too(flair, phantom_head, tmp_path):
     """Before, a mirrored or doubled one was passed over where the images that it says nothing of stood."""
-    folder = study(t2=lambda voxels, affine: (voxels, turned(2, (4, 2, 1)) @ affine))
+    folder = tmp_path / "ds" / "sub-01" / "anat"
+    turn = turned(2, (4, 2, 1)) @ AFFINE
+    for contrast, name, affine in ((T1, "T1w", AFFINE), (T1C, "ce-gadolinium_T1w", AFFINE), (T2, "T2w", turn)):
+        write_nifti(folder / f"sub-01_{name}.nii.gz", phantom_head[contrast].astype(np.int16), affine)
     assert flair(folder, "--register").returncode == 0
     t1 = phantom_head[T1].astype(np.int16)
     for voxels, text in ((t1[::-1], "looks mirrored"), (t1, "show the same image")):
-        write_nifti(folder / "p-pd.nii.gz", voxels.copy(), AFFINE)
-        before = tree(folder)
+        write_nifti(folder / "sub-01_PDw.nii.gz", voxels.copy(), AFFINE)
+        before = tree(tmp_path)
         again = flair(folder, "--register")
         assert again.returncode == 3 and text in again.stderr, again.stderr
-        assert tree(folder) == before
+        assert tree(tmp_path) == before
 
 
 def with_air(voxels, affine):
