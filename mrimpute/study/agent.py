@@ -153,10 +153,13 @@ def _denial_before(place: _Place) -> bool:
     return bool(before) and before[-1].kind in (Kind.WITHOUT, Kind.BEFORE, Kind.UNTIL)
 
 
-def _unexplained_before(place: _Place) -> bool:
-    """Tell whether an unknown word behind the contrast, or a lone letter, stands before an agent's, or the agent's
-    belongs to the name of an examination with and without it: each may deny it."""
-    if place.kind(1) is Kind.EXAM:
+def _unexplained(place: _Place) -> bool:
+    """Tell whether an unknown word behind the contrast, or a lone letter, stands before an agent's, or a last unknown
+    word or a 'not' behind it, or the agent's belongs to the name of an examination with and without it: each may deny
+    it."""
+    behind = place.near(1)
+    answer = behind is not None and (behind.text in _REFUSED or (behind is place.tokens[-1] and _unknown(behind)))
+    if place.kind(1) is Kind.EXAM or (_imaged(place) and answer):
         return True
     near = place.near(-1)
     if near is None or near.word == place.token.word:
@@ -173,7 +176,7 @@ def _unexplained_before(place: _Place) -> bool:
 def _agent(place: _Place) -> str:
     if _denial_before(place):
         return "denied"
-    if _unexplained_before(place):
+    if _unexplained(place):
         return "unclear"
     first = not any(token.kind is not Kind.NUMBER for token in place.before)
     if first and place.token.text in INITIALS and place.behind:
@@ -189,7 +192,7 @@ def _weak(place: _Place) -> str:
         return "denied"
     if place.token.text == "pc":
         return "given" if place.kind(-1) in (Kind.WITH, Kind.AFTER) else _unless(place, "ac")
-    if _unexplained_before(place):
+    if _unexplained(place):
         return "unclear"
     if place.kind(-1) in (Kind.WITH, Kind.AFTER, Kind.AGENT, Kind.GIVEN) or place.kind(1) is Kind.GIVEN:
         return "given"
@@ -232,7 +235,7 @@ def _given(place: _Place) -> str:
         return ""  # one phrase: 'non-contrast enhanced'
     if _denial_before(place):
         return "denied"
-    return "unclear" if _unexplained_before(place) else "given"
+    return "unclear" if _unexplained(place) else "given"
 
 
 def _denied(place: _Place) -> str:

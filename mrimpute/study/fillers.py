@@ -26,6 +26,7 @@ _GENERAL = """
     stereo stereotactic wand mid small large physicist ap pa lr rl phantom lat registered coreg brains gamma
     gammaplan cyberknife frameless brainlab medtronic water vcs p2 p3 p4 s2 ns rms promo qtse spc nosat nofs d r x
     st sp blackblood msde read
+    given gegeben verabreicht administered gegeven givet donne somministrato administrado podano yes medziagos
 """
 """Techniques, machines, sites and persons."""
 

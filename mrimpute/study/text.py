@@ -42,7 +42,7 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z])[smcu]_[ck](?![a-z.])|(?<![a-z])[odnp]_k(?![a-z.])", Kind.UNKNOWN, "agent?"),
     (r"(?<![a-z])pred(?=[\s_-]+(?:k\.?l|k\.?m|gd|gad|kontr|aplik|pod|inj|iv))", Kind.UNTIL, "without agent"),
     (r"(?<![a-z])(?:iv|i\.v\.?)-(?![a-z0-9])", Kind.DENIED, "denied"),
-    (r"(?<![a-z0-9])w[\s_]?[/\\._]\s?o(?:ut)?\.?(?![a-z])", Kind.WITHOUT, "without"),
+    (r"(?<![a-z0-9])(?:w[\s_]?[-/\\._\s]?\s?o(?:ut)?|with[\s_.-]out)\.?(?![a-z])", Kind.WITHOUT, "without"),
     (r"(?<![a-z0-9])w\s?/", Kind.WITH, "with"),
     (rf"\+[\s_]?(?:{_AGENT})(?![a-z])", Kind.GIVEN, "given"),
     (rf"(?<![a-z])(?:{_AGENT}|kl|ks|kv|iv)[\s_]?\+(?![a-z]|[\s_]?[/_][\s_]?-)", Kind.GIVEN, "given"),

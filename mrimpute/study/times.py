@@ -33,7 +33,7 @@ _SHORT_UNITS = "dia|wk|mo|mon|mth|mes|ay|yr|an|ans|ano|ar|rok|lata|lat"
 """Words for units that mean something else where they stand apart from the number."""
 _AGES = (
     re.compile(rf"(?<![^\W_])(\d{{1,3}})(?:[-_ ]?(?:{_UNITS})|{_SHORT_UNITS}|m|y|w|j)(?![^\W\d_])"),
-    re.compile(rf"(?<![^\W_])(?:(?:{_UNITS})[-_ ]?|m|y|w)(\d{{1,3}})(?![^\W_])"),
+    re.compile(rf"(?<![^\W_])(?:(?:{_UNITS})[-_ ]?|m|y|w|wk|mo|yr)(\d{{1,3}})(?![^\W_])"),
 )
 """How long after something: 3Monate, M06."""
 _VISIT = re.compile(

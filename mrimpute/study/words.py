@@ -118,6 +118,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         pdc ivkm ку גד ניגוד تباين صبغه الصبغة
         civ σκιαγραφικο σκιαγραφικου صبغة kontrasztanyag kontrasztanyaggal thuoc
         gd gad gado gadolinium gadolinio gadolinia gadoliniowy gda kontrastmittel kontrastmiddel km mdc ks kl kv
+        dtpa bopta
         ce kontrastmedel kontrastvloeistof kontrasttiaine contrastmiddel contrastmedia gadovist gadavist dotarem
         magnevist prohance multihance omniscan clariscan artirem primovist eovist vueway elucirem pixxoscan
         optimark cyclolux dotagraf gadoterate gadobutrol gadoteridol gadoteric gadobenate gadopiclenol

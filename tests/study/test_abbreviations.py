@@ -7,7 +7,18 @@ from mrimpute.study.text import tokens_of
 from mrimpute.study.words import _TABLE
 from tests.study.reader import lone
 
-DENIED = ["T1 o. KM", "T1_o.KM_tra", "T1 s. mdc", "T1 ss. gado", "T1 b. KM", "T1 sag o. Gd"]
+DENIED = [
+    "T1 o. KM",
+    "T1_o.KM_tra",
+    "T1 s. mdc",
+    "T1 ss. gado",
+    "T1 b. KM",
+    "T1 sag o. Gd",
+    "T1 w-out gad",
+    "T1_w-o_gad",
+]
+DENIED += ["T1 wout contrast", "T1 with out contrast", "T1 w o Gd"]
+ANSWERED = ["T1 contrast not given", "T1 gad refused", "T1 KM abgelehnt", "T1 Gd fornektet"]
 DENIED_BY_SLASH = ["T1 o/KM", "T1 s/mdc", "T1 s/ gado", "T1 S/C", "T1 ss/injection", "T1 б/к", "T1 tra w/o KM"]
 BARE = [
     "T1_tra_o_KM",
@@ -68,7 +79,7 @@ def test_a_slash_means_without_in_a_description_and_is_lost_in_a_file_name(name)
     assert lone(name, True) in (("t1", "denied"), ("", ""))
 
 
-@pytest.mark.parametrize("name", [*BARE, *SHORT, *EXAMS.strip().splitlines()])
+@pytest.mark.parametrize("name", [*BARE, *SHORT, *ANSWERED, *EXAMS.strip().splitlines()])
 @pytest.mark.parametrize("as_file", [True, False], ids=["file name", "description"])
 def test_a_t1_whose_words_leave_the_agent_open_is_asked_about(name, as_file):
     assert lone(name, as_file) == ("", "")

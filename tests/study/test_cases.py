@@ -30,6 +30,7 @@ T1_präoperativ T2_postoperativ
 T1_preoperatorio T2_postoperatorio
 T1_prert T2_postrt
 T1_3Monate T2_6Monate
+T1_wk0 T2_wk12
 T1_3_months T2_6_months
 T1_3mois FLAIR_6mois
 T1_3M T2_6M
