@@ -35,6 +35,19 @@ class Conv3(nn.Conv3d):
         assert self.bias is not None
         return six_for_twelve(x, self.weight, self.bias)
 
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve laid-out float32 by oneDNN whatever its size: small maps (up to 20,480 channels by rows) PyTorch has
+        convolved by an older way of its own, at a quarter to a third of the speed."""
+        plain = (
+            input.dtype != torch.float32 or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available()
+        )
+        made: Tensor = (
+            super()._conv_forward(input, weight, bias)
+            if plain or not is_laid_out(input)
+            else torch.mkldnn_convolution(input, weight, bias, (1, 1, 1), (1, 1, 1), (1, 1, 1), 1)
+        )
+        return made
+
     def on_doubled(self, x: Tensor) -> Tensor:
         """Convolve x with each voxel repeated 2x2x2 times: (B, in, X, Y, Z) → (B, out, 2X, 2Y, 2Z)."""
         if not is_laid_out(x):

@@ -54,6 +54,23 @@ def test_a_wide_layer_takes_them_where_it_is_laid_out_and_no_gradient_is_wanted(
     assert taken == [1]
 
 
+@pytest.mark.parametrize("size", [(2, 1, 3), (5, 3, 4), (22, 22, 3)])
+def test_small_maps_are_convolved_as_large_ones_are(size):
+    layer, x = Conv3(16, 8), torch.randn(1, 16, *size)
+    lay_out(layer, CPU, torch.float32)
+    made = layer(last(x))
+    exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
+    assert gap(made, exact) < 1e-5
+    kinds = {node.name for node in made_by(lambda: layer(last(x)))}
+    assert "aten::slow_conv3d_forward" not in kinds or not torch.backends.mkldnn.is_available()
+
+
+def made_by(call):
+    with torch.profiler.profile() as profile:
+        call()
+    return profile.events()
+
+
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
 def test_a_doubled_map_is_convolved_without_being_made(dtype, limit):
     layer, x = Conv3(6, 4), torch.randn(2, 6, 3, 5, 4)
