@@ -5,9 +5,10 @@ Measured by normalised mutual information, (H(a) + H(b)) / H(a, b), of Studholme
 0.044 to 0.081, those of another in register 0.045. So only studies of the same scanner can be compared with.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,12 @@ class Shared:
     def description(self) -> dict[str, object]:
         """What a sidecar tells of it."""
         return {"between": list(self.pair), "found": self.found, "lowest": self.lowest, "studies": self.studies}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Shared":
+        """Return what a sidecar tells of: the way back from `description`."""
+        one, other = told["between"]
+        return cls((one, other), told["found"], told["lowest"], told["studies"])
 
 
 def with_information(ready: Prepared, present: Present, site: Site) -> Prepared:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
+from mrimpute.calibration.information import LEAST_SHARE, Shared
 from mrimpute.calibration.naming import WARN_GAP
 from mrimpute.calibration.present import MIN_SERIES
 from mrimpute.write.result import BLACK_LIMIT
@@ -107,6 +108,15 @@ def _names(evidence: Evidence) -> Iterator[str]:
         yield f"the series fit their names badly ({evidence.fit['naming_gap']:.2f}, over {WARN_GAP})"
 
 
+def _information(evidence: Evidence) -> Iterator[str]:
+    for one in map(Shared.of, (evidence.fit or {}).get("mutual_information", ())):
+        if one.is_low:
+            yield (
+                f"{' and '.join(one.pair)} tell too little of each other (mutual information {one.found:.3f}, lowest "
+                f"of the calibration's studies {one.lowest:.3f}, n = {one.studies})"
+            )
+
+
 RULES = (
     Rule(DO_NOT_USE, f"more than {BLACK_LIMIT:.0%} of the head is black in the result", _black),
     Rule(
@@ -127,6 +137,9 @@ RULES = (
     ),
     Rule(LOOK, "the scanner is foreign to the studies that were learnt from", _foreign),
     Rule(LOOK, f"other names would fit the series better (gap over {WARN_GAP})", _names),
+    Rule(
+        LOOK, f"two series tell of each other below {LEAST_SHARE} of the least in a calibration's studies", _information
+    ),
     Rule(AS_EXPECTED, "none of these", lambda _evidence: iter(())),
 )
 """The first row that finds a reason gives the word; the reasons of later rows are told too."""

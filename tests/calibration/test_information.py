@@ -154,6 +154,7 @@ def test_a_fill_warns_with_what_the_register_check_measured_unless_checks_are_of
     assert "fit each other worse" not in silent.stderr
     page = next((tmp_path / "looked").rglob("*.html")).read_text()
     assert "t1 and t2 fit each other worse" in page  # though one study gives the self-check no ranges to show
+    assert "t1 and t2 tell too little of each other" in page
     fits = [json.loads(next((tmp_path / name).rglob("*-t2f.json")).read_text())["fit"] for name in ("looked", "silent")]
     assert [one["between"] for one in fits[0]["mutual_information"]] == [["t1", "t1c"], ["t1", "t2"], ["t1c", "t2"]]
     assert fits[0]["scanner"] == "known"
@@ -187,7 +188,8 @@ def test_a_pair_is_told_of_below_its_share_of_the_lowest(found, low):
 
 
 def test_of_two_series_neither_verdict_nor_report_wants_a_scanner():
-    fit = Shared((T1, T2), 0.03, 0.05, 4).description
+    fit = Shared((T1, T2), 0.06, 0.05, 4).description
+    assert Shared.of(fit) == Shared((T1, T2), 0.06, 0.05, 4)
     assert judge(Evidence((), {"mutual_information": [fit]})).word == "as expected"
     shown = Record.model_fields["fit"].annotation.__args__[0].model_validate({"mutual_information": [fit]})
     assert (shown.scanner, shown.naming_gap) == ("", None)

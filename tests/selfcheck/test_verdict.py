@@ -26,6 +26,11 @@ HELD = Range(low=15, high=18)
 KNOWN = {"scanner": "known", "naming_gap": 0.0}
 
 
+def informed(found, lowest=0.05):
+    """A fit in the sidecar's words: how much two series tell of each other."""
+    return {"mutual_information": [{"between": ["t1", "t2"], "found": found, "lowest": lowest, "studies": 4}]}
+
+
 def figure(psnr=16.0, ssim=0.8, sharpness=0.6, studies=3):
     ranges = {"psnr_range": HELD, "ssim_range": Range(low=0.7, high=0.9), "sharpness_range": Range(low=0.5, high=1)}
     return Figure(contrast=T1, sources=(T2,), psnr_db=psnr, ssim=ssim, sharpness=sharpness, studies=studies, **ranges)
@@ -47,6 +52,15 @@ def figure(psnr=16.0, ssim=0.8, sharpness=0.6, studies=3):
         (Evidence((figure(),), {"scanner": "foreign", "naming_gap": 0.0}), "look at it", "foreign"),
         (Evidence((figure(),), {"scanner": "like training", "naming_gap": 0.0}), "as expected", ""),
         (Evidence((figure(),), {"scanner": "known", "naming_gap": 0.2}), "look at it", "0.20, over 0.15"),
+        (Evidence((figure(),), KNOWN | informed(0.06)), "as expected", ""),
+        (Evidence((figure(),), KNOWN | informed(0.0425)), "as expected", ""),
+        (Evidence((figure(),), KNOWN | informed(0.03)), "look at it", "t1 and t2 tell too little of each other"),
+        (
+            Evidence((figure(),), informed(0.03)),
+            "look at it",
+            "0.030, lowest of the calibration's studies 0.050, n = 4",
+        ),
+        (Evidence((figure(),), informed(0.03), unjudged="two series"), "not judged", "t1 and t2 tell too little"),
         (Evidence((figure(),), None, black=0.6), "do not use", "60% of the head"),
         (Evidence(unjudged="two series"), "not judged", "two series"),
         (Evidence(unjudged="two series", black=0.6), "do not use", "two series"),
@@ -68,7 +82,7 @@ def test_a_sidecar_without_a_readable_verdict_says_so():
 
 
 def test_the_words_come_in_the_order_of_weight():
-    assert [rule.word for rule in RULES] == ["do not use"] * 2 + ["not judged"] + ["look at it"] * 3 + ["as expected"]
+    assert [rule.word for rule in RULES] == ["do not use"] * 2 + ["not judged"] + ["look at it"] * 4 + ["as expected"]
 
 
 def test_the_table_in_the_model_cards_is_the_table_in_the_code():
