@@ -148,6 +148,11 @@ def available_memory(device: "torch.device") -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
+    return free_memory()
+
+
+def free_memory() -> int | None:
+    """Return the bytes of the machine's own memory that this job can still take; None where nothing tells."""
     limits = [_kilobytes("/proc/meminfo", "MemAvailable"), *_cgroup_memory(), *_process_memory()]
     return min((value for value in limits if value is not None), default=None)
 

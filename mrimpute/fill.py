@@ -8,7 +8,7 @@ from pathlib import Path
 from mrimpute import device
 from mrimpute.contrasts import Contrast
 from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch
-from mrimpute.engine.target import Maker
+from mrimpute.engine.target import Checked, Maker
 from mrimpute.errors import Unexpected, as_mrimpute_error
 from mrimpute.files import hold
 from mrimpute.outcome import Outcome, Target, outcome_of
@@ -89,7 +89,12 @@ class Engine:
             return replace(inputs, error=as_mrimpute_error(error))
         return inputs
 
-    def carry_out(self, request: Request, inputs: Inputs) -> Outcome:
+    def read_ahead(self, request: Request) -> tuple[Inputs, Checked | None]:
+        """Read a study before its turn, and prepare what its first network gets, where that can be done beforehand."""
+        inputs = self.read(request)
+        return inputs, self.maker.ahead(request, inputs)
+
+    def carry_out(self, request: Request, inputs: Inputs, checked: Checked | None = None) -> Outcome:
         """Make and write the targets of a request; the first failure is told after the other targets were made."""
         if inputs.error or request.study is None:
             return outcome_of(request, inputs, error=inputs.error)
@@ -98,7 +103,7 @@ class Engine:
         copies: list[Path] = []
         try:
             with hold([request.folder, *request.images]):
-                targets += [self._attempt(request, order, inputs) for order in request.orders]
+                targets += [self._attempt(request, order, inputs, checked) for order in request.orders]
                 error = next((target.error for target in targets if target.error), None)
                 if error is None:
                     made = [target.output.path for target in targets if target.output]
@@ -115,11 +120,12 @@ class Engine:
         """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
         return self.maker.judged_image(order, sources)
 
-    def _attempt(self, request: Request, order: Order, inputs: Inputs) -> Target:
+    def _attempt(self, request: Request, order: Order, inputs: Inputs, checked: Checked | None) -> Target:
         try:
             with device.memory_errors():
                 if inputs.finished:
                     return self.maker.standing(request, order)
-                return self.maker.target(request, order, inputs.sources[order.job.target])
+                own = checked if checked and checked.order is order else None
+                return self.maker.target(request, order, inputs.sources[order.job.target], own)
         except Exception as error:
             return Target(error=as_mrimpute_error(error))

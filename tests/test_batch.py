@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,36 @@ def test_each_network_is_loaded_once_whatever_the_order(make_study, tiny_weights
     assert all(item.error is None for item in done)
     assert len(done) == 5
     assert sorted(loaded) == ["tiny-flair", "tiny-t2"]
+
+
+def test_studies_in_one_call_are_what_they_are_alone(make_study, tiny_weights, monkeypatch, tmp_path):
+    """The next one is prepared beside the one that is computed; where that fails or memory is short, in its turn."""
+    monkeypatch.setenv("MRIMPUTE_STATE", str(tmp_path / "home"))
+    cohort = [make_study(name, seed=seed, shape=(20, 24, 18), affine=WIDE) for seed, name in enumerate("abc")]
+    module, main = sys.modules["mrimpute.engine.target"], threading.current_thread()
+    real, beside = module.prepare_sources, []
+
+    def prepared(sources, *words):
+        beside.append(threading.current_thread() is not main)
+        if beside[-1] and sources.onto.path.parent == cohort[1]:
+            raise MemoryError
+        return real(sources, *words)
+
+    monkeypatch.setattr(module, "prepare_sources", prepared)
+
+    def made(name, fill):
+        options = Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1, out=tmp_path / name)
+        assert [item.error for item in fill(Engine(options), cohort)] == [None] * 3
+        return {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.nii.gz")}, sorted(beside)
+
+    alone, _ = made("alone", lambda engine, folders: [engine.fill(folder) for folder in folders])
+    beside.clear()
+    assert made("together", lambda engine, folders: fill_all(engine, folders, ())) == (alone, [False, True, True, True])
+    beside.clear()
+    monkeypatch.setattr(sys.modules["mrimpute.batch.run"], "ROOM_AHEAD", 2**60)
+    coming = fill_all(Engine(Options(weights=(str(tiny_weights[FLAIR]),), device="cpu", threads=1)), cohort, ())
+    assert next(coming).error is None
+    assert beside == [True]  # the first, whose turn it was
 
 
 def test_shards_split_a_cohort_without_loss_or_overlap(tmp_path):

@@ -1,5 +1,6 @@
 """One target of a study: found as it was made before, or made, judged and written."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,10 +25,10 @@ from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
 from mrimpute.prepare.skull import BrainMask
-from mrimpute.prepare.sources import Sources
+from mrimpute.prepare.sources import Inputs, Sources
 from mrimpute.progress import Progress
-from mrimpute.registry import Checkpoint
-from mrimpute.request import Options, Order, Request, fingerprint_of
+from mrimpute.registry import HUB_WORD, Checkpoint
+from mrimpute.request import Options, Order, Request, fingerprint_of, sampling_of
 from mrimpute.selfcheck import Evidence, evidence_of, judge
 from mrimpute.volume import Volume
 from mrimpute.write import Result, write
@@ -36,6 +37,15 @@ from mrimpute.write.place import Destination, Standing, already_made, mask_left_
 from mrimpute.write.provenance import Fingerprint, OpenKeys
 from mrimpute.write.result import found
 from mrimpute.write.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The sources of one target in the network's frame, and what looking at them there told."""
+
+    order: Order
+    ready: Prepared
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,8 @@ class Maker:
             begin(self.options, watch.tell)
             correction, sources = self._corrected(order, sources, weights)
             mask = self.masks.of(sources, watch.tell)
-            bench = self._bench(order, sources, mask, weights, correction, watch)
+            checked = self._checked(order, sources, mask, weights, correction, watch)
+            bench = self._bench(checked, mask, weights, watch)
             image = self._made(bench, self.options.seed)
             return image, weights[0], _verdict(bench.evidence or _NO_EVIDENCE, image)
 
@@ -101,8 +112,37 @@ class Maker:
         beside = tuple(one.image for one in place.further(self.options.samples))
         return Target(found(place, checkpoint), beside, (*mask_left_out(place, self.options.save_mask), *told))
 
-    def target(self, request: Request, order: Order, sources: Sources) -> Target:
+    def ahead(self, request: Request, inputs: Inputs) -> Checked | None:
+        """Prepare and check the sources of a study's first target before its turn.
+
+        Returns:
+            None where only its turn can tell whether and from what it is made: an image stands, weights are to be
+            fetched, a skull to be stripped; and where this failed, which it will again in its turn, and be told.
+        """
+        order = next(iter(request.orders), None)
+        if order is None or order.job.target not in inputs.sources or self.options.skull_strip:
+            return None
+        checkpoint, place = order.checkpoint, request.destinations[order.job.target]
+        if not isinstance(checkpoint, Checkpoint) or not checkpoint.is_here or order.word.startswith(HUB_WORD):
+            return None
+        if os.path.lexists(place.image) and not self.options.overwrite:
+            return None
+        watch = Watch(self.progress, request.folder, ahead=True)
+        try:
+            begin(self.options, watch.tell)
+            weights = checkpoint, order.sampling or sampling_of(checkpoint, self.options)
+            correction, sources = self._corrected(order, inputs.sources[order.job.target], weights)
+            return self._checked(order, sources, sources.mask, weights, correction, watch)
+        except Exception:
+            return None
+
+    def target(self, request: Request, order: Order, sources: Sources, checked: Checked | None = None) -> Target:
         """Make and write one target, or find it made by the same recipe.
+
+        Args:
+            request, order: what is wanted.
+            sources: as read.
+            checked: what `ahead` made of them.
 
         Raises:
             MrimputeError: it cannot be made or written.
@@ -119,7 +159,8 @@ class Maker:
         if standing.finished and all(one.standing.finished for one in further):
             return self._shown(self._found(place, checkpoint), place, order, sources)
         mask = self.masks.of(sources, watch.tell)
-        bench = self._bench(order, sources, mask, weights, correction, watch)
+        checked = checked or self._checked(order, sources, mask, weights, correction, watch)
+        bench = self._bench(checked, mask, weights, watch)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
         blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
@@ -184,7 +225,7 @@ class Maker:
             sources = sources.with_beside(correction.sources)
         return correction, sources
 
-    def _bench(
+    def _checked(
         self,
         order: Order,
         sources: Sources,
@@ -192,8 +233,8 @@ class Maker:
         weights: Weights,
         correction: Correction,
         watch: Watch,
-    ) -> Bench:
-        """Bring the sources into the network's frame, check them there, and load the network."""
+    ) -> Checked:
+        """Bring the sources into the network's frame, and check them there."""
         checkpoint, site, target = weights[0], order.calibration, order.job.target
         watch.tell(f"preparing {target}")
         ready = prepare_sources(sources, checkpoint.record, mask)
@@ -209,10 +250,14 @@ class Maker:
             correction = placed_regressor(target, sources, fit.place)
         ready = with_correction(ready, sources, mask, correction)
         evidence = evidence_of(present, checkpoint, site) if self.options.self_check else None
-        warning = self.networks.runner(weights).warning
+        return Checked(order, ready, evidence)
+
+    def _bench(self, checked: Checked, mask: BrainMask | None, weights: Weights, watch: Watch) -> Bench:
+        """Load the network for sources that were checked."""
+        ready, warning = checked.ready, self.networks.runner(weights).warning
         ready = replace(ready, warnings=(*ready.warnings, warning)) if warning else ready
         generator = self.networks.load(weights, ready.recipe.window.size, watch.tell)
-        return Bench(order, ready, generator, mask, watch, evidence)
+        return Bench(checked.order, ready, generator, mask, watch, checked.evidence)
 
     def _one(self, bench: Bench, result: Result) -> Result:
         return replace(result, image=self._made(bench, result.fingerprint.seed))

@@ -46,6 +46,11 @@ class _Once(Maker):
 
     kept: dict[str, Any] = field(default_factory=dict)
 
+    def _checked(self, *words: Any) -> Any:
+        if "checked" not in self.kept:
+            self.kept["checked"] = super()._checked(*words)
+        return self.kept["checked"]
+
     def _bench(self, *words: Any) -> Any:
         if "bench" not in self.kept:
             self.kept["bench"] = super()._bench(*words)
