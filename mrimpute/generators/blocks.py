@@ -1,7 +1,9 @@
 """Pieces of 3-D diffusion networks that more than one generator is built of."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
@@ -25,36 +27,127 @@ class Norm(nn.GroupNorm):
         """Normalise (B, C, X, Y, Z)."""
         if not is_laid_out(x):
             return super().forward(x.float().contiguous()).to(x.dtype)
-        if x.dtype != torch.float32:
-            return super().forward(x)
-        return self._precise(x)
+        normal = [scaled(one, *self.scales([one])) for one in x.split(1)]
+        return torch.cat(normal) if len(normal) > 1 else normal[0]
 
-    def _precise(self, x: Tensor) -> Tensor:
-        """Normalise float32 with channels last, where PyTorch's own GroupNorm loses three digits: statistics of a few
-        planes at a time, without what the first plane's mean is, brought together in float64."""
-        batch, width, length = x.shape[:3]
-        planes = x.transpose(1, 2).flatten(0, 1)  # (B X, C, Y, Z)
-        size, groups = planes[0, 0].numel(), self.num_groups
+    def scales(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what normalises channels that lie in several maps: gain and offset, float32 (C,) each.
 
-        def statistics(part: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.native_group_norm(part, None, None, len(part), width, size, groups, self.eps)[1:]
+        Sums of a few rows at a time, without what the first rows' mean is, are brought together in float64: PyTorch's
+        own GroupNorm with channels last loses three digits.
 
-        def per_channel(value: Tensor) -> Tensor:
-            return value.repeat_interleave(width // groups, dim=-1)
-
-        near = per_channel(statistics(planes[:1])[0])  # (1, C)
-        parts = [statistics(part - near[:, :, None, None]) for part in planes.split(PLANES)]
-        means, inverse = (torch.cat(found).double().view(batch, length, groups) for found in zip(*parts, strict=True))
-        mean = means.mean(dim=1)
-        variance = (inverse**-2 - self.eps + means.square()).mean(dim=1) - mean.square()
-        gain = self.weight * per_channel((variance + self.eps).rsqrt())
-        offset = self.bias - gain * (near + per_channel(mean))
-        result: Tensor = torch.addcmul(offset.float()[:, :, None, None, None], x, gain.float()[:, :, None, None, None])
-        return result
+        Args:
+            parts: (1, C_i, X, Y, Z) with channels last, side by side.
+        """
+        found = [_moments(part) for part in parts]
+        means, squares = (torch.cat(one).view(self.num_groups, -1) for one in zip(*found, strict=True))
+        mean = means.mean(dim=1, keepdim=True)
+        variance = (squares + (means - mean).square()).mean(dim=1, keepdim=True)
+        gain = self.weight.double() * (variance + self.eps).rsqrt().expand_as(means).flatten()
+        return gain.float(), (self.bias - gain * mean.expand_as(means).flatten()).float()
 
 
-PLANES = 8
-"""How many planes `Norm` looks at together: what it makes of them is thrown away."""
+ROWS = 2048
+"""How many voxels `_moments` looks at together: they stay in the cache."""
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel of (1, C, X, Y, Z) with channels last, float64 (C,) each."""
+    rows = x[0].flatten(1).T  # (X Y Z, C)
+    near = rows[:ROWS].float().mean(dim=0)
+    total, squares = torch.zeros(2, len(near), dtype=torch.float64)
+    for part in rows.split(ROWS):
+        apart = part - near
+        total += apart.sum(dim=0)
+        squares += apart.square_().sum(dim=0)
+    mean = total / len(rows)
+    return near + mean, squares / len(rows) - mean.square()
+
+
+def scaled(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
+    """Return gain * x + offset of each channel, as (1, C, X, Y, Z) of x's type, by PyTorch's quickest way to it."""
+    mean, variance = torch.zeros_like(gain), torch.ones_like(gain)
+    made: Tensor = F.batch_norm(x, mean, variance, gain, offset, training=False, eps=0.0)
+    return made
+
+
+def side_by_side(parts: Tensor | Sequence[Tensor]) -> Tensor:
+    """Return maps (B, C_i, X, Y, Z) as one."""
+    if isinstance(parts, Tensor):
+        return parts
+    return torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
+
+
+SLAB_BYTES = 2**24
+"""Of a map that is normalised and convolved at once."""
+
+Added = Callable[[tuple[slice, ...]], Tensor]
+"""What is added to some items and planes of a map: an index into (B, C, X, Y, Z) → (b, C or 1, x, …)."""
+
+
+def convolved(
+    norm: Norm, parts: Sequence[Tensor], convolve: Conv3, added: Added | None = None, into: Tensor | None = None
+) -> Tensor:
+    """Return the 3x3x3 convolution of silu(norm(parts)), plus something.
+
+    Of laid-out maps a slab of planes at a time, so that neither the parts side by side nor what they are normalised to
+    is ever whole: at the finest level each is gigabytes.
+
+    Args:
+        norm, convolve: the layers.
+        parts: (B, C_i, X, Y, Z), side by side.
+        added: see `Added`.
+        into: a map of the result's size that may be overwritten, perhaps one of the parts; without it a new one.
+
+    Returns:
+        (B, out, X, Y, Z).
+    """
+    if not all(is_laid_out(part) for part in parts):
+        made: Tensor = convolve(silu(norm(side_by_side(parts))))
+        if added:
+            made += added((slice(None),))
+        return made
+    first = parts[0]
+    if into is None:
+        shape = (len(first), convolve.out_channels, *first.shape[2:])
+        into = torch.empty(shape, dtype=first.dtype, memory_format=torch.channels_last_3d)
+    for item in range(len(first)):
+        at = slice(item, item + 1)
+        for planes, made in _slabs(norm, [part[at] for part in parts], convolve):
+            index = (at, slice(None), planes)
+            if added is None:
+                into[index] = made
+            else:
+                torch.add(made, added(index), out=into[index])
+    return into
+
+
+def slab_room(length: int, plane: int) -> int:
+    """Return the bytes that `convolved` takes beside what it reads and makes, of `length` planes of `plane` bytes:
+    two slabs, their parts, what they become and room to convolve in."""
+    return 5 * min(length * plane, max(SLAB_BYTES, 6 * plane))
+
+
+def _slabs(norm: Norm, parts: Sequence[Tensor], convolve: Conv3) -> Iterator[tuple[slice, Tensor]]:
+    """Yield planes and what they become, each only after the next slab was taken: who is told may overwrite them."""
+    widths = [part.shape[1] for part in parts]
+    scales = list(zip(*(one.split(widths) for one in norm.scales(parts)), strict=True))
+    length = parts[0].shape[2]
+
+    def taken(low: int, high: int) -> Tensor:
+        planes = slice(max(low - 1, 0), high + 1)
+        seen = [scaled(part[:, :, planes], *one) for part, one in zip(parts, scales, strict=True)]
+        return silu(side_by_side(seen))
+
+    plane = sum(part[:, :, 0].nbytes for part in parts)
+    step = max(4, SLAB_BYTES // plane // 4 * 4)
+    bounds = [(low, min(low + step, length)) for low in range(0, length, step)]
+    slabs = [taken(*bounds[0])]
+    for (low, high), following in zip_longest(bounds, bounds[1:]):
+        made = convolve.between(slabs.pop(), low > 0, high < length)
+        if following:
+            slabs.append(taken(*following))
+        yield slice(low, high), made
 
 
 def halve(x: Tensor) -> Tensor:
@@ -78,6 +171,15 @@ def lay_out(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
                 layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
             elif device.type == "cpu" and dtype != torch.float32:
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in network.parameters():  # what is still part of the file's map would keep all of it in memory
+        parameter.data = parameter.data.clone()
+
+
+def laid_out_as(x: Tensor, weight: Tensor) -> Tensor:
+    """Return a map (B, C, X, Y, Z) in the layout of weights: what is convolved from one channel alone has the plain
+    one, since a single channel is first and last."""
+    last = weight.is_contiguous(memory_format=torch.channels_last_3d) and not weight.is_contiguous()
+    return x.contiguous(memory_format=torch.channels_last_3d) if last else x
 
 
 def silu(x: Tensor) -> Tensor:
@@ -117,33 +219,49 @@ class ResBlock(nn.Module):
         )
         self.skip_connection = nn.Identity() if inputs == outputs else Conv1(inputs, outputs)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Return x plus what two normalised convolutions make of it."""
-        norm, _, convolve = self.in_layers
-        h = silu(norm(x))
-        assert isinstance(convolve, Conv3)  # see above
-        if self.resample is double:
-            h = convolve.on_doubled(h)
-        else:
-            h = convolve(h if self.resample is None else self.resample(h))
-        h += self.emb_layers(embedding)[:, :, None, None, None].to(h.dtype)
+    def forward(self, x: Tensor | Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """Return x, which may lie in several maps side by side, plus what two normalised convolutions make of it."""
+        parts = [x] if isinstance(x, Tensor) else x
+        shift = self.emb_layers(embedding)[:, :, None, None, None].to(parts[0].dtype)
+        h = self._first(parts, shift)
         norm, _, _, convolve = self.out_layers
-        h = convolve(silu(norm(h)))
-        if self.resample is not None:  # only now: at the finest level this map is half a gigabyte
-            x = self.resample(x)
-        h += self.skip_connection(x)
-        result: Tensor = h
-        return result
+        assert isinstance(norm, Norm) and isinstance(convolve, Conv3)  # see above
+        return convolved(norm, [h], convolve, partial(self._kept, parts), into=h)
+
+    def _first(self, parts: Sequence[Tensor], shift: Tensor) -> Tensor:
+        """Return what the first convolution makes, at the resolution of the result, moved by the embedding."""
+        norm, _, convolve = self.in_layers
+        assert isinstance(norm, Norm) and isinstance(convolve, Conv3)  # see above
+        if self.resample is None:
+            return convolved(norm, parts, convolve, lambda at: shift[at[0]])
+        (x,) = parts
+        h = silu(norm(x))
+        h = convolve.on_doubled(h) if self.resample is double else convolve(self.resample(h))
+        h += shift
+        return h
+
+    def _kept(self, parts: Sequence[Tensor], at: tuple[slice, ...]) -> Tensor:
+        """Return what the convolutions' result is added to, of some items and planes."""
+        if self.resample is not None and len(at) > 1:
+            low, high = at[2].start, at[2].stop
+            at = (*at[:2], slice(low // 2, high // 2) if self.resample is double else slice(2 * low, 2 * high))
+        x = side_by_side([part[at] for part in parts])
+        kept: Tensor = self.skip_connection(x if self.resample is None else self.resample(x))
+        return kept
 
 
 class TimestepSequential(nn.ModuleList):
     """Layers in a row, of which residual blocks see the embedding (B, embedding)."""
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Apply each layer."""
-        for layer in self:
-            x = layer(x, embedding) if isinstance(layer, ResBlock) else layer(x)
-        return x
+    def forward(self, x: Tensor | list[Tensor], embedding: Tensor) -> Tensor:
+        """Apply each layer; a list of maps side by side is emptied, so that they are let go of when they were seen."""
+        first, *rest = self
+        h: Tensor = first(x, embedding) if isinstance(first, ResBlock) else first(side_by_side(x))
+        if isinstance(x, list):
+            x.clear()
+        for layer in rest:
+            h = layer(h, embedding) if isinstance(layer, ResBlock) else layer(h)
+        return h
 
 
 class Upsample(nn.Module):

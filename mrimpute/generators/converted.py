@@ -16,6 +16,7 @@ from mrimpute._version import __version__
 from mrimpute.device import OPENVINO, threads_used
 from mrimpute.errors import MrimputeError, WeightsUnavailable
 from mrimpute.files import new_part, remove_dead_parts, unremoved
+from mrimpute.generators.blocks import side_by_side
 from mrimpute.registry import Checkpoint, home_folder
 from mrimpute.registry.store import exclusively, put
 from mrimpute.write.provenance import RECIPE_VERSION
@@ -65,13 +66,14 @@ class ConvertedNetwork(nn.Module):
         self._compiled: Any = None
         self._shapes: list[list[int]] = []
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Compute what the network makes of tensors on the CPU; its one result is float32.
+    def forward(self, *given: Tensor | list[Tensor]) -> Tensor:
+        """Compute what the network makes of tensors on the CPU, or lists of maps side by side; its result is float32.
 
         Raises:
             WeightsUnavailable: OpenVINO fails.
         """
         with _told(self._name):
+            inputs = [side_by_side(one) for one in given]
             shapes = [list(one.shape) for one in inputs]
             if shapes != self._shapes:
                 self._compiled = None  # two need not fit

@@ -27,26 +27,34 @@ class Conv3(nn.Conv3d):
         super().__init__(inputs, outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve; float32 with channels last, as `lay_out` lays it, by `six_for_twelve` where that is quicker."""
-        narrow = min(self.in_channels, self.out_channels) < MIN_WIDTH or x[0, :, 0].numel() < MIN_PLANE
-        if narrow or x.dtype != torch.float32 or not is_laid_out(x) or self.weight.dtype != torch.float32:
-            made: Tensor = super().forward(x)
-            return made
-        assert self.bias is not None
-        return six_for_twelve(x, self.weight, self.bias)
-
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve laid-out float32 by oneDNN whatever its size: small maps (up to 20,480 channels by rows) PyTorch has
-        convolved by an older way of its own, at a quarter to a third of the speed."""
-        plain = (
-            input.dtype != torch.float32 or weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available()
-        )
-        made: Tensor = (
-            super()._conv_forward(input, weight, bias)
-            if plain or not is_laid_out(input)
-            else torch.mkldnn_convolution(input, weight, bias, (1, 1, 1), (1, 1, 1), (1, 1, 1), 1)
-        )
+        """Convolve."""
+        if is_laid_out(x):
+            return self.between(x)
+        made: Tensor = super().forward(x)
         return made
+
+    def between(self, x: Tensor, before: bool = False, after: bool = False) -> Tensor:
+        """Convolve planes of a laid-out map; float32 by `six_for_twelve` where that is quicker, else by oneDNN, also
+        small maps (up to 20,480 channels by rows), which PyTorch convolves by an older way at a third of the speed.
+
+        Args:
+            x: (B, in, X, Y, Z).
+            before, after: whether its first, its last plane is there as a neighbour alone; else nothing lies beyond.
+
+        Returns:
+            (B, out, X - before - after, Y, Z).
+        """
+        assert self.bias is not None
+        exact, width = x.dtype == self.weight.dtype == torch.float32, min(self.in_channels, self.out_channels)
+        if exact and width >= MIN_WIDTH and x[0, :, 0].numel() >= MIN_PLANE:
+            return six_for_twelve(x, self.weight, self.bias, before, after)
+        inner, one = before and after, (1, 1, 1)
+        padding = (0, 1, 1) if inner else one
+        if exact and torch.backends.mkldnn.is_available():
+            made = torch.mkldnn_convolution(x, self.weight, self.bias, padding, one, one, 1)
+        else:
+            made = F.conv3d(x, self.weight, self.bias, padding=padding)
+        return made if inner else made[:, :, int(before) : x.shape[2] - after]
 
     def on_doubled(self, x: Tensor) -> Tensor:
         """Convolve x with each voxel repeated 2x2x2 times: (B, in, X, Y, Z) → (B, out, 2X, 2Y, 2Z)."""
@@ -83,47 +91,54 @@ def is_laid_out(x: Tensor) -> bool:
     return last and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
-def six_for_twelve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def six_for_twelve(x: Tensor, weight: Tensor, bias: Tensor, before: bool = False, after: bool = False) -> Tensor:
     """Convolve along the first axis by F(4, 3): six products make four planes, not twelve (Lavin & Gray 2016).
 
     Args:
         x: (B, in, X, Y, Z) float32, channels last.
         weight, bias: (out, in, 3, 3, 3), (out,).
+        before, after: whether the first, the last plane is there as a neighbour alone.
 
     Returns:
-        (B, out, X, Y, Z), channels last.
+        (B, out, X - before - after, Y, Z), channels last.
     """
     batch, _, length, height, depth = x.shape
-    made = torch.empty((batch, len(bias), length, height, depth), memory_format=torch.channels_last_3d)
+    shape = (batch, len(bias), length - before - after, height, depth)
+    made = torch.empty(shape, memory_format=torch.channels_last_3d)
     kernels = torch.einsum("kd,oidhw->koihw", FILTER, weight)
     taps = [kernel.contiguous(memory_format=torch.channels_last) for kernel in kernels]
     widest = max(weight.shape[:2])
     rows = max(1, BLOCK_BYTES // (4 * depth * widest))
     for item, result in zip(x.transpose(1, 2), made.transpose(1, 2), strict=True):  # (X, C, Y, Z)
         for first in range(0, height, rows):
-            _rows_of_planes(item, result, taps, bias, first, min(first + rows, height))
+            _rows_of_planes(item, result, taps, bias, first, min(first + rows, height), int(before))
     return made
 
 
-def _rows_of_planes(item: Tensor, result: Tensor, taps: list[Tensor], bias: Tensor, first: int, last: int) -> None:
-    """Fill rows first to last - 1 of all planes of the result, from planes (X, C, Y, Z)."""
+def _rows_of_planes(
+    item: Tensor, result: Tensor, taps: list[Tensor], bias: Tensor, first: int, last: int, ahead: int
+) -> None:
+    """Fill rows first to last - 1 of all planes of the result, the first of which is number `ahead` of the planes
+    (X, C, Y, Z) that it is made from."""
     length, width, height, depth = item.shape
     low, high = max(0, first - 1), min(height, last + 1)
     shape = (1, width, last - first + 2, depth)
-    seen = [torch.zeros(shape).contiguous(memory_format=torch.channels_last) for _ in taps]
-    inner = [one[:, :, low - first + 1 : high - first + 1] for one in seen]  # the rest is padding
+    seen = [torch.empty(shape, memory_format=torch.channels_last) for _ in taps]
+    for one in seen:  # padding, where there is no neighbour
+        one[:, :, :1], one[:, :, -1:] = 0, 0
+    inner = [one[:, :, low - first + 1 : high - first + 1] for one in seen]
     a, b = (torch.empty_like(inner[0]) for _ in range(2))
     rows = item[:, :, low:high].unsqueeze(1)
     outside = torch.zeros_like(rows[0])
-    for start in range(0, length, 4):
-        planes = [rows[index] if 0 <= index < length else outside for index in range(start - 1, start + 5)]
+    for start in range(0, len(result), 4):
+        numbers = range(start + ahead - 1, start + ahead + 5)
+        planes = [rows[number] if 0 <= number < length else outside for number in numbers]
         _combine(planes, inner, a, b)
         products = [
             F.conv2d(one, tap, bias if number == 1 else None, padding=(0, 1))
             for number, (one, tap) in enumerate(zip(seen, taps, strict=True))
         ]
-        for index, plane in zip(range(start, min(start + 4, length)), _planes(products), strict=False):
-            result[index, :, first:last] = plane[0]
+        _planes(products, [plane.unsqueeze(0) for plane in result[start : start + 4, :, first:last]])
 
 
 def _combine(d: list[Tensor], v: list[Tensor], a: Tensor, b: Tensor) -> None:
@@ -140,13 +155,10 @@ def _combine(d: list[Tensor], v: list[Tensor], a: Tensor, b: Tensor) -> None:
     torch.add(a, b, alpha=-2, out=v[4])
 
 
-def _planes(m: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return four planes of the result from six products, of which the second carries the bias."""
+def _planes(m: list[Tensor], made: list[Tensor]) -> None:
+    """Fill up to four planes of the result from six products, of which the second carries the bias."""
     near, apart = m[1] + m[2], m[1].sub_(m[2])
     far, wide = m[3] + m[4], m[3].sub_(m[4])
-    return (
-        m[0].add_(near).add_(far),
-        torch.add(apart, wide, alpha=2),
-        near.add_(far, alpha=4),
-        apart.add_(wide, alpha=8).add_(m[5]),
-    )
+    sums = ((m[0].add_(near), far, 1), (apart, wide, 2), (near, far, 4), (m[5].add_(wide, alpha=8), apart, 1))
+    for plane, (one, other, factor) in zip(made, sums, strict=False):
+        torch.add(one, other, alpha=factor, out=plane)

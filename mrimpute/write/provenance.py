@@ -4,7 +4,6 @@ import platform
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ WARNING = (
     "It may lack findings or show false ones. Not for diagnosis."
 )
 
-RECIPE_VERSION = "0.3"
+RECIPE_VERSION = "0.4"
 """Of what mrimpute does with equal inputs, weights and options; it rises with every change that alters voxels."""
 
 SOURCE_LINK = "raw"
@@ -207,16 +206,15 @@ def sidecar(
         },
         "threads": threads,
         "warnings": list(warnings),
-        "software": dict(_versions(fingerprint.engine)),
+        "software": {name: metadata.version(name) for name in _software(fingerprint.engine)}
+        | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-@cache
-def _versions(engine: str) -> Mapping[str, str]:
-    """Return the versions of what has a share in the voxels; read once, they are those of a run."""
-    names = ("torch", "numpy", "nibabel", "SimpleITK", *([OPENVINO] if engine == OPENVINO else []))
-    return {name: metadata.version(name) for name in names} | {"python": platform.python_version()}
+def _software(engine: str) -> tuple[str, ...]:
+    """Return the packages that have a share in the voxels."""
+    return ("torch", "numpy", "nibabel", "SimpleITK", *([OPENVINO] if engine == OPENVINO else []))
 
 
 def bids_sidecar(content: Mapping[str, Any], volumes: Mapping[Contrast, Volume], stripped: bool) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Speed and memory on this machine, as one table: python tests/benchmarks/table.py [--threads N] [--small] [ROW …]
 
-Rows are cwdm, volume, syndiff, aldm, builtin, batch, quality-cwdm, quality-syndiff, quality-aldm; all without a name.
-Each compares ways in one process by turns, or processes one after the other; what counts is the ratio to the first way,
-of processor time where others work. Weights are random but in builtin, batch and quality. `--small` takes a part of
-each: minutes instead of an hour.
+Rows are cwdm, volume, syndiff, aldm, aldm-volume, builtin, batch, quality-cwdm, quality-syndiff, quality-aldm; all
+without a name. Each compares ways in one process by turns, or processes one after the other; what counts is the ratio
+to the first way, of processor time where others work. Weights are random but in builtin, batch and quality. `--small`
+takes a part of each: minutes instead of an hour.
 `quality-…` needs MRIMPUTE_TEST_DATA, a folder with data/ms-mni and data/glioma-brats-space.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mrimpute.contrasts import Contrast
+from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.device import (
     LARGE_NETWORK,
     OPENVINO,
@@ -48,7 +48,10 @@ from mrimpute.diffusion.ladder import variance_preserving_ladder
 from mrimpute.evaluate import leave_one_out
 from mrimpute.fill import Engine
 from mrimpute.generators.aldm.autoencoder import FirstStage
+from mrimpute.generators.aldm.checkpoint import Networks
 from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.aldm.plan import TrainingPlan as AldmPlan
+from mrimpute.generators.aldm.plan import record_of as aldm_record_of
 from mrimpute.generators.aldm.unet import NoisePredictor
 from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.converted import ConvertedNetwork, converted_model
@@ -152,18 +155,31 @@ def cwdm(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
 
 
 def random_checkpoint(folder: Path) -> Path:
-    """Write a checkpoint of the authors' size, with random weights."""
+    """Write a cWDM checkpoint of the authors' size, with random weights."""
     torch.manual_seed(0)
     plan = TrainingPlan(SOURCES, Contrast.FLAIR, NetworkConfig(), steps=1)
+    return written(folder, waken(WaveletUNet(plan.network)).state_dict(), record_of(plan, []))
+
+
+def random_aldm_checkpoint(folder: Path) -> Path:
+    """Write an ALDM checkpoint of the authors' size, with random weights."""
+    torch.manual_seed(0)
+    plan = AldmPlan("diffusion", BRATS_FOUR, steps=1)
+    first, unet = FirstStage(plan.network), NoisePredictor(plan.network)
+    waken(first), waken(unet)
+    return written(folder, Networks(first, unet).tensors(), aldm_record_of(plan, []))
+
+
+def written(folder: Path, tensors: dict[str, Tensor], record: dict[str, object]) -> Path:
     folder.mkdir()
-    save_file(waken(WaveletUNet(plan.network)).state_dict(), folder / "model.safetensors")
-    (folder / "checkpoint.toml").write_text(record_text(record_of(plan, [])))
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "model.safetensors")
+    (folder / "checkpoint.toml").write_text(record_text(record))
     return folder
 
 
-def study(folder: Path, seed: int = 0) -> Path:
-    """Write a head of 240x240x155 voxels of 1 mm, three contrasts."""
-    for contrast, voxels in head(SOURCES, seed).items():
+def study(folder: Path, contrasts: Sequence[Contrast] = SOURCES) -> Path:
+    """Write a head of 240x240x155 voxels of 1 mm."""
+    for contrast, voxels in head(contrasts, 0).items():
         write_nifti(folder / f"case{WORDS['brats23'][contrast]}.nii.gz", voxels, np.diag([-1.0, -1.0, 1.0, 1.0]))
     return folder
 
@@ -217,6 +233,19 @@ def aldm(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
         yield f"ALDM, authors' size, {name}, {'x'.join(map(str, size))}", by_turns(three_ways(network, call), 1)
 
 
+def aldm_volume(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
+    steps, missing = (1, BRATS_FOUR[1:2]) if small else (10, BRATS_FOUR[1:])
+    with tempfile.TemporaryDirectory() as scratch:
+        weights, case = random_aldm_checkpoint(Path(scratch) / "weights"), study(Path(scratch) / "case", BRATS_FOUR[:1])
+        asked = [word for target in missing for word in ("--missing", str(target))]
+        line = ["fill", str(case), *asked, "--generator", "aldm", "--weights", str(weights), "--steps", str(steps)]
+        costs = {
+            word: process([*line, "-q", "--overwrite", "--precision", word, "--no-checks"])
+            for word in ("float32", "bfloat16")
+        }
+        yield f"ALDM, authors' size, t1 to {', '.join(missing)} file to file, {steps} steps each", costs
+
+
 def builtin(_small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
     with tempfile.TemporaryDirectory() as scratch:
         line = ["fill", str(study(Path(scratch) / "case")), "--weights", "builtin", "-q", "--overwrite"]
@@ -227,25 +256,19 @@ def builtin(_small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
 
 
 def batch(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
+    count = 4 if small else 32
     with tempfile.TemporaryDirectory() as scratch:
         cases = []
-        for number in range(4 if small else 32):
+        for number in range(count):
             case = Path(scratch) / f"case{number:02d}"
             for contrast in SOURCES:
                 path = case / f"{case.name}{WORDS['brats23'][contrast]}.nii.gz"
                 write_nifti(path, head_voxels(contrast, seed=number), OBLIQUE)
-            cases.append(case)
-        yield f"{len(cases)} small studies", one_call_or_many(cases)
-    with tempfile.TemporaryDirectory() as scratch:
-        cases = [study(Path(scratch) / f"large{number}", number) for number in range(2 if small else 6)]
-        yield f"{len(cases)} studies of 240x240x155", one_call_or_many(cases)
-
-
-def one_call_or_many(cases: list[Path]) -> dict[str, Cost]:
-    line = ["--weights", "builtin", "-q", "--overwrite"]
-    single = [process(["fill", str(case), *line]) for case in cases]
-    apart = Cost(sum(cost.processor for cost in single), sum(cost.wall for cost in single), single[0].peak)
-    return {"one call each": apart, "one call": process(["fill", *map(str, cases), *line])}
+            cases.append(str(case))
+        line = ["--weights", "builtin", "-q", "--overwrite"]
+        single = [process(["fill", case, *line]) for case in cases]
+        apart = Cost(sum(cost.processor for cost in single), sum(cost.wall for cost in single), single[0].peak)
+        yield f"{count} small studies", {"one call each": apart, "one call": process(["fill", *cases, *line])}
 
 
 def quality(generator: str, small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
@@ -276,6 +299,7 @@ ROWS: dict[str, Callable[[bool], Iterator[tuple[str, dict[str, Cost]]]]] = {
     "volume": volume,
     "syndiff": syndiff_slice,
     "aldm": aldm,
+    "aldm-volume": aldm_volume,
     "builtin": builtin,
     "batch": batch,
     "quality-cwdm": partial(quality, "cwdm"),

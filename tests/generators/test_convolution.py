@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mrimpute.generators import blocks, convolution
-from mrimpute.generators.blocks import Norm, halve, lay_out
+from mrimpute.generators.blocks import Norm, convolved, halve, lay_out
 from mrimpute.generators.convolution import Conv1, Conv3, double, six_for_twelve
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 
@@ -36,6 +36,39 @@ def test_six_products_make_four_planes(monkeypatch, size, rows):
     made = six_for_twelve(last(x), layer.weight, layer.bias)
     assert gap(made, exact) < 1e-5
     assert made.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("length", [3, 5, 9, 10])
+def test_planes_that_are_neighbours_alone_are_not_made(before, after, length):
+    layer, x = Conv3(3, 5), torch.randn(1, 3, length, 4, 6)
+    exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
+    exact = exact[:, :, before : length - after]
+    assert gap(six_for_twelve(last(x), layer.weight, layer.bias, before, after), exact) < 1e-5
+    assert gap(layer.between(last(x), before, after), exact) < 1e-5
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.06)])
+@pytest.mark.parametrize("planes", [4, 8, 100])
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_maps_side_by_side_are_normalised_and_convolved_a_slab_at_a_time(
+    monkeypatch, dtype, limit, planes, overwritten
+):
+    """Also where the result takes the place of what it is made from, and a group lies in both maps."""
+    norm, layer = Norm(4, 12), Conv3(12, 5)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    parts = [torch.randn(2, width, 22, 5, 4) + 1 for width in (7, 5)]
+    normal = F.group_norm(torch.cat(parts, dim=1).double(), 4, norm.weight.double(), norm.bias.double())
+    exact = F.conv3d(F.silu(normal), layer.weight.double(), layer.bias.double(), padding=1) + parts[1]
+    plain = convolved(norm, parts, layer, lambda at: parts[1][at])
+    assert gap(plain, exact) < 1e-4
+    lay_out(layer, CPU, dtype)
+    monkeypatch.setattr(blocks, "SLAB_BYTES", planes * 12 * 5 * 4 * dtype.itemsize)
+    kept, parts = parts[1].to(dtype), [last(part.to(dtype)) for part in parts]
+    made = convolved(norm, parts, layer, lambda at: kept[at], into=parts[1] if overwritten else None)
+    assert (made is parts[1]) == overwritten
+    assert gap(made, exact) < limit
 
 
 def test_a_wide_layer_takes_them_where_it_is_laid_out_and_no_gradient_is_wanted(monkeypatch):
@@ -104,13 +137,16 @@ def test_pooling_and_linear_maps_are_those_of_contiguous_maps():
     assert gap(layer(last(x)), layer(x).double()) < 1e-6
 
 
-def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type():
+def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type(monkeypatch):
     network = WaveletUNet(NetworkConfig(8, (1, 2, 2), 2, 4)).eval().requires_grad_(False)
     lay_out(network, CPU, torch.bfloat16)
     seen = []
     first, *rest = [module for module in network.modules() if isinstance(module, (nn.Conv3d, Norm))]
     for module in rest:
         module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    between, scales = Conv3.between, Norm.scales
+    monkeypatch.setattr(Conv3, "between", lambda self, x, *ends: seen.append(x) or between(self, x, *ends))
+    monkeypatch.setattr(Norm, "scales", lambda self, parts: seen.extend(parts) or scales(self, parts))
     with torch.autocast("cpu", torch.bfloat16):
         network(torch.randn(1, 32, 8, 12, 4), torch.tensor([5]))
     assert first.weight.dtype == torch.bfloat16

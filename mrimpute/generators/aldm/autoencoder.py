@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.spade import SpadeStack
-from mrimpute.generators.blocks import Norm, Upsample, silu
+from mrimpute.generators.blocks import Norm, Upsample, convolved, laid_out_as
 from mrimpute.generators.convolution import Conv1, Conv3
 
 EPS = 1e-6
@@ -36,12 +36,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x plus what two normalised convolutions make of it."""
-        h = self.conv1(silu(self.norm1(x)))
-        h = silu(self.norm2(h))  # a line of its own: at full resolution each map that is let go is a gigabyte
-        h = self.conv2(h)
-        h += self.nin_shortcut(x) if self.changes_width else x
-        result: Tensor = h
-        return result
+        h = convolved(self.norm1, [x], self.conv1)
+
+        def kept(at: tuple[slice, ...]) -> Tensor:
+            same: Tensor = self.nin_shortcut(x[at]) if self.changes_width else x[at]
+            return same
+
+        return convolved(self.norm2, [h], self.conv2, kept, into=h)
 
 
 class Downsample(nn.Module):
@@ -103,15 +104,14 @@ class Encoder(nn.Module):
             self.down.append(level)
         self.mid = Middle(current, config.groups)
         self.norm_out = Norm(config.groups, current, eps=EPS)
-        self.conv_out = nn.Conv3d(current, config.latent, 3, padding=1)
+        self.conv_out = Conv3(current, config.latent)
 
     def forward(self, volume: Tensor) -> Tensor:
         """Return the latent before `quant_conv`."""
-        h = self.conv_in(volume)
+        h = laid_out_as(self.conv_in(volume), self.conv_out.weight)
         for layer in _layers(self.down):
             h = layer(h)
-        latent: Tensor = self.conv_out(silu(self.norm_out(self.mid(h))))
-        return latent
+        return convolved(self.norm_out, [self.mid(h)], self.conv_out)
 
 
 class Decoder(nn.Module):
@@ -133,16 +133,14 @@ class Decoder(nn.Module):
             levels.append(level)
         self.up = nn.ModuleList(reversed(levels))
         self.norm_out = Norm(config.groups, current, eps=EPS)
-        self.conv_out = nn.Conv3d(current, 1, 3, padding=1)
+        self.conv_out = Conv3(current, 1)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the volume."""
         h = self.mid(self.conv_in(latent))
         for layer in _layers(reversed(self.up)):
             h = layer(h)
-        h = silu(self.norm_out(h))
-        volume: Tensor = self.conv_out(h)
-        return volume
+        return convolved(self.norm_out, [h], self.conv_out)
 
 
 class Quantiser(nn.Module):

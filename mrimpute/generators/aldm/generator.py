@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import give_back_memory
 from mrimpute.diffusion.ladder import LADDERS
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.generators import regression
@@ -17,9 +18,8 @@ from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network
 from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
 from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
 from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
-from mrimpute.generators.blocks import lay_out
+from mrimpute.generators.blocks import lay_out, slab_room
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
-from mrimpute.generators.convolution import MIN_WIDTH
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import FloatArray
@@ -71,6 +71,7 @@ class AldmGenerator:
         parts = 1 + len(targets) * (1 + (len(self.schedule.timesteps) if self.schedule else 0))
         done = 1
         progress(0, parts)
+        give_back_memory()
         first_stage, made = self.networks.first_stage, []
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             source = self._encoded(image)
@@ -155,17 +156,18 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
 
 
 def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
-    """Estimate the peak bytes of one run in float32: weights, and about 4 maps of the autoencoder's finest level
-    (measured on the CPU at the authors' size: 3.7 GiB with the program itself), 6 where none is taken in slabs, as in
-    the narrow built-in network (measured: 5.2 of 7.6 million voxels, 5.6 of 1.0); of a small window, what the
-    comparison with the code book takes."""
+    """Estimate the peak bytes of one run in float32: weights, and maps of the autoencoder's finest level: on the CPU,
+    where what lies between is taken by the slab, the block's input and another of its width (measured), else about 6;
+    of a small window, what the comparison with the code book takes."""
     config = network_config(checkpoint)
     with torch.device("meta"):
         networks = FirstStage(config), NoisePredictor(config)
     weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
-    maps = 4 if device.type == "cpu" and config.channels >= MIN_WIDTH else 6
-    voxels = window[0] * window[1] * window[2]
-    autoencoder = voxels * (maps * config.channels + 4)
-    diffusion = voxels // config.reduction**3 * 8 * config.unet_channels
+    wide = max(config.channel_mult[:2])  # the decoder's last doubled map has the width of the level below
+    length, plane = window[0], window[1] * window[2]
+    room = slab_room(length, 4 * wide * config.channels * plane) if device.type == "cpu" else 0
+    maps = wide + 1.4 if device.type == "cpu" else 6
+    autoencoder = length * plane * (maps * config.channels + 4)
+    diffusion = length * plane // config.reduction**3 * 8 * config.unet_channels
     compared = 5 * ROWS * config.codes
-    return 4 * (max(autoencoder, diffusion, compared) + weights)
+    return int(4 * (max(autoencoder, diffusion, compared) + weights)) + room

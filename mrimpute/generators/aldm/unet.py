@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import UNET_GROUPS, AldmConfig
 from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, Upsample, silu, timestep_embedding, zeroed
+from mrimpute.generators.convolution import Conv3
 
 
 class Attention(nn.Module):
@@ -94,9 +95,7 @@ class NoisePredictor(nn.Module):
                     stage.append(Upsample(current))
                 self.output_blocks.append(TimestepSequential(stage))
 
-        self.out = nn.Sequential(
-            Norm(UNET_GROUPS, base), nn.SiLU(), zeroed(nn.Conv3d(base, config.latent, 3, padding=1))
-        )
+        self.out = nn.Sequential(Norm(UNET_GROUPS, base), nn.SiLU(), zeroed(Conv3(base, config.latent)))
 
     def begin_as_identity(self) -> None:
         """Let the untrained network return the noisy latent, scaled to variance 1: all but noise at the first steps.
@@ -137,9 +136,10 @@ class NoisePredictor(nn.Module):
         for stage in self.input_blocks:
             h = stage(h, embedding)
             skips.append(h)
-        h = self.middle_block(h, embedding)
+        maps = [self.middle_block(h, embedding)]
         for stage in self.output_blocks:
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
+            maps.append(skips.pop())
+            maps.append(stage(maps, embedding))  # which empties the list
         norm, _, convolve = self.out
-        noise: Tensor = convolve(silu(norm(h)))
+        noise: Tensor = convolve(silu(norm(maps.pop())))
         return noise

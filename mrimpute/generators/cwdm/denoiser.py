@@ -32,7 +32,7 @@ class Denoiser(nn.Module):
 
     def forward(self, state: Tensor, condition: Tensor, timesteps: Tensor) -> Tensor:
         """Predict clean packed sub-bands (B, 8, X, Y, Z), float32, from noisy ones and the condition."""
-        bands: Tensor = self.unet(torch.cat([state, condition], dim=1), timesteps).float()
+        bands: Tensor = self.unet([state, condition], timesteps).float()
         return bands
 
     def estimate(self, sources: Tensor, head: Tensor) -> Estimate | None:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import give_back_memory
 from mrimpute.diffusion.ladder import LADDERS, Ladder, trailing_timesteps
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
-from mrimpute.generators.blocks import lay_out
+from mrimpute.generators.blocks import lay_out, slab_room
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.converted import ConvertedNetwork
 from mrimpute.generators.cwdm import _wavelet
@@ -60,9 +61,8 @@ class CwdmGenerator:
         if targets != (self.target,):
             raise ValueError(f"this network makes {self.target}, not {targets}")
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
-            sources = self._sources(prepared)  # (3, X, Y, Z)
-            condition = self.network.condition(sources)  # (1, 24, X/2, Y/2, Z/2)
-            estimate = self._estimate(prepared, sources)
+            condition, estimate = self._known(prepared)
+            give_back_memory()
             shape = (1, BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
@@ -77,6 +77,11 @@ class CwdmGenerator:
             image = torch.where(image <= self.output_floor, 0.0, image).clamp_(0.0, 1.0)
         return [Synthetic(self.target, image.float().cpu().numpy())]
 
+    def _known(self, prepared: Prepared) -> tuple[Tensor, Estimate | None]:
+        """Return the condition (1, 24, X/2, Y/2, Z/2) and what a regression makes; the sources are let go of."""
+        sources = self._sources(prepared)  # (3, X, Y, Z)
+        return self.network.condition(sources), self._estimate(prepared, sources)
+
     def _sources(self, prepared: Prepared) -> Tensor:
         return torch.stack([torch.from_numpy(prepared.images[contrast]) for contrast in self.sources]).to(self.device)
 
@@ -89,8 +94,8 @@ class CwdmGenerator:
         return torch.from_numpy(given).to(self.device), head
 
     def _noise(self, seed: int, prepared: Prepared, shape: tuple[int, ...]) -> Iterator[Tensor]:
-        for tensor in noise_stream(seed, (*prepared.content, self.target), shape):
-            yield tensor.to(self.device)
+        stream = noise_stream(seed, (*prepared.content, self.target), shape)
+        return (tensor.to(self.device) for tensor in stream)
 
     def _predict(self, state: Tensor, condition: Tensor, timestep: int, estimate: Estimate | None = None) -> Tensor:
         """Predict clean sub-bands, clipped to [0, 1] in image space, as the authors' sampler does."""
@@ -156,11 +161,14 @@ def sampling_ladder(trained: SamplingSpec, sampling: Sampling) -> Ladder:
     return ladder.respaced(trailing_timesteps(len(ladder), sampling.steps))
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], _device: torch.device) -> int:
-    """Estimate the peak bytes of one run in float32: weights, and about 13 maps of the finest
-    level (measured: 12 for the authors' network), the input and its copies."""
+def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
+    """Estimate the peak bytes of one run in float32: weights, the input and its copies, and maps of the finest level:
+    on the CPU, where what lies between is taken by the slab, the six that stay (measured), else about 13."""
     config = network_config(checkpoint)
-    coarse = window[0] * window[1] * window[2] // BANDS
-    widths = (config.base_channels * factor for factor in config.channel_mult)
+    length, *plane = (size // 2 for size in window)
+    voxels = length * plane[0] * plane[1]
+    widths = [config.base_channels * factor for factor in config.channel_mult]
     parameters = sum(width * width * 27 * 8 for width in widths)
-    return 4 * (parameters + coarse * (13 * config.base_channels + 4 * config.in_channels))
+    wide = sum(widths[:2])
+    maps, room = (6.5, slab_room(length, 4 * wide * plane[0] * plane[1])) if device.type == "cpu" else (13, 0)
+    return int(4 * (parameters + voxels * (maps * config.base_channels + 3 * config.in_channels))) + room

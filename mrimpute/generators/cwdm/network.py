@@ -6,11 +6,19 @@ layer without parameters.
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
-from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, halve, silu, timestep_embedding, zeroed
-from mrimpute.generators.convolution import double
+from mrimpute.generators.blocks import (
+    Norm,
+    ResBlock,
+    TimestepSequential,
+    halve,
+    side_by_side,
+    silu,
+    timestep_embedding,
+    zeroed,
+)
+from mrimpute.generators.convolution import Conv3, double
 from mrimpute.generators.cwdm.config import NetworkConfig
 
 __all__ = ["NetworkConfig", "WaveletUNet"]
@@ -53,34 +61,32 @@ class WaveletUNet(nn.Module):
                     layers.append(self._block(current, current, double))
                 self.output_blocks.append(TimestepSequential(layers))
 
-        self.out = nn.Sequential(
-            Norm(config.groups, base), nn.SiLU(), zeroed(nn.Conv3d(base, config.out_channels, 3, padding=1))
-        )
+        self.out = nn.Sequential(Norm(config.groups, base), nn.SiLU(), zeroed(Conv3(base, config.out_channels)))
 
     def _block(self, inputs: int, outputs: int, resample: Callable[[Tensor], Tensor] | None = None) -> ResBlock:
         return ResBlock(inputs, outputs, 4 * self.config.base_channels, self.config.groups, resample)
 
-    def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
+    def forward(self, x: Tensor | list[Tensor], timesteps: Tensor) -> Tensor:
         """Predict clean sub-bands.
 
         Args:
             x: (B, 32, X, Y, Z) noisy packed sub-bands, then those of the three sources; every
-                axis divisible by 2^(levels - 1).
+                axis divisible by 2^(levels - 1). Or a list of both.
             timesteps: (B,) original timestep of each item, 0 to 999.
 
         Returns:
             (B, 8, X, Y, Z).
         """
         embedding = self.time_embed(timestep_embedding(timesteps, self.config.base_channels))
-        h = x
+        h = side_by_side(x)
         skips = []
         for stage in self.input_blocks:
             h = stage(h, embedding)  # (B, width, X/2^level, …)
             skips.append(h)
-        h = self.middle_block(h, embedding)
+        maps = [self.middle_block(h, embedding)]
         for stage in self.output_blocks:
-            h = torch.cat([h, skips.pop()], dim=1)  # lets go of both before the stage needs room
-            h = stage(h, embedding)  # up again
+            maps.append(skips.pop())
+            maps.append(stage(maps, embedding))  # up again; the stage empties the list
         norm, _, convolve = self.out
-        bands: Tensor = convolve(silu(norm(h)))  # (B, 8, X, Y, Z)
+        bands: Tensor = convolve(silu(norm(maps.pop())))  # (B, 8, X, Y, Z)
         return bands

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import UsageError, WeightsUnavailable
+from mrimpute.generators import blocks
 from mrimpute.generators.aldm.checkpoint import Networks, convert, load_networks, record_table
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.generator import load, memory_needed
@@ -108,21 +109,22 @@ def test_half_precision_finds_the_same_codes(small, stored):
     assert torch.equal(indices, small["out_indices"])
 
 
-def test_the_authors_networks_need_less_than_five_gigabytes():
-    """Measured: 3.7 GiB (tests/benchmarks/table.py)."""
+def test_the_authors_networks_need_about_three_gigabytes():
+    """Measured: a process of 0.9 GiB grew to 3.1 (tests/benchmarks/table.py)."""
     needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU)
-    assert 3.7 * 2**30 < needed < 5e9
+    assert 2.2 * 2**30 < needed < 3.2e9
 
 
-def test_the_built_in_network_is_said_to_need_more_than_a_head_with_skull_takes():
-    """Tensors alone: what a run took of the machine was 2.4 GiB at this window, and 2.8 are asked for."""
+def test_the_built_in_network_is_said_to_need_more_than_a_head_with_skull_takes(monkeypatch):
+    """Tensors alone, of a small latent with slabs as much smaller."""
     built_in = load_registry()["aldm-small"]
     network = load(built_in, METHOD.choose_sampling(built_in, None, None), CPU, torch.float32).networks.first_stage
-    latent = torch.rand(1, 4, 24, 28, 24)
+    latent, window = torch.rand(1, 4, 24, 28, 24), (176, 224, 192)
+    needed = memory_needed(built_in, window, CPU)
+    monkeypatch.setattr(blocks, "SLAB_BYTES", blocks.SLAB_BYTES * 48 * 56 * 48 // math.prod(window))
     with torch.inference_mode(), Peak() as peak:
         made = network.decode(latent)
-    window = (176, 224, 192)
-    assert peak.most / made.numel() * math.prod(window) < memory_needed(built_in, window, CPU)
+    assert peak.most / made.numel() * math.prod(window) < needed
 
 
 def test_steps_that_do_not_fit_are_refused(stored):

@@ -145,9 +145,9 @@ def test_cuda_equals_cpu(tiny_weights):
 
 
 def test_memory_estimate_for_the_authors_network_is_near_the_measured_peak():
-    """Measured: 4.35 GB peak of the process, 0.72 GB of it before the forward."""
+    """Measured: a process of 0.9 GiB grew to 2.9 (tests/benchmarks/table.py)."""
     needed = memory_needed(load_registry()["cwdm-flair"], (224, 224, 160), CPU)
-    assert 3.0e9 < needed < 5.0e9
+    assert 2.0 * 2**30 < needed < 2.6e9
 
 
 def test_a_checkpoint_with_another_networks_tensors_is_refused(tiny_weights, tmp_path):
