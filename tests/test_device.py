@@ -84,3 +84,19 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_else(given, read):
     line = [sys.executable, "-m", "mrimpute", "doctor"]
     done = subprocess.run(line, env=asked | given | {"OMP_DISPLAY_ENV": "TRUE"}, capture_output=True, text=True)
     assert f"OMP_WAIT_POLICY = '{read}'" in done.stderr
+
+
+@pytest.mark.parametrize(("weights", "called"), [(LARGE, ["mallopt", "malloc_trim"]), (1, ["malloc_trim"])])
+def test_freed_memory_goes_back_to_the_system_where_the_c_library_can(monkeypatch, weights, called):
+    calls = []
+
+    class Library:
+        def __init__(self, _name):
+            self.mallopt = lambda *_: calls.append("mallopt")
+            self.malloc_trim = lambda *_: calls.append("malloc_trim")
+
+    monkeypatch.setattr(device.ctypes, "CDLL", Library)
+    device.give_back_memory(weights)
+    assert calls == called
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _name: object())  # another C library
+    device.give_back_memory(weights)
