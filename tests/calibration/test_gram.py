@@ -85,15 +85,16 @@ def test_every_naming_of_the_series_reads_from_one_matrix(study):
 def strayed(by, target=T1):
     """A study of two series, and regressions on them: singles that make 0.4 and 0.6 of it, the one on both `by` more
     than their mean."""
-    images = {T2: np.full((4, 4, 4), 0.5, np.float32), FLAIR: np.full((4, 4, 4), 0.25, np.float32)}
+    sources = (T1, FLAIR) if target is T2 else (T2, FLAIR)
+    images = {source: np.full((4, 4, 4), 0.5, np.float32) for source in sources}
     one, other, whole = np.zeros((3, 15))
     one[0], other[0], whole[0] = 0.4, 0.6, 0.5 + by
-    return images, Regressor(target, (T2, FLAIR), whole, 2, None, "", singles=(one, other))
+    return images, Regressor(target, sources, whole, 2, None, "", singles=(one, other))
 
 
 @pytest.mark.parametrize(("by", "strays"), [(0.0, False), (0.17, False), (-0.17, False), (0.19, True), (-0.5, True)])
-def test_a_regression_on_all_sources_counts_half_beside_a_t1c_unless_it_strays(by, strays):
-    for target, share in ((T1, 0), (T1C, 0 if strays else 0.5)):
+def test_a_regression_on_all_sources_counts_half_unless_it_strays_and_none_for_a_t1_of_t2_and_flair(by, strays):
+    for target, share in ((T1, 0), (T1C, 0 if strays else 0.5), (T2, 0 if strays else 0.5)):
         images, regressor = strayed(by, target)
         found = settled(images, np.ones((4, 4, 4), bool), regressor)
         assert found.weights[0] == pytest.approx(0.5 + share * by)
