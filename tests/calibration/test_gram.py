@@ -109,3 +109,9 @@ def test_the_studies_of_one_place_count_three_quarters_where_the_scanner_is_thei
     assert (alike.place, nowhere.place) == ("", "")
     own = [digest for one in others for digest in one.voxels.values()]
     assert site.regressor(T1, (T2,), own, "OPENMS").place == ""  # nothing of that place is left
+
+
+def test_box_means_are_those_of_pytorch():
+    volume = torch.rand(35, 6, 5)
+    expected = torch.nn.functional.avg_pool3d(volume[None], 3, stride=1, padding=1)[0]
+    torch.testing.assert_close(regression.box_means(volume), expected, atol=1e-6, rtol=0)
