@@ -148,7 +148,7 @@ def summary(path: Path) -> list[float]:
 
 
 def dicom_summary(path: Path) -> dict[str, Any]:
-    """Return the digest of a derived DICOM file without pixels, what follows from them, and the clock; and its scale."""
+    """Return the scale of a derived DICOM file, and its digest without pixels, what follows from them, and clock."""
     from pydicom import dcmread
 
     data = dcmread(path)
