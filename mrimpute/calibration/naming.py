@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from mrimpute.calibration.folder import builtin_site
-from mrimpute.calibration.gram import Gram, squared_error
+from mrimpute.calibration.gram import EVERY, Gram, squared_error
 from mrimpute.calibration.present import Present
 from mrimpute.calibration.site import Site
 from mrimpute.contrasts import BRATS_FOUR, Contrast
@@ -32,8 +32,6 @@ KNOWN, FOREIGN = -1.90, -1.82
 """Logarithm of the rms error of the best naming, up to which a scanner is known, from which it is foreign. Measured:
 -2.11 to -1.91 where another patient of the scanner is among the studies, -1.90 to -1.82 and -1.81 to -1.71 on two
 scanners that are not, -2.20 to -2.16 on the latter with a calibration (8 studies, 6 patients)."""
-EVERY = 5
-"""Of the head's voxels, every fifth is looked at."""
 
 Verdict = Literal["known", "like training", "foreign"]
 
