@@ -1,5 +1,6 @@
 """`python -m mrimpute`, and the `mrimpute` command: signals are heard before anything large is imported."""
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -30,6 +31,8 @@ def main() -> None:
             with suppress(OSError):
                 stream.flush()
         os._exit(code)
+    finally:
+        gc.freeze()  # else Python looks for circles in all of PyTorch before it ends: half a second
 
 
 if __name__ == "__main__":

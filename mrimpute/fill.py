@@ -1,22 +1,24 @@
 """The straight line: study folder → request → inputs → images → written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from mrimpute import device
 from mrimpute.contrasts import Contrast
-from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch
+from mrimpute.engine import BrainMasks, ClaimedPlaces, Networks, Watch, import_early
 from mrimpute.engine.target import Checked, Maker
 from mrimpute.errors import Unexpected, as_mrimpute_error
 from mrimpute.files import hold
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
+from mrimpute.prepare.skull import BrainMask
 from mrimpute.prepare.sources import Inputs, Sources, read_inputs
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint, hub
 from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids
+from mrimpute.volume import Volume
 from mrimpute.write.copies import complete_case, plan_copies
 from mrimpute.write.place import check_free, check_place
 from mrimpute.write.verdict import Verdict
@@ -82,7 +84,7 @@ class Engine:
                         options.brain_mask,
                         request.regressed,
                         Watch(self.maker.progress, request.folder, ahead=True).tell,
-                        partial(self.maker.all_stand, request),
+                        partial(self._all_stand, request),
                     )
                 check_inputs(request, inputs, options)
         except Exception as error:
@@ -119,6 +121,13 @@ class Engine:
     def judged_image(self, order: Order, sources: Sources) -> tuple[Image, Checkpoint, Verdict]:
         """Make one target without writing it; return it, the checkpoint that made it, and the verdict."""
         return self.maker.judged_image(order, sources)
+
+    def _all_stand(self, request: Request, volumes: Mapping[Path, Volume], mask: BrainMask | None) -> bool:
+        """Tell whether every image stands before anything is compared; where not, have what makes them imported."""
+        standing = self.maker.all_stand(request, volumes, mask)
+        if not standing:
+            import_early()
+        return standing
 
     def _attempt(self, request: Request, order: Order, inputs: Inputs, checked: Checked | None) -> Target:
         try:

@@ -63,11 +63,13 @@ def with_estimate(ready: Prepared, sources: Sources, mask: BrainMask | None, reg
     Raises:
         StudyRefused: a series has no grey values.
     """
-    from mrimpute.calibration.apply import estimated
+    from mrimpute.calibration.apply import estimated, settled
 
     beside = {one: volume for one, volume in sources.beside.items() if one in regressor.sources}
     further, ranges = place_beside(masked(beside, mask), ready.recipe, FRAME)
-    made = estimated(ready.images | further, ready.head, regressor.sources, regressor.weights)
+    images = ready.images | further
+    regressor = settled(images, ready.head, regressor)
+    made = estimated(images, ready.head, regressor.sources, regressor.weights)
     recipe = replace(ready.recipe, ranges=ready.recipe.ranges | ranges)
     warnings = (*ready.warnings, *regressor.warnings)
     return replace(

@@ -60,9 +60,10 @@ def texture(made: FloatArray, truth: FloatArray, brain: BoolArray, through: int)
 
 def _steps(image: FloatArray, brain: BoolArray, axis: int) -> FloatArray:
     """Return the differences of neighbours along an axis that both lie in the brain, (N,)."""
-    both = np.moveaxis(brain, axis, 0)
-    moved = np.moveaxis(np.asarray(image, np.float64), axis, 0)
-    differences: FloatArray = (moved[1:] - moved[:-1])[both[1:] & both[:-1]]
+    near = (slice(None),) * axis
+    first, second = (*near, slice(None, -1)), (*near, slice(1, None))
+    both = brain[second] & brain[first]
+    differences: FloatArray = image[second][both] - np.asarray(image[first][both], np.float64)
     return differences
 
 

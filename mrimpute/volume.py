@@ -110,11 +110,8 @@ class Volume:
         format, compression, number type, the order in which axes are stored, and empty margin do not count.
         """
         upright, affine = turned_upright(self.voxels, self.grid)
-        box = tuple(
-            slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0)
-            for places in (np.flatnonzero(upright.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
-        )
-        corner = affine @ [*(axis.start or 0 for axis in box), 1.0]
+        box = box_of(upright)
+        corner = affine @ [*(axis.start for axis in box), 1.0]
         placed = np.column_stack([affine[:3, :3], corner[:3]]) / PLACED_MM
         digest = hashlib.sha256(f"{upright[box].shape} {np.floor(placed + BETWEEN).astype(int).tolist()}".encode())
         digest.update(np.ascontiguousarray(upright[box]).tobytes())
@@ -128,6 +125,21 @@ class Volume:
         compression, the order in which axes are stored, and where the grid lies do not count.
         """
         return voxel_sha256(self.voxels, self.grid)[:16]
+
+
+def box_of(voxels: FloatArray | BoolArray, margin: tuple[int, int, int] = (0, 0, 0)) -> tuple[slice, slice, slice]:
+    """Return the smallest box around what is not 0; empty slices where all is 0.
+
+    Args:
+        voxels: (X, Y, Z).
+        margin: voxels around it along each axis, as far as there are any.
+    """
+    places = (np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+    x, y, z = (
+        slice(max(0, int(one[0]) - wide), int(one[-1]) + wide + 1) if one.size else slice(0, 0)
+        for one, wide in zip(places, margin, strict=True)
+    )
+    return x, y, z
 
 
 def turned_upright(voxels: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:

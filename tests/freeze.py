@@ -148,19 +148,23 @@ def summary(path: Path) -> list[float]:
 
 
 def dicom_summary(path: Path) -> dict[str, Any]:
-    """Return the digest of a derived DICOM file without pixels, what follows from them, and the clock."""
+    """Return the scale of a derived DICOM file, and its digest without pixels, what follows from them, and clock."""
     from pydicom import dcmread
 
     data = dcmread(path)
     mean = round(float(data.pixel_array.mean()) / 1000, 7)
+    scales = []
     for element in list(data.iterall()):
+        if element.keyword in ("RescaleSlope", "RescaleIntercept"):  # whose last digit follows the brightest voxel
+            scales.append(float(element.value) * 2**16 / 1000)  # of the whole range, in thousands of grey values
+            element.value = None
         follows = element.keyword.startswith(("Window", "Smallest", "Largest", "PixelData"))
         from_voxels = element.VR == "UI" and str(element.value).startswith("2.25.")
         if follows or from_voxels or element.VR in ("DA", "TM", "DT"):
             element.value = None
     for group in data.get("SharedFunctionalGroupsSequence") or ():
         del group.FrameVOILUTSequence
-    return {"mean": mean, "header": hashlib.sha256(str(data).encode()).hexdigest()}
+    return {"mean": mean, "scales": scales, "header": hashlib.sha256(str(data).encode()).hexdigest()}
 
 
 def options_of(app: Any) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -84,6 +85,22 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_else(given, read):
     line = [sys.executable, "-m", "mrimpute", "doctor"]
     done = subprocess.run(line, env=asked | given | {"OMP_DISPLAY_ENV": "TRUE"}, capture_output=True, text=True)
     assert f"OMP_WAIT_POLICY = '{read}'" in done.stderr
+
+
+def test_work_side_by_side_comes_back_in_order_and_tells_the_first_failure():
+    met = threading.Barrier(2, timeout=20)  # that many work at the same time, if the job has the CPUs
+    together = device.allowed_cpus() > 1
+
+    def work(item):
+        if together:
+            met.wait()
+        if item in (2, 3):
+            raise ValueError(item)
+        return -item
+
+    assert device.side_by_side(work, [5, 4]) == [-5, -4]
+    with pytest.raises(ValueError, match="2"):
+        device.side_by_side(work, [4, 2, 3, 5])
 
 
 @pytest.mark.parametrize(("weights", "called"), [(LARGE, ["mallopt", "malloc_trim"]), (1, ["malloc_trim"])])

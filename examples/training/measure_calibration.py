@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from mrimpute.calibration import FRAME, Gram, builtin_site
-from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of
+from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of, settled
 from mrimpute.calibration.curve import Joint, NetworkRun, corrected, fitted, joint_of
 from mrimpute.calibration.gram import coefficients, squared_error
 from mrimpute.calibration.site import CALIBRATED_SHARE, half_width, source_sets
@@ -195,6 +195,8 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     def blended(weights: FloatArray, share: float | None = None) -> Figures:
         return _score(case, _blend(case, estimated(case.images, case.head, present, weights), share))
 
+    package = settled(case.images, case.head, steadied(builtin_site(), target, present, ()))
+
     def curved(some: list[Joint]) -> Figures:
         return _score(case, corrected(case.made, case.head, fitted(some)))
 
@@ -202,7 +204,7 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     single = [blended(coefficients([matrix], present, target), share) for matrix in matrices]
     return [
         _score(case, _blend(case, case.own)),
-        blended(steadied(builtin_site(), target, present, ()).weights),
+        blended(package.weights, package.share_beside(1)),
         tuple(np.mean(single, axis=0)),
         blended(coefficients(matrices, present, target), share),
         _score(case, case.made),

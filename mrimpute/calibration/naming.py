@@ -6,20 +6,22 @@ scanner is like those of the regression's studies. What this cannot see: lesions
 change it by 1 to 2 %.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import permutations
 from typing import Literal
 
 import numpy as np
 
 from mrimpute.calibration.folder import builtin_site
-from mrimpute.calibration.gram import Gram, squared_error
+from mrimpute.calibration.gram import EVERY, Gram, squared_error
 from mrimpute.calibration.present import Present
 from mrimpute.calibration.site import Site
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare import Prepared
+from mrimpute.volume import FloatArray
 
 WARN_GAP, REFUSE_GAP = 0.15, 0.30
 """Natural logarithm of the rms error as named over that of the best naming. Measured with patients left out, on three
@@ -30,8 +32,6 @@ KNOWN, FOREIGN = -1.90, -1.82
 """Logarithm of the rms error of the best naming, up to which a scanner is known, from which it is foreign. Measured:
 -2.11 to -1.91 where another patient of the scanner is among the studies, -1.90 to -1.82 and -1.81 to -1.71 on two
 scanners that are not, -2.20 to -2.16 on the latter with a calibration (8 studies, 6 patients)."""
-EVERY = 5
-"""Of the head's voxels, every fifth is looked at."""
 
 Verdict = Literal["known", "like training", "foreign"]
 
@@ -136,9 +136,7 @@ def _gram_of(ready: Prepared) -> Gram:
     """Return the matrix of a study's series, of every fifth voxel of its head."""
     from mrimpute.calibration.apply import gram_of
 
-    some = np.zeros_like(ready.head)
-    some.flat[np.flatnonzero(ready.head)[::EVERY]] = True
-    return gram_of(ready.images, some)
+    return gram_of(ready.images, ready.head, EVERY)
 
 
 def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:
@@ -151,11 +149,11 @@ def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:
         site: what is known.
         digests: of the study's voxels, which count for nothing here.
     """
-    given = gram.present
+    given, learnt = gram.present, _learnt(site, digests)
     found = {
         named: value
         for named in permutations(BRATS_FOUR, len(given))
-        if (value := _disagreement(gram, named, site, digests)) is not None
+        if (value := _disagreement(gram, named, learnt)) is not None
     }
     if given not in found:
         return None
@@ -167,23 +165,38 @@ def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:
 
 def _place(gram: Gram, named: tuple[Contrast, ...], site: Site, digests: Collection[str]) -> str:
     """Return the place whose studies alone predict a study's series best; '' where the site names none."""
-    found = {place: _disagreement(gram, named, site.of_place(place), digests) for place in site.places}
+    found = {place: _disagreement(gram, named, _learnt(site.of_place(place), digests)) for place in site.places}
     known = {place: value for place, value in found.items() if value is not None}
     return min(known, key=known.__getitem__, default="")
 
 
-def _disagreement(gram: Gram, named: tuple[Contrast, ...], site: Site, digests: Collection[str]) -> float | None:
+Learnt = Callable[[Contrast, tuple[Contrast, ...]], FloatArray | None]
+"""Target and sources, in the order of BRATS_FOUR → coefficients of exactly these; None where there are none."""
+
+
+def _learnt(site: Site, digests: Collection[str]) -> Learnt:
+    """Return what a site teaches of any target and sources, each computed once: namings share them."""
+
+    @cache
+    def learnt(target: Contrast, sources: tuple[Contrast, ...]) -> FloatArray | None:
+        try:
+            regressor = site.regressor(target, sources, digests)
+        except StudyRefused:
+            return None
+        return regressor.weights if regressor.sources == sources else None
+
+    return learnt
+
+
+def _disagreement(gram: Gram, named: tuple[Contrast, ...], learnt: Learnt) -> float | None:
     """Return the mean ln rmse over the series under one naming, each predicted from the others."""
     slots = dict(zip(named, gram.present, strict=True))
     errors = []
     for target in named:
         sources = tuple(contrast for contrast in BRATS_FOUR if contrast in slots and contrast is not target)
-        try:
-            regressor = site.regressor(target, sources, digests)
-        except StudyRefused:
-            return None
-        if regressor.sources != sources:
+        weights = learnt(target, sources)
+        if weights is None:
             return None
         own = tuple(slots[contrast] for contrast in sources)
-        errors.append(max(squared_error(gram.matrix, own, slots[target], regressor.weights), 1e-9))
+        errors.append(max(squared_error(gram.matrix, own, slots[target], weights), 1e-9))
     return float(np.mean(np.log(errors)) / 2)

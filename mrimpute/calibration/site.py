@@ -37,6 +37,9 @@ SynDiff on a scanner that neither has seen (3 studies of 3 patients, the two oth
 t1 +0.27, +0.01, +0.39; flair +0.88, +0.99, +0.46; t2 -0.23, -0.26, -0.15, so t2 keeps 0.5. On a scanner whose two
 patients the network has seen, which favours it: t1 -0.32, +0.08; flair +0.36, +0.26."""
 
+ASTRAY_SHARE = {Contrast.T2: 0.75}
+"""The same where the package's regression on all sources says nothing of the scanner. 0.75 against 0.5, t2 of four
+studies of such a scanner by SynDiff from flair: +0.66, +0.61, +0.55, +0.55 dB. A flair would lose 0.7 to 1.1."""
 
 OWN_PLACE = 0.75
 """How much the training studies of a study's own scanner count together. Measured with three sources, each of two
@@ -109,6 +112,9 @@ class Regressor:
         apart: whether the study itself is in the calibration, and was left out.
         warnings: what speaks against it.
         place: where most of it was learnt, because the study's scanner is that of this place; '' for nowhere.
+        singles: (terms,) coefficients of the regressions on one source each; how much they count beside `weights`
+            follows from the study (see `apply.settled`). None of them for `weights` as they are.
+        astray: whether the regression on all sources was found to say nothing of the study's scanner.
     """
 
     target: Contrast
@@ -120,6 +126,8 @@ class Regressor:
     apart: bool = False
     warnings: tuple[str, ...] = ()
     place: str = ""
+    singles: tuple[FloatArray, ...] = ()
+    astray: bool = False
 
     def share_beside(self, sources: int) -> float | None:
         """Return the share of a network's structure beside it; None for the network's own.
@@ -127,6 +135,8 @@ class Regressor:
         Args:
             sources: how many the network takes.
         """
+        if self.astray:
+            return ASTRAY_SHARE.get(self.target)
         more = self.calibration and len(self.sources) > sources
         return CALIBRATED_SHARE.get(self.target) if more else None
 

@@ -139,12 +139,7 @@ def takes_package(checkpoint: Checkpoint) -> bool:
 
 
 def steadied(site: Site, target: Contrast, present: Collection[Contrast], digests: Collection[str]) -> Regressor:
-    """Return a regression for any scanner: half of it the one on all sources, half the mean of those on one each.
-
-    On a scanner that the studies know, the one on all is best; on another its errors are the largest, for each
-    source's brightness is off in its own way. Measured with patients left out (12 pairs of sources and target, PSNR
-    in dB against the one source of a pairwise network): on known scanners all +1.5 and this +1.3 on average, on
-    another (3 pairs, 5 studies) all +0.2 and this +1.2; the worst pair there loses 0.9 and 0.6.
+    """Return a regression for any scanner: the one on all sources with those on one each; see `apply.settled`.
 
     Args:
         site, target, present, digests: as for `Site.regressor`.
@@ -153,12 +148,14 @@ def steadied(site: Site, target: Contrast, present: Collection[Contrast], digest
         StudyRefused: no study that remains has the target beside one of them.
     """
     whole = site.regressor(target, present, digests)
-    parts = [site.regressor(target, [source], digests) for source in whole.sources]
     rows = term_indices(whole.sources)
-    weights = whole.weights / 2
-    for part in parts:
-        weights[np.searchsorted(rows, term_indices(part.sources))] += part.weights / (2 * len(parts))
-    return replace(whole, weights=weights)
+    singles = []
+    for source in whole.sources:
+        part = site.regressor(target, [source], digests)
+        weights = np.zeros_like(whole.weights)
+        weights[np.searchsorted(rows, term_indices(part.sources))] = part.weights
+        singles.append(weights)
+    return replace(whole, singles=tuple(singles))
 
 
 def _check_heads(site: Site, sources: Sources, masked: bool) -> None:

@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from mrimpute import device, signals
 from mrimpute.errors import MrimputeError, OutputRefused, WeightsUnavailable
@@ -18,6 +21,18 @@ from mrimpute.request import Options, Order, engine_of, precision_of, sampling_o
 
 Weights = tuple[Checkpoint, Sampling]
 """What makes one target: a checkpoint and how it is sampled."""
+
+
+def import_early() -> None:
+    """Begin to import PyTorch in a thread of its own, where that was not done: it takes a second or more, in which ITK
+    can compare series. Whoever imports it next waits for that thread; what fails there fails for him again."""
+
+    def imported() -> None:
+        with suppress(Exception):
+            import_module("torch")
+
+    if "torch" not in sys.modules:
+        Thread(target=imported).start()
 
 
 def begin(options: Options, tell: Tell) -> None:

@@ -47,16 +47,18 @@ class Norm(nn.GroupNorm):
         return gain.float(), (self.bias - gain * mean.expand_as(means).flatten()).float()
 
 
-ROWS = 2048
-"""How many voxels `_moments` looks at together: they stay in the cache."""
+TOGETHER = 2**15 - 1
+"""How many numbers `_moments` looks at together: they stay in the cache, and are too few for PyTorch to wake a second
+thread for them, which takes ten times as long as the sums."""
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of each channel of (1, C, X, Y, Z) with channels last, float64 (C,) each."""
     rows = x[0].flatten(1).T  # (X Y Z, C)
-    near = rows[:ROWS].float().mean(dim=0)
+    count = max(1, TOGETHER // rows.shape[1])
+    near = rows[:count].float().mean(dim=0)
     total, squares = torch.zeros(2, len(near), dtype=torch.float64)
-    for part in rows.split(ROWS):
+    for part in rows.split(count):
         apart = part - near
         total += apart.sum(dim=0)
         squares += apart.square_().sum(dim=0)

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.geometry import resample
 from mrimpute.prepare.skull import head_of
@@ -24,8 +25,9 @@ def check_doubles(volumes: Mapping[Contrast, Volume]) -> None:
     Raises:
         StudyRefused: two have equal voxels, or are so alike in the head that they must be one acquisition.
     """
-    for one, other in combinations(volumes, 2):
-        likeness = correlation(volumes[one], volumes[other])
+    pairs = list(combinations(volumes, 2))
+    found = side_by_side(lambda pair: correlation(volumes[pair[0]], volumes[pair[1]]), pairs)
+    for (one, other), likeness in zip(pairs, found, strict=True):
         if likeness > SAME_IMAGE:
             raise StudyRefused(
                 f"{one} ({volumes[one].path}) and {other} ({volumes[other].path}) show the same image "

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.skull import head_of
 from mrimpute.volume import Volume
@@ -25,8 +26,8 @@ def check_extent(volumes: Mapping[Contrast, Volume]) -> None:
     Raises:
         StudyRefused: the tissue of one spans less than 60 mm in a direction.
     """
-    for contrast, volume in volumes.items():
-        spans = spans_mm(volume)
+    found = side_by_side(spans_mm, volumes.values())
+    for (contrast, volume), spans in zip(volumes.items(), found, strict=True):
         if min(spans) < MIN_SPAN_MM:
             told = " x ".join(f"{span:.0f}" for span in spans)
             raise StudyRefused(

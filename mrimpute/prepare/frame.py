@@ -1,12 +1,14 @@
 """Sources into a network's frame, and a result back onto the reference source's exact grid."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mrimpute.contrasts import LIMITS, Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.geometry import Reorient, Window, choose_slices, choose_window, resample, respaced
 from mrimpute.prepare.intensity import GreyRange, mean_range, quantile_range, study_scale
@@ -14,6 +16,7 @@ from mrimpute.prepare.skull import filled, head_of, with_skull
 from mrimpute.registry import InputSpec
 from mrimpute.volume import BoolArray, FloatArray, Grid, Volume
 
+Made = TypeVar("Made")
 MIN_OVERLAP = 0.9
 """Least Dice overlap of the stripped heads of two sources that lie on different grids."""
 
@@ -133,11 +136,11 @@ def prepare(
     oriented = reorient.grid
     working = respaced(oriented, inputs.spacing)
     late = inputs.quantiles_of == "window"  # grey values are mapped once the window is cut
-    heads = {contrast: head_of(volume) for contrast, volume in volumes.items()}
-    ranges = {} if late else {one: _range(one, volume, inputs, heads[one]) for one, volume in volumes.items()}
+    heads = _each(volumes, lambda one: head_of(volumes[one]))
+    ranges = {} if late else _each(volumes, lambda one: _range(one, volumes[one], inputs, heads[one]))
 
-    images, supports = {}, {}
-    for contrast, volume in volumes.items():
+    def framed(contrast: Contrast) -> tuple[FloatArray, BoolArray]:
+        volume = volumes[contrast]
         grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
         if contrast in inputs.ranges:
             support = grey > 0  # air in CT is not 0
@@ -145,10 +148,13 @@ def prepare(
             support = heads[contrast]
             grey = np.where(support | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
         if volume.grid.same_as(grid) and working is oriented:
-            images[contrast], supports[contrast] = reorient.apply(grey), reorient.apply(support)
-        else:
-            images[contrast] = resample(grey, volume.grid, working)
-            supports[contrast] = resample(support.astype(np.float32), volume.grid, working) >= 0.5
+            return reorient.apply(grey), reorient.apply(support)
+        seen = resample(support.astype(np.float32), volume.grid, working) >= 0.5
+        return resample(grey, volume.grid, working), seen
+
+    framings = _each(volumes, framed)
+    images = {contrast: image for contrast, (image, _) in framings.items()}
+    supports = {contrast: support for contrast, (_, support) in framings.items()}
     warnings = _check_overlap(volumes, grid, supports)
 
     head = np.logical_or.reduce(list(supports.values()))
@@ -176,7 +182,7 @@ def prepare(
         ranges,
         study_scale(volumes),
     )
-    content = tuple(volume.placed_digest for volume in volumes.values())
+    content = tuple(side_by_side(attrgetter("placed_digest"), volumes.values()))
     return Prepared(boxed, inside, recipe, content, tuple(warnings))
 
 
@@ -202,14 +208,22 @@ def place_beside(
     Raises:
         StudyRefused: one has no grey values.
     """
-    images, ranges = {}, {}
-    for contrast, volume in volumes.items():
-        head = head_of(volume)
-        ranges[contrast] = _range(contrast, volume, inputs, head)
+    heads = _each(volumes, lambda one: head_of(volumes[one]))
+    ranges = _each(volumes, lambda one: _range(one, volumes[one], inputs, heads[one]))
+
+    def placed(contrast: Contrast) -> FloatArray:
+        volume = volumes[contrast]
         grey = ranges[contrast].normalise(volume.voxels)
-        grey = np.where(head | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
-        images[contrast] = boxed(grey, volume.grid, recipe)
-    return images, ranges
+        grey = np.where(heads[contrast] | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
+        return boxed(grey, volume.grid, recipe)
+
+    return _each(volumes, placed), ranges
+
+
+def _each(volumes: Iterable[Contrast], work: Callable[[Contrast], Made]) -> dict[Contrast, Made]:
+    """Return what comes of each contrast, worked on side by side."""
+    contrasts = list(volumes)
+    return dict(zip(contrasts, side_by_side(work, contrasts), strict=True))
 
 
 def boxed(voxels: FloatArray, grid: Grid, recipe: Recipe) -> FloatArray:

@@ -6,7 +6,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from mrimpute.volume import BoolArray, FloatArray, Grid
+from mrimpute.volume import BoolArray, FloatArray, Grid, box_of
 
 BRATS_SHAPE = (240, 240, 155)
 BRATS_WINDOW = (224, 224, 160)
@@ -92,13 +92,14 @@ def resample(voxels: FloatArray, source: Grid, target: Grid) -> FloatArray:
     voxels = np.asarray(voxels, np.float32)
     if coarser.max() > 0.02:
         voxels = smoothed(voxels, coarser)
-    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
+    image = sitk.GetImageFromArray(voxels)  # ITK's first axis is our third: turning the array would copy it
     transform = sitk.AffineTransform(3)
-    transform.SetMatrix(index_map[:3, :3].ravel().tolist())
-    transform.SetTranslation(index_map[:3, 3].tolist())
+    transform.SetMatrix(index_map[2::-1, 2::-1].ravel().tolist())
+    transform.SetTranslation(index_map[2::-1, 3].tolist())
     frame = ([0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist())
-    out = sitk.Resample(image, list(target.shape), transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
-    return np.ascontiguousarray(sitk.GetArrayFromImage(out).transpose(2, 1, 0))
+    out = sitk.Resample(image, list(target.shape[::-1]), transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
+    made: FloatArray = sitk.GetArrayFromImage(out)
+    return made
 
 
 def smoothed(voxels: FloatArray, variances: FloatArray) -> FloatArray:
@@ -111,18 +112,15 @@ def smoothed(voxels: FloatArray, variances: FloatArray) -> FloatArray:
         variances: of each axis, in voxels squared.
     """
     kernels = [_gaussian(float(variance)) for variance in variances]
-    box = []
-    for axis, kernel in enumerate(kernels):
-        seen = np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis})))
-        reach = len(kernel) // 2
-        box.append(slice(max(0, seen[0] - reach), seen[-1] + reach + 1) if len(seen) else slice(0, 0))
-    inner = voxels[tuple(box)]
+    x, y, z = (len(kernel) // 2 for kernel in kernels)
+    box = box_of(voxels, (x, y, z))
+    inner = voxels[box]
     if not inner.size:
         return voxels
     for axis in (2, 1, 0):
         inner = _convolved(inner, kernels[axis], axis)
     result = np.zeros_like(voxels)
-    result[tuple(box)] = inner
+    result[box] = inner
     return result
 
 
@@ -200,9 +198,9 @@ def choose_slices(head: BoolArray, width: int, height: int, multiple: int) -> Wi
     Raises:
         ValueError: the head is wider than the slices.
     """
-    bounds = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    first = [int(axis[0]) for axis in bounds]
-    across, along, slices = (int(axis[-1]) - int(axis[0]) + 1 for axis in bounds)
+    box = box_of(head)
+    first = [axis.start for axis in box]
+    across, along, slices = (axis.stop - axis.start for axis in box)
     if across > width:
         raise ValueError(f"{across} voxels of {width}")
     size = width, max(height, -(-along // multiple) * multiple), slices
@@ -223,9 +221,9 @@ def choose_window(head: BoolArray, size: tuple[int, int, int] | None, multiple: 
         On the BraTS grid the authors' window; elsewhere one centred on the head. A head that
         is larger than the window makes the window grow, never the head shrink.
     """
-    bounds = [np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    first = [int(axis[0]) for axis in bounds]
-    extent = [int(axis[-1]) - int(axis[0]) + 1 for axis in bounds]
+    box = box_of(head)
+    first = [axis.start for axis in box]
+    extent = [axis.stop - axis.start for axis in box]
     a, b, c = head.shape
     if size == BRATS_WINDOW and head.shape == BRATS_SHAPE:
         inside = zip(first, extent, BRATS_WINDOW_START, BRATS_WINDOW, strict=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.volume import BoolArray, FloatArray, Volume
 
@@ -27,7 +28,10 @@ class GreyRange:
 
     def normalise(self, voxels: FloatArray) -> FloatArray:
         """Clip to the range and map it to [0, 1]: any shape → the same shape, float32."""
-        return self.mapped(np.clip(np.asarray(voxels, np.float64), self.low, self.high))
+        unit = np.empty(voxels.shape, np.float32)
+        for made, plane in zip(unit, voxels, strict=True):  # planes stay in the cache
+            made[...] = self.exactly(np.clip(np.asarray(plane, np.float64), self.low, self.high))
+        return unit
 
     def mapped(self, voxels: FloatArray) -> FloatArray:
         """Map the range to [0, 1] without clipping: any shape → the same shape, float32."""
@@ -56,8 +60,8 @@ def quantile_range(
         StudyRefused: the image has no contrast between the quantiles, or much of it lies below
             the floor.
     """
-    values = np.asarray(volume.voxels, np.float64)
-    low, high = np.quantile(values, quantiles).tolist() if head is None else _in_margin(values[head], quantiles)
+    values = np.asarray(volume.voxels if head is None else volume.voxels[head], np.float64)
+    low, high = np.quantile(values, quantiles).tolist() if head is None else _in_margin(values, quantiles)
     if floor is not None:
         low = max(low, floor)
         below = int(np.count_nonzero(volume.voxels < floor)) / max(1, int(np.count_nonzero(volume.voxels)))
@@ -110,5 +114,8 @@ def mean_range(volume: Volume, mean_to: float, head: BoolArray) -> GreyRange:
 def study_scale(volumes: Mapping[Contrast, Volume]) -> float:
     """Return the grey value that 1 stands for: the median over sources of their in-brain
     99.9 percentile (brain: where the source is not zero)."""
-    tops = [float(np.percentile(volume.voxels[volume.voxels != 0], STUDY_PERCENTILE)) for volume in volumes.values()]
-    return float(np.median(tops))
+
+    def top(volume: Volume) -> float:
+        return float(np.percentile(volume.voxels[volume.voxels != 0], STUDY_PERCENTILE))
+
+    return float(np.median(side_by_side(top, volumes.values())))

@@ -1,6 +1,7 @@
 """What is computed of volumes is kept while these live: a study's pairs are compared again for every target."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping
+from concurrent.futures import Future
 from functools import wraps
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -8,18 +9,17 @@ from weakref import WeakKeyDictionary
 from mrimpute.volume import Volume
 
 Second = TypeVar("Second", Volume, float)
+Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
 def once_each(compute: Callable[[Volume], Answer]) -> Callable[[Volume], Answer]:
     """Let a function of a volume compute its answer once; see `once`."""
-    kept: WeakKeyDictionary[Volume, Answer] = WeakKeyDictionary()
+    kept: WeakKeyDictionary[Volume, Future[Answer]] = WeakKeyDictionary()
 
     @wraps(compute)
     def looked_up(volume: Volume) -> Answer:
-        if volume not in kept:
-            kept[volume] = compute(volume)
-        return kept[volume]
+        return _answer(kept, volume, lambda: compute(volume))
 
     return looked_up
 
@@ -28,17 +28,27 @@ def once(compute: Callable[[Volume, Second], Answer]) -> Callable[[Volume, Secon
     """Let a function of a volume, and of another or a number, compute each answer once.
 
     Volumes are told apart as objects. An answer must not hold the volumes that it is of, or these
-    would live for ever. What is raised is not kept.
+    would live for ever. What is raised is not kept. Where two threads want one answer, the second waits for the first.
     """
-    kept: WeakKeyDictionary[Volume, MutableMapping[Second, Answer]] = WeakKeyDictionary()
+    kept: WeakKeyDictionary[Volume, MutableMapping[Second, Future[Answer]]] = WeakKeyDictionary()
 
     @wraps(compute)
     def looked_up(volume: Volume, second: Second) -> Answer:
-        answers = kept.get(volume)
-        if answers is None:
-            answers = kept[volume] = WeakKeyDictionary() if isinstance(second, Volume) else {}
-        if second not in answers:
-            answers[second] = compute(volume, second)
-        return answers[second]
+        answers = kept.setdefault(volume, WeakKeyDictionary() if isinstance(second, Volume) else {})
+        return _answer(answers, second, lambda: compute(volume, second))
 
     return looked_up
+
+
+def _answer(kept: MutableMapping[Key, "Future[Answer]"], key: Key, compute: Callable[[], Answer]) -> Answer:
+    """Return what is kept under a key, or compute it; setdefault tells one thread alone that it is the first."""
+    own: Future[Answer] = Future()
+    held = kept.setdefault(key, own)
+    if held is own:
+        try:
+            own.set_result(compute())
+        except BaseException as error:
+            del kept[key]
+            own.set_exception(error)
+            raise
+    return held.result()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.rigid import STARTS, Alignment, measure, mirrored_information, registered
 from mrimpute.volume import Volume
@@ -48,15 +49,20 @@ def align(
     """
     placed, found = dict(sources), {}
     refusals: list[StudyRefused] = []
-    for contrast, volume in sources.items():
-        if volume is reference:
-            continue
+    others = [contrast for contrast, volume in sources.items() if volume is not reference]
+
+    def aligned(contrast: Contrast) -> tuple[Volume, Alignment | None] | StudyRefused:
         frame = (frames or {}).get(contrast, "own")
         try:
-            placed[contrast], alignment = _aligned(reference, contrast, volume, register, frame)
+            return _aligned(reference, contrast, sources[contrast], register, frame)
         except StudyRefused as refusal:
-            refusals.append(refusal)
+            return refusal
+
+    for contrast, outcome in zip(others, side_by_side(aligned, others), strict=True):
+        if isinstance(outcome, StudyRefused):
+            refusals.append(outcome)
             continue
+        placed[contrast], alignment = outcome
         if alignment is not None:
             found[contrast] = alignment
     if refusals:

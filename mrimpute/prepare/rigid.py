@@ -187,6 +187,7 @@ class _Pair:
         method = sitk.ImageRegistrationMethod()
         method.SetMetricAsMattesMutualInformation(BINS)
         method.SetMetricFixedMask(self.mask)
+        method.MetricUseFixedImageGradientFilterOff()  # which this metric does not look at
         method.SetInterpolator(sitk.sitkLinear)
         method.SetNumberOfWorkUnits(1)  # sums in one order: the same input gives the same motion
         return method
@@ -196,6 +197,7 @@ class _Pair:
         motion = tuple(transform.GetParameters())
         if motion not in self.metrics:
             method = self._method()
+            method.MetricUseMovingImageGradientFilterOff()  # a value alone needs no gradients
             method.SetInitialTransform(transform)
             self.metrics[motion] = float(self._run(lambda: method.MetricEvaluate(self.fixed, self.moving)))
         return self.metrics[motion]
@@ -232,7 +234,9 @@ class _Pair:
         return distance
 
     def _moved(self, transform: "sitk.Euler3DTransform") -> FloatArray:
-        return np.array([transform.TransformPoint(point) for point in self.points.tolist()])
+        turn = np.reshape(transform.GetMatrix(), (3, 3))
+        moved: FloatArray = self.points @ turn.T + np.asarray(transform.TransformPoint((0.0, 0.0, 0.0)))
+        return moved
 
     def alignment(self, transform: "sitk.Euler3DTransform") -> Alignment:
         """Return a motion as an alignment of the pair."""
@@ -276,8 +280,9 @@ class _Cubes:
         import SimpleITK as sitk
 
         inside = np.argwhere(sitk.GetArrayViewFromImage(self.tissue))[:, ::-1]
-        every = inside[:: max(1, len(inside) // 3000)].astype(float).tolist()
-        return np.array([self.tissue.TransformContinuousIndexToPhysicalPoint(index) for index in every]).reshape(-1, 3)
+        some = inside[:: max(1, len(inside) // 3000)] * np.asarray(self.tissue.GetSpacing())
+        points: FloatArray = some @ np.reshape(self.tissue.GetDirection(), (3, 3)).T + self.tissue.GetOrigin()
+        return points
 
     @cached_property
     def count(self) -> int:

@@ -21,7 +21,7 @@ from mrimpute.io import nifti
 from mrimpute.prepare.geometry import resample
 from mrimpute.prepare.once import once_each
 from mrimpute.programs import last_words, run_program
-from mrimpute.volume import BoolArray, Grid, Volume
+from mrimpute.volume import BoolArray, Grid, Volume, box_of
 
 STRIPPED_LITRES = 2.2
 """An image with more than this volume that is not zero is not skull-stripped. Measured: stripped
@@ -204,5 +204,10 @@ def filled(inside: BoolArray) -> BoolArray:
     """Return a mask without holes: a brain's own voxels may be 0 too."""
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(inside.astype(np.uint8))
-    return np.asarray(sitk.GetArrayFromImage(sitk.BinaryFillhole(image)) > 0)
+    box = box_of(inside, (1, 1, 1))  # what is outside joins its margin
+    if not inside[box].size:
+        return inside
+    image = sitk.BinaryFillhole(sitk.GetImageFromArray(inside[box].view(np.uint8)))
+    whole = np.zeros_like(inside)
+    whole[box] = sitk.GetArrayViewFromImage(image)
+    return whole

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
 from mrimpute.prepare.doubles import check_doubles
 from mrimpute.prepare.extent import MIN_SPAN_MM, check_extent, spans_mm
@@ -56,7 +59,7 @@ class Sources:
     @property
     def digests(self) -> list[str]:
         """Digests of the voxels of all these, by which a study is known again in a calibration."""
-        return [volume.voxel_digest for volume in self.everything.values()]
+        return side_by_side(attrgetter("voxel_digest"), self.everything.values())
 
     def with_beside(self, taken: Collection[Contrast]) -> "Sources":
         """Return them with those series beside the sources alone that a regression takes; the others are told of."""
@@ -145,8 +148,9 @@ def read_inputs(
         digests = {series.contrast: volumes[series.path].sha256 for listed in wanted.values() for series in listed}
         check_extent({series.contrast: volumes[series.path] for listed in wanted.values() for series in listed})
         others = {series.path: series for listed in further.values() for series in listed}
-        for series in (series for path, series in others.items() if path not in volumes):
-            if (volume := _readable(series)) is not None and min(spans_mm(volume)) >= MIN_SPAN_MM:
+        unread = [series for path, series in others.items() if path not in volumes]
+        for series, volume in zip(unread, side_by_side(_whole, unread), strict=True):
+            if volume is not None:
                 volumes[series.path] = volume
                 digests[series.contrast] = volume.sha256
         if all_stand(volumes, mask):
@@ -188,8 +192,8 @@ def check_one_head(
     """
     sources = {series.contrast: series for listed in wanted.values() for series in listed}
     found = {contrast: volumes[series.path] for contrast, series in sources.items()}
-    read = {series.contrast: volumes.get(series.path) or _readable(series) for series in beside}
-    others = {contrast: volume for contrast, volume in read.items() if volume is not None}
+    read = side_by_side(lambda series: volumes.get(series.path) or _readable(series), beside)
+    others = {series.contrast: volume for series, volume in zip(beside, read, strict=True) if volume is not None}
     check_doubles(found | others)
     together = any({series.contrast for series in listed} == set(sources) for listed in wanted.values())
     compared = others if together else found | others
@@ -198,11 +202,12 @@ def check_one_head(
         return
     listed = {**sources, **{series.contrast: series for series in beside}}
     chosen = choose_reference(found)
-    for contrast, volume in compared.items():
-        if contrast is not chosen:
-            may_move = register or contrast in others
-            frame = frame_of(listed[contrast], listed[chosen])
-            check_pair(found[chosen], contrast, volume, may_move, frame)
+
+    def check(contrast: Contrast) -> None:
+        frame = frame_of(listed[contrast], listed[chosen])
+        check_pair(found[chosen], contrast, compared[contrast], register or contrast in others, frame)
+
+    side_by_side(check, [contrast for contrast in compared if contrast is not chosen])
 
 
 def _readable(series: Series) -> Volume | None:
@@ -211,6 +216,12 @@ def _readable(series: Series) -> Volume | None:
         return series.read()
     except MrimputeError:
         return None
+
+
+def _whole(series: Series) -> Volume | None:
+    """Return a volume that a regression may take, or None where it cannot be used or is a slab."""
+    volume = _readable(series)
+    return volume if volume is not None and min(spans_mm(volume)) >= MIN_SPAN_MM else None
 
 
 def frame_of(one: Series, other: Series) -> Frame:
@@ -231,11 +242,9 @@ def read_volumes(
     needed = {series.path: series for listed in wanted.values() for series in listed}
     if reference and wanted:
         needed.setdefault(reference.series.path, reference.series)
-    volumes = {}
-    for path, series in needed.items():
+    for series in needed.values():
         tell(f"reading {series.contrast}")
-        volumes[path] = series.read()
-    return volumes
+    return dict(zip(needed, side_by_side(Series.read, needed.values()), strict=True))
 
 
 def _named(wanted: Mapping[Contrast, Sequence[Series]]) -> str:
@@ -344,13 +353,16 @@ def _all_beside(
     beside: dict[Contrast, Volume] = {}
     alignments: dict[Contrast, Alignment] = {}
     notes: list[str] = []
-    for series in regressed:
-        if series.path in volumes:
-            frame = frame_of(series, chosen)
-            volume, found, note = _beside(series, volumes[series.path], volumes[chosen.path], frame, register)
-            beside |= volume
-            alignments |= found
-            notes += note
+    taken = [series for series in regressed if series.path in volumes]
+
+    def brought(series: Series) -> tuple[dict[Contrast, Volume], dict[Contrast, Alignment], list[str]]:
+        frame = frame_of(series, chosen)
+        return _beside(series, volumes[series.path], volumes[chosen.path], frame, register)
+
+    for volume, found, note in side_by_side(brought, taken):
+        beside |= volume
+        alignments |= found
+        notes += note
     return beside, alignments, notes
 
 
@@ -383,7 +395,7 @@ def agreed_reference(volumes: Mapping[Contrast, Volume]) -> Contrast:
     off = {}
     for contrast in order:
         others = [volume for one, volume in volumes.items() if one is not contrast]
-        off[contrast] = sum(_is_off(volumes[contrast], volume) for volume in others)
+        off[contrast] = sum(side_by_side(partial(_is_off, volumes[contrast]), others))
         if not off[contrast]:
             return contrast
     return min(order, key=off.__getitem__)

@@ -7,19 +7,20 @@ there tells whether grey values, register and sharpness are such as they learnt 
 from collections.abc import Collection, Mapping
 
 import numpy as np
+import torch
 
 from mrimpute.calibration import Site
-from mrimpute.calibration.apply import estimated
+from mrimpute.calibration.apply import features_in
 from mrimpute.contrasts import Contrast
+from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
+from mrimpute.generators.regression import value_of
 from mrimpute.metrics import decibels, score, texture
 from mrimpute.volume import BoolArray, FloatArray
 from mrimpute.write.verdict import Figure
 
 THROUGH = 2
 """Array axis along which axial slices follow each other in the frame of calibrations."""
-COARSE = 2
-"""Voxels of 1 mm that are averaged along each axis for SSIM: eight times as quick."""
 
 
 def predicted(
@@ -33,15 +34,22 @@ def predicted(
         site: what is known; a study never stands in its own calibration.
         digests: of the study's voxels.
     """
+    held = list(images)
+    if not held:
+        return {}
+    seen = features_in([images[contrast] for contrast in held], head)
     made = {}
-    for contrast in images:
-        others = tuple(one for one in images if one is not contrast)
+    for contrast in held:
+        others = tuple(one for one in held if one is not contrast)
         try:
             regressor = site.regressor(contrast, others, digests)
         except StudyRefused:
             continue
         if set(regressor.sources) == set(others):
-            made[contrast] = estimated(images, head, regressor.sources, regressor.weights)
+            rows = [held.index(one) for one in regressor.sources]
+            values = seen[[*rows, *(len(held) + row for row in rows)]]
+            made[contrast] = np.zeros(head.shape, np.float32)
+            made[contrast][head] = value_of(values, torch.from_numpy(regressor.weights).float()).numpy()
     return made
 
 
@@ -56,25 +64,24 @@ def figures_of(
         head: (X, Y, Z); even numbers of voxels.
     """
     coarse_head = _coarse(head.astype(np.float32)) >= 0.5
-    found = []
-    for contrast, image in made.items():
-        truth = images[contrast]
-        similar = score(_coarse(image), _coarse(truth), {"head": coarse_head})["head"].ssim
-        error = float(np.mean(np.square(image[head] - truth[head], dtype=np.float64)))
-        found.append(
-            Figure(
-                contrast=contrast,
-                sources=tuple(one for one in images if one is not contrast),
-                psnr_db=round(decibels(error), 2),
-                ssim=round(similar, 4),
-                sharpness=round(texture(image, truth, head, THROUGH).sharpness, 3),
-            )
+
+    def figure(contrast: Contrast) -> Figure:
+        image, truth = made[contrast], images[contrast]
+        error = float(np.mean(np.square(image - truth, dtype=np.float64)[head]))
+        return Figure(
+            contrast=contrast,
+            sources=tuple(one for one in images if one is not contrast),
+            psnr_db=round(decibels(error), 2),
+            ssim=round(score(_coarse(image), _coarse(truth), {"head": coarse_head})["head"].ssim, 4),
+            sharpness=round(texture(image, truth, head, THROUGH).sharpness, 3),
         )
-    return tuple(found)
+
+    return tuple(side_by_side(figure, made))
 
 
 def _coarse(image: FloatArray) -> FloatArray:
-    """Return the means of 2x2x2 voxels: (X, Y, Z) → (X/2, Y/2, Z/2)."""
-    x, y, z = (length // COARSE for length in image.shape)
-    means: FloatArray = image.reshape(x, COARSE, y, COARSE, z, COARSE).mean(axis=(1, 3, 5))
+    """Return the means of 2x2x2 voxels, of which SSIM takes an eighth of the time: (X, Y, Z) → (X/2, Y/2, Z/2)."""
+    x = image[::2] + image[1::2]
+    y = x[:, ::2] + x[:, 1::2]
+    means: FloatArray = (y[..., ::2] + y[..., 1::2]) / 8
     return means

@@ -1,13 +1,14 @@
 """Matrices of 45 terms give the regressions that the voxels themselves give."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mrimpute.calibration import builtin_site
-from mrimpute.calibration.apply import errors_of, estimated, gram_of
+from mrimpute.calibration import Regressor, builtin_site
+from mrimpute.calibration.apply import errors_of, estimated, gram_of, settled
 from mrimpute.calibration.gram import RIDGE, TERMS, coefficients, squared_error, term_indices
 from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR
@@ -81,19 +82,48 @@ def test_every_naming_of_the_series_reads_from_one_matrix(study):
         assert sorted(term_indices(order)) == sorted(term_indices((T1, T1C, T2)))
 
 
-def test_the_regression_for_any_scanner_is_half_all_sources_and_half_each_one():
+def strayed(by, target=T1):
+    """A study of two series, and regressions on them: singles that make 0.4 and 0.6 of it, the one on both `by` more
+    than their mean."""
+    sources = (T1, FLAIR) if target is T2 else (T2, FLAIR)
+    images = {source: np.full((4, 4, 4), 0.5, np.float32) for source in sources}
+    one, other, whole = np.zeros((3, 15))
+    one[0], other[0], whole[0] = 0.4, 0.6, 0.5 + by
+    return images, Regressor(target, sources, whole, 2, None, "", singles=(one, other))
+
+
+@pytest.mark.parametrize(("by", "strays"), [(0.0, False), (0.17, False), (-0.17, False), (0.19, True), (-0.5, True)])
+def test_a_regression_on_all_sources_counts_half_unless_it_strays_and_none_for_a_t1_of_t2_and_flair(by, strays):
+    for target, share in ((T1, 0), (T1C, 0 if strays else 0.5), (T2, 0 if strays else 0.5)):
+        images, regressor = strayed(by, target)
+        found = settled(images, np.ones((4, 4, 4), bool), regressor)
+        assert found.weights[0] == pytest.approx(0.5 + share * by)
+        assert (found.astray, found.singles) == (strays, ())
+        assert settled(images, np.ones((4, 4, 4), bool), found) is found
+
+
+def test_singles_that_agree_leave_nothing_for_the_one_on_all_sources_to_stray_within():
+    images, regressor = strayed(0.01)
+    same = replace(regressor, singles=regressor.singles[:1] * 2)
+    assert settled(images, np.ones((4, 4, 4), bool), same).weights[0] == pytest.approx(0.4)
+
+
+def test_a_t2_gets_more_of_its_network_where_the_regression_on_all_sources_strays():
+    shares = [replace(strayed(0)[1], target=one, astray=True).share_beside(1) for one in (T1, T2, FLAIR)]
+    assert shares == [None, 0.75, None]
+    assert replace(strayed(0)[1], target=T2).share_beside(1) is None
+
+
+def test_the_regression_for_any_scanner_knows_those_on_one_source_each():
     site, target, sources = builtin_site(), T1, (T2, FLAIR)
-    mixed = steadied(site, target, sources, ())
+    found = steadied(site, target, sources, ())
     values = np.random.default_rng(0).random((4, 1000))
     terms = regression.terms(torch.from_numpy(values)).numpy()  # of t2, flair and their means
-
-    def made(regressor, features):
-        return regressor.weights @ regression.terms(torch.from_numpy(values[features])).numpy()
-
-    whole = site.regressor(target, sources, ())
-    ones = [site.regressor(target, [source], ()) for source in sources]
-    expected = whole.weights @ terms / 2 + (made(ones[0], [0, 2]) + made(ones[1], [1, 3])) / 4
-    np.testing.assert_allclose(mixed.weights @ terms, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(found.weights, site.regressor(target, sources, ()).weights)
+    for single, source, features in zip(found.singles, sources, ([0, 2], [1, 3]), strict=True):
+        alone = site.regressor(target, [source], ()).weights
+        expected = alone @ regression.terms(torch.from_numpy(values[features])).numpy()
+        np.testing.assert_allclose(single @ terms, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_the_studies_of_one_place_count_three_quarters_where_the_scanner_is_theirs():
@@ -109,3 +139,9 @@ def test_the_studies_of_one_place_count_three_quarters_where_the_scanner_is_thei
     assert (alike.place, nowhere.place) == ("", "")
     own = [digest for one in others for digest in one.voxels.values()]
     assert site.regressor(T1, (T2,), own, "OPENMS").place == ""  # nothing of that place is left
+
+
+def test_box_means_are_those_of_pytorch():
+    volume = torch.rand(35, 6, 5)
+    expected = torch.nn.functional.avg_pool3d(volume[None], 3, stride=1, padding=1)[0]
+    torch.testing.assert_close(regression.box_means(volume), expected, atol=1e-6, rtol=0)

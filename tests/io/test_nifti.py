@@ -4,12 +4,13 @@ import gzip
 import os
 import struct
 import time
+import zlib
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from mrimpute import io
+from mrimpute import device, io
 from mrimpute.errors import ImageDamaged
 from mrimpute.io import nifti
 from mrimpute.volume import Grid
@@ -325,3 +326,16 @@ def test_fuzzed_headers_never_escape_as_another_error(good):
             assert np.isfinite(volume.voxels).all()
             assert volume.grid.shear <= nifti.SHEAR_LIMIT
     assert 50 < refused < 400
+
+
+def test_a_file_packed_in_parts_is_one_gzip_member_whatever_the_cpus(good, monkeypatch):
+    volume = nifti.read(good)
+    monkeypatch.setattr(nifti, "PART", 1000)
+    packed = nifti.encode(volume.voxels, volume.grid, volume.header, "parts")
+    stream = zlib.decompressobj(wbits=31)
+    content = stream.decompress(packed)
+    assert stream.eof
+    assert not stream.unused_data
+    assert content[352:] == volume.voxels.astype(np.float32).tobytes(order="F")
+    monkeypatch.setattr(device, "allowed_cpus", lambda: 1)
+    assert nifti.encode(volume.voxels, volume.grid, volume.header, "parts") == packed

@@ -8,6 +8,7 @@ import pytest
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, ResourcesExhausted, StudyRefused
 from mrimpute.prepare import skull
+from mrimpute.prepare.skull import filled
 from mrimpute.volume import Grid, Volume
 from tests.conftest import write_nifti
 
@@ -156,3 +157,15 @@ def test_a_program_that_fails(image, tmp_path, monkeypatch, body, error, text):
     stripper(tmp_path, "hd-bet", body)
     with pytest.raises(error, match=text):
         skull.strip(image, None)
+
+
+def test_holes_are_filled_as_in_the_whole_image():
+    """Whether the mask reaches the border or not; what the border opens is no hole."""
+    inside = np.zeros((9, 8, 7), bool)
+    inside[2:7, 2:7, 1:6] = True
+    inside[4, 4, 3] = False  # a hole
+    whole = inside.copy()
+    whole[4, 4, 3] = True
+    assert np.array_equal(filled(inside), whole)
+    assert np.array_equal(filled(inside[4:, ::-1]), inside[4:, ::-1])  # open now
+    assert not filled(np.zeros((5, 5, 5), bool)).any()
