@@ -1,5 +1,6 @@
 """What lives between two studies of a run: the loaded network, the last brain mask, the places that are taken."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -28,8 +29,11 @@ def import_early() -> None:
     can compare series. Whoever imports it next waits for that thread; what fails there fails for him again."""
 
     def imported() -> None:
+        gc.disable()  # looking again and again for circles in what stays takes a quarter of a second
         with suppress(Exception):
             import_module("torch")
+        gc.freeze()
+        gc.enable()
 
     if "torch" not in sys.modules:
         Thread(target=imported).start()

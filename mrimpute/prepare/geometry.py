@@ -92,14 +92,37 @@ def resample(voxels: FloatArray, source: Grid, target: Grid) -> FloatArray:
     voxels = np.asarray(voxels, np.float32)
     if coarser.max() > 0.02:
         voxels = smoothed(voxels, coarser)
-    image = sitk.GetImageFromArray(voxels)  # ITK's first axis is our third: turning the array would copy it
+    source_box = box_of(voxels, (1, 1, 1))  # the rest is 0: so is what lies there
+    box = _reached(source_box, index_map, target.shape)
+    made = np.zeros(target.shape, np.float32)
+    if not voxels[source_box].size or not made[box].size:
+        return made
+    first, source_first = ([axis.start for axis in one] for one in (box, source_box))
+    shift = index_map[:3, :3] @ first + index_map[:3, 3] - source_first
+    image = sitk.GetImageFromArray(voxels[source_box])  # ITK's first axis is our third: turning the array would copy it
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(index_map[2::-1, 2::-1].ravel().tolist())
-    transform.SetTranslation(index_map[2::-1, 3].tolist())
+    transform.SetTranslation(shift[::-1].tolist())
     frame = ([0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist())
-    out = sitk.Resample(image, list(target.shape[::-1]), transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
-    made: FloatArray = sitk.GetArrayFromImage(out)
+    size = list(made[box].shape[::-1])
+    out = sitk.Resample(image, size, transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
+    made[box] = sitk.GetArrayViewFromImage(out)
     return made
+
+
+def _reached(box: tuple[slice, slice, slice], index_map: FloatArray, shape: tuple[int, int, int]) -> tuple[slice, ...]:
+    """Return the box of a grid beyond which interpolation finds nothing of another grid's box.
+
+    Args:
+        box: on the other grid.
+        index_map: (4, 4), from an index of the first to one of the other.
+        shape: of the first.
+    """
+    ends = np.array(np.meshgrid(*((axis.start - 1, axis.stop) for axis in box))).reshape(3, -1)
+    places = np.linalg.inv(index_map)[:3] @ np.vstack([ends, np.ones(8)])
+    low = np.clip(np.floor(places.min(axis=1)), 0, shape).astype(int)
+    high = np.clip(np.ceil(places.max(axis=1)) + 1, 0, shape).astype(int)
+    return tuple(slice(start, stop) for start, stop in zip(low.tolist(), high.tolist(), strict=True))
 
 
 def smoothed(voxels: FloatArray, variances: FloatArray) -> FloatArray:

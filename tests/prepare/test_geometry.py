@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from mrimpute.prepare.geometry import MAX_KERNEL, smoothed
+from mrimpute.prepare.geometry import MAX_KERNEL, resample, smoothed
+from mrimpute.volume import Grid
 
 
 @pytest.mark.parametrize("variances", [(1.44, 0.3, 0.0), (0.05, 0.0, 5.0)])
@@ -20,3 +21,19 @@ def test_smoothing_is_itk_s_discrete_gaussian(variances, margin):
 
 def test_nothing_stays_nothing():
     assert not smoothed(np.zeros((5, 6, 7), np.float32), np.ones(3)).any()
+
+
+def test_what_is_empty_around_does_not_count_in_resampling():
+    """Only the box that is not 0 is interpolated, and onto what it reaches."""
+    voxels = np.pad(np.random.default_rng(0).random((9, 8, 7), np.float32), 1)
+    close, wide = np.diag([2.0, 1.5, 3.0, 1]), np.diag([2.0, 1.5, 3.0, 1])
+    wide[:3, 3] = -12, -4.5, -15
+    padded = np.pad(voxels, ((6, 4), (3, 9), (5, 5)))
+    turned = np.eye(4)
+    turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    turned[:3, 3] = 4.2, -3.1, 0.3
+    target = Grid((30, 26, 34), turned)
+    expected = resample(voxels, Grid(voxels.shape, close), target)
+    assert expected.any()
+    np.testing.assert_allclose(resample(padded, Grid(padded.shape, wide), target), expected, atol=1e-6)
+    assert not resample(np.zeros_like(padded), Grid(padded.shape, wide), target).any()
