@@ -13,8 +13,9 @@ from mrimpute.errors import Unexpected, as_mrimpute_error
 from mrimpute.files import hold
 from mrimpute.outcome import Outcome, Target, outcome_of
 from mrimpute.prepare import Image
+from mrimpute.prepare.reading import Inputs, read_inputs
 from mrimpute.prepare.skull import BrainMask
-from mrimpute.prepare.sources import Inputs, Sources, read_inputs
+from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
 from mrimpute.registry import Checkpoint, hub
 from mrimpute.request import Options, Order, Request, check_inputs, make_request, writes_bids

@@ -9,7 +9,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import ExitCode, MrimputeError
 from mrimpute.files.listing import Listing
 from mrimpute.plan import Plan
-from mrimpute.prepare.sources import Inputs
+from mrimpute.prepare.reading import Inputs
 from mrimpute.request import Request
 from mrimpute.settings import Settings
 from mrimpute.study import Study

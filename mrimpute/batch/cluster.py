@@ -17,7 +17,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import MrimputeError, ResourcesExhausted, UsageError, as_mrimpute_error
 from mrimpute.fill import Engine
 from mrimpute.outcome import Outcome, Spent, outcome_of
-from mrimpute.prepare.sources import Inputs
+from mrimpute.prepare.reading import Inputs
 from mrimpute.request import Options, Request
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from mrimpute.device import free_memory
 from mrimpute.fill import Engine
 from mrimpute.outcome import Outcome, outcome_of
 from mrimpute.plan import Job
-from mrimpute.prepare.sources import Inputs
+from mrimpute.prepare.reading import Inputs
 from mrimpute.request import Request
 
 WINDOW = 256

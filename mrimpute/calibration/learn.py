@@ -16,8 +16,9 @@ from mrimpute.errors import StudyRefused, UsageError
 from mrimpute.metrics import decibels, score
 from mrimpute.prepare import Prepared, prepare
 from mrimpute.prepare.doubles import check_doubles
+from mrimpute.prepare.reading import read_volumes
 from mrimpute.prepare.skull import BrainMask, masked, strip
-from mrimpute.prepare.sources import choose_sources, read_volumes
+from mrimpute.prepare.sources import choose_sources
 from mrimpute.registry import load_registry
 from mrimpute.study import Series, find_series
 from mrimpute.volume import Volume

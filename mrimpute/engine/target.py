@@ -24,8 +24,9 @@ from mrimpute.marks import read_sidecar
 from mrimpute.outcome import Target
 from mrimpute.prepare import Image, Prepared
 from mrimpute.prepare.frame import image_of
+from mrimpute.prepare.reading import Inputs
 from mrimpute.prepare.skull import BrainMask
-from mrimpute.prepare.sources import Inputs, Sources
+from mrimpute.prepare.sources import Sources
 from mrimpute.progress import Progress
 from mrimpute.registry import HUB_WORD, Checkpoint
 from mrimpute.request import Options, Order, Request, fingerprint_of, sampling_of

@@ -16,7 +16,8 @@ from mrimpute.files.listing import Listing, listing_of
 from mrimpute.io.dicom.series import DicomSeries
 from mrimpute.plan import Plan, make_plan
 from mrimpute.prepare import skull
-from mrimpute.prepare.sources import Inputs, Reference, find_reference
+from mrimpute.prepare.reading import Inputs
+from mrimpute.prepare.sources import Reference, find_reference
 from mrimpute.request.broken import broken_notes, check_broken
 from mrimpute.request.options import Options
 from mrimpute.request.order import Order, order_of

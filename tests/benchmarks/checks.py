@@ -19,7 +19,8 @@ from mrimpute.calibration.naming import fit_in
 from mrimpute.calibration.present import Present
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.make import prepare_sources
-from mrimpute.prepare.sources import Sources, read_inputs
+from mrimpute.prepare.reading import read_inputs
+from mrimpute.prepare.sources import Sources
 from mrimpute.registry import load_registry
 from mrimpute.selfcheck import evidence_of
 from mrimpute.study import find_series

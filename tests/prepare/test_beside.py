@@ -8,7 +8,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare import prepare
 from mrimpute.prepare.frame import place_beside
-from mrimpute.prepare.sources import choose_sources, read_inputs
+from mrimpute.prepare.reading import read_inputs
+from mrimpute.prepare.sources import choose_sources
 from mrimpute.registry import load_registry
 from mrimpute.study import find_series
 from tests.conftest import WORDS, write_nifti

@@ -22,7 +22,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.engine.target import Maker
 from mrimpute.fill import Engine
 from mrimpute.outcome import Outcome
-from mrimpute.prepare.sources import Inputs
+from mrimpute.prepare.reading import Inputs
 from mrimpute.request import Options, Request
 from mrimpute.write.dicom import series as dicom_series
 from tests.conftest import WIDE, write_study, write_tiny_weights
