@@ -92,12 +92,12 @@ class Engine:
             return replace(inputs, error=as_mrimpute_error(error))
         return inputs
 
-    def read_ahead(self, request: Request) -> tuple[Inputs, Checked | None]:
-        """Read a study before its turn, and prepare what its first network gets, where that can be done beforehand."""
+    def read_ahead(self, request: Request) -> tuple[Inputs, tuple[Checked, ...]]:
+        """Read a study before its turn, and prepare what its networks get, where that can be done beforehand."""
         inputs = self.read(request)
         return inputs, self.maker.ahead(request, inputs)
 
-    def carry_out(self, request: Request, inputs: Inputs, checked: Checked | None = None) -> Outcome:
+    def carry_out(self, request: Request, inputs: Inputs, checked: Sequence[Checked] = ()) -> Outcome:
         """Make and write the targets of a request; the first failure is told after the other targets were made."""
         if inputs.error or request.study is None:
             return outcome_of(request, inputs, error=inputs.error)
@@ -106,7 +106,9 @@ class Engine:
         copies: list[Path] = []
         try:
             with hold([request.folder, *request.images]):
-                targets += [self._attempt(request, order, inputs, checked) for order in request.orders]
+                for order in request.orders:
+                    own = next((one for one in checked if one.order is order), None)
+                    targets.append(self._attempt(request, order, inputs, own))
                 error = next((target.error for target in targets if target.error), None)
                 if error is None:
                     made = [target.output.path for target in targets if target.output]
@@ -135,7 +137,6 @@ class Engine:
             with device.memory_errors():
                 if inputs.finished:
                     return self.maker.standing(request, order)
-                own = checked if checked and checked.order is order else None
-                return self.maker.target(request, order, inputs.sources[order.job.target], own)
+                return self.maker.target(request, order, inputs.sources[order.job.target], checked)
         except Exception as error:
             return Target(error=as_mrimpute_error(error))

@@ -113,16 +113,19 @@ class Maker:
         beside = tuple(one.image for one in place.further(self.options.samples))
         return Target(found(place, checkpoint), beside, (*mask_left_out(place, self.options.save_mask), *told))
 
-    def ahead(self, request: Request, inputs: Inputs) -> Checked | None:
-        """Prepare and check the sources of a study's first target before its turn.
+    def ahead(self, request: Request, inputs: Inputs) -> tuple[Checked, ...]:
+        """Prepare and check the sources of a study's targets before its turn.
 
         Returns:
-            None where only its turn can tell whether and from what it is made: an image stands, weights are to be
-            fetched, a skull to be stripped; and where this failed, which it will again in its turn, and be told.
+            Nothing of a target of which only its turn can tell whether and from what it is made: an image stands,
+            weights are to be fetched, a skull to be stripped. Nothing either where this failed, which it will again in
+            its turn, and be told.
         """
-        order = next(iter(request.orders), None)
-        if order is None or order.job.target not in inputs.sources or self.options.skull_strip:
-            return None
+        orders = () if self.options.skull_strip or inputs.error or not inputs.sources else request.orders
+        found = (self._ahead(request, order, inputs.sources[order.job.target]) for order in orders)
+        return tuple(one for one in found if one is not None)
+
+    def _ahead(self, request: Request, order: Order, sources: Sources) -> Checked | None:
         checkpoint, place = order.checkpoint, request.destinations[order.job.target]
         if not isinstance(checkpoint, Checkpoint) or not checkpoint.is_here or order.word.startswith(HUB_WORD):
             return None
@@ -132,7 +135,7 @@ class Maker:
         try:
             begin(self.options, watch.tell)
             weights = checkpoint, order.sampling or sampling_of(checkpoint, self.options)
-            correction, sources = self._corrected(order, inputs.sources[order.job.target], weights)
+            correction, sources = self._corrected(order, sources, weights)
             return self._checked(order, sources, sources.mask, weights, correction, watch)
         except Exception:
             return None

@@ -73,7 +73,7 @@ def scaled(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     return made
 
 
-def side_by_side(parts: Tensor | Sequence[Tensor]) -> Tensor:
+def joined(parts: Tensor | Sequence[Tensor]) -> Tensor:
     """Return maps (B, C_i, X, Y, Z) as one."""
     if isinstance(parts, Tensor):
         return parts
@@ -105,7 +105,7 @@ def convolved(
         (B, out, X, Y, Z).
     """
     if not all(is_laid_out(part) for part in parts):
-        made: Tensor = convolve(silu(norm(side_by_side(parts))))
+        made: Tensor = convolve(silu(norm(joined(parts))))
         if added:
             made += added((slice(None),))
         return made
@@ -139,7 +139,7 @@ def _slabs(norm: Norm, parts: Sequence[Tensor], convolve: Conv3) -> Iterator[tup
     def taken(low: int, high: int) -> Tensor:
         planes = slice(max(low - 1, 0), high + 1)
         seen = [scaled(part[:, :, planes], *one) for part, one in zip(parts, scales, strict=True)]
-        return silu(side_by_side(seen))
+        return silu(joined(seen))
 
     plane = sum(part[:, :, 0].nbytes for part in parts)
     step = max(4, SLAB_BYTES // plane // 4 * 4)
@@ -252,7 +252,7 @@ class ResBlock(nn.Module):
         if self.resample is not None and len(at) > 1:
             low, high = at[2].start, at[2].stop
             at = (*at[:2], slice(low // 2, high // 2) if self.resample is double else slice(2 * low, 2 * high))
-        x = side_by_side([part[at] for part in parts])
+        x = joined([part[at] for part in parts])
         kept: Tensor = self.skip_connection(x if self.resample is None else self.resample(x))
         return kept
 
@@ -263,7 +263,7 @@ class TimestepSequential(nn.ModuleList):
     def forward(self, x: Tensor | list[Tensor], embedding: Tensor) -> Tensor:
         """Apply each layer; a list of maps side by side is emptied, so that they are let go of when they were seen."""
         first, *rest = self
-        h: Tensor = first(x, embedding) if isinstance(first, ResBlock) else first(side_by_side(x))
+        h: Tensor = first(x, embedding) if isinstance(first, ResBlock) else first(joined(x))
         if isinstance(x, list):
             x.clear()
         for layer in rest:

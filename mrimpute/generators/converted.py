@@ -16,7 +16,7 @@ from mrimpute._version import __version__
 from mrimpute.device import OPENVINO, threads_used
 from mrimpute.errors import MrimputeError, WeightsUnavailable
 from mrimpute.files import new_part, remove_dead_parts, unremoved
-from mrimpute.generators.blocks import side_by_side
+from mrimpute.generators.blocks import joined
 from mrimpute.registry import Checkpoint, home_folder
 from mrimpute.registry.store import exclusively, put
 from mrimpute.write.provenance import RECIPE_VERSION
@@ -73,7 +73,7 @@ class ConvertedNetwork(nn.Module):
             WeightsUnavailable: OpenVINO fails.
         """
         with _told(self._name):
-            inputs = [side_by_side(one) for one in given]
+            inputs = [joined(one) for one in given]
             shapes = [list(one.shape) for one in inputs]
             if shapes != self._shapes:
                 self._compiled = None  # two need not fit

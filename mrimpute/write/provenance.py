@@ -4,6 +4,7 @@ import platform
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -206,15 +207,16 @@ def sidecar(
         },
         "threads": threads,
         "warnings": list(warnings),
-        "software": {name: metadata.version(name) for name in _software(fingerprint.engine)}
-        | {"python": platform.python_version()},
+        "software": dict(_versions(fingerprint.engine)),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _software(engine: str) -> tuple[str, ...]:
-    """Return the packages that have a share in the voxels."""
-    return ("torch", "numpy", "nibabel", "SimpleITK", *([OPENVINO] if engine == OPENVINO else []))
+@cache
+def _versions(engine: str) -> Mapping[str, str]:
+    """Return the versions of what has a share in the voxels; read once, they are those of a run."""
+    names = ("torch", "numpy", "nibabel", "SimpleITK", *([OPENVINO] if engine == OPENVINO else []))
+    return {name: metadata.version(name) for name in names} | {"python": platform.python_version()}
 
 
 def bids_sidecar(content: Mapping[str, Any], volumes: Mapping[Contrast, Volume], stripped: bool) -> dict[str, Any]:

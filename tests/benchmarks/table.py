@@ -177,9 +177,9 @@ def written(folder: Path, tensors: dict[str, Tensor], record: dict[str, object])
     return folder
 
 
-def study(folder: Path, contrasts: Sequence[Contrast] = SOURCES) -> Path:
+def study(folder: Path, contrasts: Sequence[Contrast] = SOURCES, seed: int = 0) -> Path:
     """Write a head of 240x240x155 voxels of 1 mm."""
-    for contrast, voxels in head(contrasts, 0).items():
+    for contrast, voxels in head(contrasts, seed).items():
         write_nifti(folder / f"case{WORDS['brats23'][contrast]}.nii.gz", voxels, np.diag([-1.0, -1.0, 1.0, 1.0]))
     return folder
 
@@ -256,19 +256,25 @@ def builtin(_small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
 
 
 def batch(small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:
-    count = 4 if small else 32
     with tempfile.TemporaryDirectory() as scratch:
         cases = []
-        for number in range(count):
+        for number in range(4 if small else 32):
             case = Path(scratch) / f"case{number:02d}"
             for contrast in SOURCES:
                 path = case / f"{case.name}{WORDS['brats23'][contrast]}.nii.gz"
                 write_nifti(path, head_voxels(contrast, seed=number), OBLIQUE)
-            cases.append(str(case))
-        line = ["--weights", "builtin", "-q", "--overwrite"]
-        single = [process(["fill", case, *line]) for case in cases]
-        apart = Cost(sum(cost.processor for cost in single), sum(cost.wall for cost in single), single[0].peak)
-        yield f"{count} small studies", {"one call each": apart, "one call": process(["fill", *cases, *line])}
+            cases.append(case)
+        yield f"{len(cases)} small studies", one_call_or_many(cases)
+    with tempfile.TemporaryDirectory() as scratch:
+        cases = [study(Path(scratch) / f"large{number}", seed=number) for number in range(2 if small else 6)]
+        yield f"{len(cases)} studies of 240x240x155", one_call_or_many(cases)
+
+
+def one_call_or_many(cases: list[Path]) -> dict[str, Cost]:
+    line = ["--weights", "builtin", "-q", "--overwrite"]
+    single = [process(["fill", str(case), *line]) for case in cases]
+    apart = Cost(sum(cost.processor for cost in single), sum(cost.wall for cost in single), single[0].peak)
+    return {"one call each": apart, "one call": process(["fill", *map(str, cases), *line])}
 
 
 def quality(generator: str, small: bool) -> Iterator[tuple[str, dict[str, Cost]]]:

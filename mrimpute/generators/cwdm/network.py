@@ -13,7 +13,7 @@ from mrimpute.generators.blocks import (
     ResBlock,
     TimestepSequential,
     halve,
-    side_by_side,
+    joined,
     silu,
     timestep_embedding,
     zeroed,
@@ -78,7 +78,7 @@ class WaveletUNet(nn.Module):
             (B, 8, X, Y, Z).
         """
         embedding = self.time_embed(timestep_embedding(timesteps, self.config.base_channels))
-        h = side_by_side(x)
+        h = joined(x)
         skips = []
         for stage in self.input_blocks:
             h = stage(h, embedding)  # (B, width, X/2^level, …)
