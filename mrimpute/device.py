@@ -19,6 +19,8 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("cpu", "cuda", "mps")
+ROOM_FOR_THREADS = 2**31
+"""Free memory from which on threads are begun: PyTorch takes 0.8 GB of address space, each thread up to 0.1."""
 
 
 def check_device_word(word: str) -> None:
@@ -150,10 +152,19 @@ def side_by_side(work: Callable[[Item], Made], items: Iterable[Item]) -> list[Ma
     """Do one piece of work on each item, as many at a time as this job has CPUs; return what came of it, in order.
 
     What the first of them that fails raises is raised, once those that run have ended. NumPy, ITK and zlib work at the
-    same time, Python's own steps do not.
+    same time, Python's own steps do not. Where memory is short (see `has_room_for_threads`) they are done one by one.
     """
+    if not has_room_for_threads():
+        return [work(item) for item in items]
     with ThreadPoolExecutor(allowed_cpus()) as workers:
         return list(workers.map(work, items))
+
+
+def has_room_for_threads() -> bool:
+    """Tell whether memory is free for threads: under a limit, glibc ends the process where a thread finds no room for
+    its variables, and nobody can tell the user."""
+    free = free_memory()
+    return free is None or free >= ROOM_FOR_THREADS
 
 
 def available_memory(device: "torch.device") -> int | None:

@@ -139,6 +139,8 @@ _SYSTEM = (
 """What an operating system refuses without a fault of the program's."""
 _NO_ROOM = "failed to map segment"
 """What the loader of shared libraries says where a limit leaves no address space."""
+_NO_THREAD = ("start new thread", "PlatformMultiThreader")
+"""What Python and ITK say where a limit lets no thread begin."""
 
 
 def as_mrimpute_error(error: Exception) -> MrimputeError:
@@ -149,8 +151,12 @@ def as_mrimpute_error(error: Exception) -> MrimputeError:
         place = f": {error.filename}" if error.filename else ""
         refused = f"the operating system refused to go on ({error.strerror}){place}"
         told: MrimputeError = ResourcesExhausted(refused, "check disks, permissions and limits")
-    elif isinstance(error, ImportError) and _NO_ROOM in str(error):
+    elif isinstance(error, ImportError | OSError) and _NO_ROOM in str(error):
         told = ResourcesExhausted("memory ran out while a library was loaded", "raise the limit on it (ulimit -v)")
+    elif isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_THREAD):
+        told = ResourcesExhausted(
+            "no thread could be started", "raise the limits (ulimit -v, ulimit -u)"
+        )
     else:
         told = Unexpected(error)
     told.__cause__ = error

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import threading
 
+import pytest
 from filelock import FileLock
 
 from mrimpute import Contrast, Options, device, io
 from mrimpute.batch import fill_all
-from mrimpute.errors import ImageDamaged
+from mrimpute.errors import ImageDamaged, as_mrimpute_error
 from mrimpute.fill import Engine
 from tests.conftest import WIDE
 
@@ -41,6 +43,27 @@ def test_a_library_that_finds_no_room_is_no_bug(cli, make_study, monkeypatch):
     assert "memory ran out while a library was loaded" in done.stderr
     monkeypatch.setattr("mrimpute.cli.given.folders_of", lambda *_words: no_room(0, ""))
     assert cli("fill", study).returncode == 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("libgomp.so.1: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("itk::ERROR: PlatformMultiThreaderPosix.cxx: Unable to create a thread."),
+    ],
+)
+def test_what_a_limit_on_memory_ends_is_no_bug(error):
+    assert int(as_mrimpute_error(error).exit_code) == 5
+    assert int(as_mrimpute_error(RuntimeError("shapes differ")).exit_code) == 1
+
+
+def test_where_memory_is_short_work_is_done_one_by_one(monkeypatch):
+    monkeypatch.setattr(device, "free_memory", lambda: device.ROOM_FOR_THREADS - 1)
+    done = device.side_by_side(lambda _item: threading.get_ident(), range(3))
+    assert set(done) == {threading.get_ident()}
+    monkeypatch.setattr(device, "free_memory", lambda: None)
+    assert threading.get_ident() not in device.side_by_side(lambda _item: threading.get_ident(), range(3))
 
 
 def test_an_image_that_stands_is_told_though_the_disk_fails_then(cli, make_study, tiny_weights, monkeypatch):

@@ -114,7 +114,7 @@ def bids(
             max=1024,
             envvar="MRIMPUTE_THREADS",
             rich_help_panel=_HOW,
-            help="CPU threads (default: all the job may use).",
+            help="CPU threads of the networks (default: all the job may use).",
         ),
     ] = None,
     overwrite: Annotated[

@@ -15,7 +15,7 @@ Threads = Annotated[
         min=1,
         max=1024,
         envvar="MRIMPUTE_THREADS",
-        help="CPU threads (default: all the job may use).",
+        help="CPU threads of the networks (default: all the job may use).",
         rich_help_panel="How",
     ),
 ]

@@ -29,13 +29,15 @@ def import_early() -> None:
     can compare series. Whoever imports it next waits for that thread; what fails there fails for him again."""
 
     def imported() -> None:
+        wanted = gc.isenabled()
         gc.disable()  # looking again and again for circles in what stays takes a quarter of a second
         with suppress(Exception):
             import_module("torch")
         gc.freeze()
-        gc.enable()
+        if wanted:
+            gc.enable()
 
-    if "torch" not in sys.modules:
+    if "torch" not in sys.modules and device.has_room_for_threads():
         Thread(target=imported).start()
 
 

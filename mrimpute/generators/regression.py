@@ -130,7 +130,7 @@ def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
         (X, Y, Z) in [0, 1], 0 outside the head.
     """
     places = head.flatten().nonzero()[:, 0]
-    made = torch.zeros_like(sources[0])
+    made = torch.zeros_like(sources[0], memory_format=torch.contiguous_format)
     made.view(-1)[places] = value_of(features_at(places, sources), coefficients)
     return made
 
