@@ -154,9 +154,7 @@ def as_mrimpute_error(error: Exception) -> MrimputeError:
     elif isinstance(error, ImportError | OSError) and _NO_ROOM in str(error):
         told = ResourcesExhausted("memory ran out while a library was loaded", "raise the limit on it (ulimit -v)")
     elif isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_THREAD):
-        told = ResourcesExhausted(
-            "no thread could be started", "raise the limits (ulimit -v, ulimit -u)"
-        )
+        told = ResourcesExhausted("no thread could be started", "raise the limits (ulimit -v, ulimit -u)")
     else:
         told = Unexpected(error)
     told.__cause__ = error
