@@ -251,25 +251,11 @@ def require_memory(needed: int, device: "torch.device") -> None:
         )
 
 
-def give_back_memory(weights_bytes: int) -> None:
-    """Give memory that was freed back to the system before a network takes much more; from a large network on, pieces
-    of 4 MB and more as soon as they are freed, of which glibc keeps those below 32 MB for later.
-
-    Measured with the authors' cWDM: 0.2 GB before sampling, and 0.25 GB of the peak. Small networks gain nothing and
-    would pay for fresh pages; other C libraries have no such calls, and nothing is done.
-
-    Args:
-        weights_bytes: of the network.
-    """
+def give_back_memory() -> None:
+    """Give memory that was freed back to the system before a network takes much more: glibc keeps what pieces below
+    32 MB took (measured: 0.2 GB after a study was prepared). Other C libraries have no such call; nothing is done."""
     with suppress(AttributeError, OSError, TypeError):  # no such call; no such library; Windows
-        library = ctypes.CDLL(None)
-        if weights_bytes >= LARGE_NETWORK:
-            library.mallopt(_MMAP_THRESHOLD, 4 * 2**20)
-        library.malloc_trim(0)
-
-
-_MMAP_THRESHOLD = -3
-"""M_MMAP_THRESHOLD of glibc's malloc.h."""
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _kilobytes(path: str, key: str) -> int | None:

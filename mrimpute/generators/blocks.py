@@ -177,11 +177,6 @@ def lay_out(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
         parameter.data = parameter.data.clone()
 
 
-def weights_bytes(network: nn.Module) -> int:
-    """Return the bytes of a network's weights."""
-    return sum(parameter.nbytes for parameter in network.parameters())
-
-
 def laid_out_as(x: Tensor, weight: Tensor) -> Tensor:
     """Return a map (B, C, X, Y, Z) in the layout of weights: what is convolved from one channel alone has the plain
     one, since a single channel is first and last."""

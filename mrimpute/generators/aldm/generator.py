@@ -18,7 +18,7 @@ from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network
 from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
 from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
 from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
-from mrimpute.generators.blocks import lay_out, slab_room, weights_bytes
+from mrimpute.generators.blocks import lay_out, slab_room
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
@@ -71,8 +71,8 @@ class AldmGenerator:
         parts = 1 + len(targets) * (1 + (len(self.schedule.timesteps) if self.schedule else 0))
         done = 1
         progress(0, parts)
-        first_stage, unet, made = self.networks.first_stage, self.networks.unet, []
-        give_back_memory(weights_bytes(first_stage) + (weights_bytes(unet) if unet else 0))
+        give_back_memory()
+        first_stage, made = self.networks.first_stage, []
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             source = self._encoded(image)
             progress(done, parts)

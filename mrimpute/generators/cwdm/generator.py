@@ -11,7 +11,7 @@ from mrimpute.device import give_back_memory
 from mrimpute.diffusion.ladder import LADDERS, Ladder, trailing_timesteps
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
-from mrimpute.generators.blocks import lay_out, slab_room, weights_bytes
+from mrimpute.generators.blocks import lay_out, slab_room
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.converted import ConvertedNetwork
 from mrimpute.generators.cwdm import _wavelet
@@ -62,7 +62,7 @@ class CwdmGenerator:
             raise ValueError(f"this network makes {self.target}, not {targets}")
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             condition, estimate = self._known(prepared)
-            give_back_memory(weights_bytes(self.network))
+            give_back_memory()
             shape = (1, BANDS, *condition.shape[2:])
             noise = self._noise(seed, prepared, shape)
             state = next(noise)  # (1, 8, X/2, Y/2, Z/2)
