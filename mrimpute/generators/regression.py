@@ -63,17 +63,12 @@ def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor], shape:
     return coefficients
 
 
-def features(sources: Tensor) -> Tensor:
-    """Return sources (S, X, Y, Z) and their 3x3x3 means, (2S, X, Y, Z)."""
-    return torch.stack([*sources, *(box_means(source) for source in sources)])
-
-
 def features_at(places: Tensor, sources: Iterable[Tensor]) -> Tensor:
-    """Return `features` of sources, (X, Y, Z) each, at some voxels: (2S, N).
+    """Return sources, then their 3x3x3 means, at some voxels: (2S, N).
 
     Args:
         places: (N,) numbers of these voxels in the flattened volume.
-        sources: as for `features`.
+        sources: (X, Y, Z) each.
     """
     given, means = zip(*((one.flatten()[places], box_means(one).flatten()[places]) for one in sources), strict=True)
     return torch.stack([*given, *means])
@@ -110,7 +105,7 @@ def fit(examples: Iterable[tuple[Tensor, Tensor]], ridge: float = RIDGE) -> Tens
     moments: Tensor | float = 0.0
     for sources, target in examples:
         head = (sources > 0).any(0) | (target > 0)
-        values = terms(features(sources)[:, head].double())
+        values = terms(features_at(head.flatten().nonzero()[:, 0], sources).double())
         gram = gram + values @ values.T
         moments = moments + values @ target[head].double()
     gram = torch.as_tensor(gram)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mrimpute.calibration import Regressor, builtin_site
 from mrimpute.calibration.apply import errors_of, estimated, gram_of, settled
@@ -27,10 +28,15 @@ def study():
     return {contrast: np.where(head, image, np.float32(0)) for contrast, image in images.items()}, head
 
 
+def features(sources):
+    """Return sources (S, X, Y, Z) and their 3x3x3 means by PyTorch's own pooling, (2S, X, Y, Z)."""
+    return torch.cat([sources, F.avg_pool3d(sources[None], 3, stride=1, padding=1)[0]])
+
+
 def test_the_matrix_is_that_of_all_terms_over_the_head(study):
     images, head = study
     gram = gram_of(images, head)
-    values = regression.terms(regression.features(torch.from_numpy(np.stack([images[c] for c in BRATS_FOUR])))[:, head])
+    values = regression.terms(features(torch.from_numpy(np.stack([images[c] for c in BRATS_FOUR])))[:, head])
     assert gram.matrix.shape == (TERMS, TERMS) == (len(values), len(values))
     assert gram.voxels == head.sum()
     np.testing.assert_allclose(gram.matrix, (values.double() @ values.double().T / head.sum()).numpy(), rtol=1e-6)
@@ -41,7 +47,7 @@ def test_coefficients_are_those_that_the_voxels_give(study, sources):
     images, head = study
     assert RIDGE == regression.RIDGE
     inside = torch.from_numpy(np.stack([images[c] for c in sources]))
-    values = regression.terms(regression.features(inside)[:, head]).double()
+    values = regression.terms(features(inside)[:, head]).double()
     inner, target = values @ values.T, torch.from_numpy(images[FLAIR][head]).double()
     expected = torch.linalg.solve(inner + RIDGE * torch.diag(inner.diagonal()), values @ target)
     found = coefficients([gram_of(images, head).matrix], sources, FLAIR)
