@@ -18,6 +18,9 @@ def main() -> None:
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
+        from mrimpute.device import keep_memory
+
+        keep_memory()
         from mrimpute.cli.app import main as run
 
         run()

@@ -1,3 +1,4 @@
+import ctypes
 import json
 import os
 import subprocess
@@ -115,3 +116,28 @@ def test_freed_memory_goes_back_to_the_system_where_the_c_library_can(monkeypatc
     assert calls == [0]
     monkeypatch.setattr(device.ctypes, "CDLL", lambda _name: object())  # another C library
     device.give_back_memory()
+    device.keep_memory()
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_the_command_keeps_what_volumes_took_for_the_next_and_gives_it_back_before_it_refuses(monkeypatch):
+    """In a process of its own: what is set there stays."""
+    code = """
+import mmap, resource, sys
+from mrimpute import device
+if sys.argv[1:]:
+    device.keep_memory()
+def taken():
+    bytearray(60 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+first = taken()
+print((taken() - first) * mmap.PAGESIZE < 2**20)
+"""
+    words = [[sys.executable, "-c", code], [sys.executable, "-c", code, "keep"]]
+    told = [subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip() for line in words]
+    assert told == ["False", "True"]
+    free, calls = iter([5, 10]), []
+    monkeypatch.setattr(device, "available_memory", lambda _where: next(free))
+    monkeypatch.setattr(device, "give_back_memory", lambda: calls.append("given back"))
+    device.require_memory(10, CPU)
+    assert calls == ["given back"]
