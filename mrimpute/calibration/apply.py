@@ -49,20 +49,29 @@ def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int =
         every: of its voxels, every so many-th is looked at.
     """
     present = tuple(contrast for contrast in BRATS_FOUR if contrast in images)
-    values = features_in([images[contrast] for contrast in present], head, every)
+    return gram_in(features_in([images[contrast] for contrast in present], head)[:, ::every], present)
+
+
+def gram_in(values: Tensor, present: tuple[Contrast, ...]) -> Gram:
+    """Return the Gram matrix of one study.
+
+    Args:
+        values: (2S, N) features of contrasts among the four at some voxels, see `features_in`.
+        present: these contrasts, in the features' order.
+    """
     total = torch.zeros(term_count(len(present)), term_count(len(present)), dtype=torch.float64)
     for some in values.split(CHUNK, dim=1):
         terms = regression.terms(some.double())
         total += terms @ terms.T
     matrix, rows = np.zeros((TERMS, TERMS)), term_indices(present)
     matrix[np.ix_(rows, rows)] = total / values.shape[1]
-    return Gram(matrix, values.shape[1], present)
+    return Gram(matrix, values.shape[1], tuple(contrast for contrast in BRATS_FOUR if contrast in present))
 
 
-def features_in(images: Sequence[FloatArray], head: BoolArray, every: int = 1) -> Tensor:
-    """Return images (X, Y, Z) and their means over 3x3x3 voxels at the head's voxels, (2S, N); see `gram_of`."""
-    places = torch.from_numpy(np.flatnonzero(head)[::every])
-    return regression.features_at(places, (torch.from_numpy(np.ascontiguousarray(image)).float() for image in images))
+def features_in(images: Sequence[FloatArray], head: BoolArray) -> Tensor:
+    """Return images (X, Y, Z) and their means over 3x3x3 voxels at the head's voxels, (2S, N)."""
+    inside = torch.from_numpy(np.ascontiguousarray(head))
+    return regression.features_in(inside, (torch.from_numpy(np.ascontiguousarray(image)).float() for image in images))
 
 
 def settled(images: Mapping[Contrast, FloatArray], head: BoolArray, regressor: Regressor) -> Regressor:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.records import has_regression
 from mrimpute.registry import Checkpoint
+from mrimpute.volume import box_of
 
 COEFFICIENTS = "regression.coefficients"
 """Key of the coefficients beside a network's tensors; shape (terms,), of a network for all pairs of
@@ -63,14 +64,17 @@ def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor], shape:
     return coefficients
 
 
-def features_at(places: Tensor, sources: Iterable[Tensor]) -> Tensor:
-    """Return sources, then their 3x3x3 means, at some voxels: (2S, N).
+def features_in(head: Tensor, sources: Iterable[Tensor]) -> Tensor:
+    """Return sources, then their 3x3x3 means, at the voxels of a head: (2S, N).
 
     Args:
-        places: (N,) numbers of these voxels in the flattened volume.
+        head: (X, Y, Z) bool.
         sources: (X, Y, Z) each.
     """
-    given, means = zip(*((one.flatten()[places], box_means(one).flatten()[places]) for one in sources), strict=True)
+    box = box_of(head.cpu().numpy(), (1, 1, 1))
+    places = head[box].flatten().nonzero()[:, 0]
+    near = (source[box] for source in sources)
+    given, means = zip(*((one.flatten()[places], box_means(one).flatten()[places]) for one in near), strict=True)
     return torch.stack([*given, *means])
 
 
@@ -105,7 +109,7 @@ def fit(examples: Iterable[tuple[Tensor, Tensor]], ridge: float = RIDGE) -> Tens
     moments: Tensor | float = 0.0
     for sources, target in examples:
         head = (sources > 0).any(0) | (target > 0)
-        values = terms(features_at(head.flatten().nonzero()[:, 0], sources).double())
+        values = terms(features_in(head, sources).double())
         gram = gram + values @ values.T
         moments = moments + values @ target[head].double()
     gram = torch.as_tensor(gram)
@@ -124,9 +128,8 @@ def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
     Returns:
         (X, Y, Z) in [0, 1], 0 outside the head.
     """
-    places = head.flatten().nonzero()[:, 0]
     made = torch.zeros_like(sources[0], memory_format=torch.contiguous_format)
-    made.view(-1)[places] = value_of(features_at(places, sources), coefficients)
+    made[head] = value_of(features_in(head, sources), coefficients)
     return made
 
 

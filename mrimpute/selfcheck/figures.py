@@ -15,8 +15,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.generators.regression import value_of
-from mrimpute.metrics import decibels, score, texture
-from mrimpute.volume import BoolArray, FloatArray
+from mrimpute.metrics import SSIM_WINDOW, decibels, score, texture
+from mrimpute.volume import BoolArray, FloatArray, box_of
 from mrimpute.write.verdict import Figure
 
 THROUGH = 2
@@ -24,7 +24,11 @@ THROUGH = 2
 
 
 def predicted(
-    images: Mapping[Contrast, FloatArray], head: BoolArray, site: Site, digests: Collection[str]
+    images: Mapping[Contrast, FloatArray],
+    head: BoolArray,
+    site: Site,
+    digests: Collection[str],
+    features: torch.Tensor | None = None,
 ) -> dict[Contrast, FloatArray]:
     """Return what a site's regressions make of each series from all others, where they can.
 
@@ -33,11 +37,12 @@ def predicted(
         head: (X, Y, Z).
         site: what is known; a study never stands in its own calibration.
         digests: of the study's voxels.
+        features: of the images in the head, see `features_in`; None to compute them.
     """
     held = list(images)
     if not held:
         return {}
-    seen = features_in([images[contrast] for contrast in held], head)
+    seen = features_in([images[contrast] for contrast in held], head) if features is None else features
     made = {}
     for contrast in held:
         others = tuple(one for one in held if one is not contrast)
@@ -63,11 +68,13 @@ def figures_of(
         made: predictions of some of them.
         head: (X, Y, Z); even numbers of voxels.
     """
+    box = _even_box(head)
+    head = head[box]
     coarse_head = _coarse(head.astype(np.float32)) >= 0.5
 
     def figure(contrast: Contrast) -> Figure:
-        image, truth = made[contrast], images[contrast]
-        error = float(np.mean(np.square(image - truth, dtype=np.float64)[head]))
+        image, truth = made[contrast][box], images[contrast][box]
+        error = float(np.mean(np.square((image - truth)[head], dtype=np.float64)))
         return Figure(
             contrast=contrast,
             sources=tuple(one for one in images if one is not contrast),
@@ -77,6 +84,13 @@ def figures_of(
         )
 
     return tuple(side_by_side(figure, made))
+
+
+def _even_box(head: BoolArray) -> tuple[slice, ...]:
+    """Return the box around a head beyond which no figure sees a voxel, with even numbers for bounds."""
+    reach = SSIM_WINDOW + 1  # of a window of voxels twice as wide, to either side
+    box = box_of(head, (reach, reach, reach))
+    return tuple(slice(axis.start // 2 * 2, -(-axis.stop // 2) * 2) for axis in box)
 
 
 def _coarse(image: FloatArray) -> FloatArray:
