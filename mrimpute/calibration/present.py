@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from mrimpute.calibration.site import FRAME, Site
 from mrimpute.calibration.use import has_frame
@@ -13,9 +12,6 @@ from mrimpute.prepare.skull import BrainMask, masked
 from mrimpute.prepare.sources import Sources
 from mrimpute.registry import InputSpec
 from mrimpute.volume import Volume
-
-if TYPE_CHECKING:
-    import torch
 
 MIN_SERIES = 3
 """Fewer are not predicted from each other."""
@@ -58,17 +54,6 @@ class Present:
             return self.ready
         onto = self.sources.reference.contrast, self.sources.onto
         return prepare(masked(self.volumes, self.mask), FRAME, onto)
-
-    @cached_property
-    def features(self) -> "torch.Tensor":
-        """Values of the framed series, in their order, and their means around each voxel of the head, (2S, N).
-
-        Raises:
-            StudyRefused: see `framed`.
-        """
-        from mrimpute.calibration.apply import features_in
-
-        return features_in(list(self.framed.images.values()), self.framed.head)
 
     def unlike(self, site: Site) -> str:
         """Return why the series cannot be predicted from each other as those of a site are; '' where they can."""

@@ -24,11 +24,7 @@ THROUGH = 2
 
 
 def predicted(
-    images: Mapping[Contrast, FloatArray],
-    head: BoolArray,
-    site: Site,
-    digests: Collection[str],
-    features: torch.Tensor | None = None,
+    images: Mapping[Contrast, FloatArray], head: BoolArray, site: Site, digests: Collection[str]
 ) -> dict[Contrast, FloatArray]:
     """Return what a site's regressions make of each series from all others, where they can.
 
@@ -37,12 +33,11 @@ def predicted(
         head: (X, Y, Z).
         site: what is known; a study never stands in its own calibration.
         digests: of the study's voxels.
-        features: of the images in the head, see `features_in`; None to compute them.
     """
     held = list(images)
     if not held:
         return {}
-    seen = features_in([images[contrast] for contrast in held], head) if features is None else features
+    seen = features_in([images[contrast] for contrast in held], head, kinds=site.kinds)
     made = {}
     for contrast in held:
         others = tuple(one for one in held if one is not contrast)
@@ -52,7 +47,7 @@ def predicted(
             continue
         if set(regressor.sources) == set(others):
             rows = [held.index(one) for one in regressor.sources]
-            values = seen[[*rows, *(len(held) + row for row in rows)]]
+            values = seen[[kind * len(held) + row for kind in range(site.kinds) for row in rows]]
             made[contrast] = np.zeros(head.shape, np.float32)
             made[contrast][head] = value_of(values, torch.from_numpy(regressor.weights).float()).numpy()
     return made

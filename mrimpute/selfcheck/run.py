@@ -1,7 +1,6 @@
 """The sources of one synthetic image looked at in the frame of calibrations, for the verdict on it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from mrimpute.calibration import Site, builtin_site
 from mrimpute.calibration.present import Present
@@ -10,9 +9,6 @@ from mrimpute.registry import Checkpoint
 from mrimpute.selfcheck.judge import Evidence
 from mrimpute.selfcheck.ranges import package_is_measured, with_ranges
 from mrimpute.write.verdict import Figure
-
-if TYPE_CHECKING:
-    import torch
 
 
 def evidence_of(present: Present, checkpoint: Checkpoint, site: Site | None) -> Evidence:
@@ -26,25 +22,16 @@ def evidence_of(present: Present, checkpoint: Checkpoint, site: Site | None) -> 
     known = site or builtin_site()
     if unlike := present.unlike(known):
         return Evidence(unjudged=unlike)
-    figures = figures_in(present.framed, known, present.sources.digests, present.features)
+    figures = figures_in(present.framed, known, present.sources.digests)
     return Evidence(figures, unjudged=_unmeasured(figures, checkpoint, site))
 
 
-def figures_in(
-    seen: Prepared, site: Site, digests: Iterable[str], features: "torch.Tensor | None" = None
-) -> tuple[Figure, ...]:
-    """Return the self-check of series in the frame of calibrations, with the ranges of held-out studies.
-
-    Args:
-        seen: the series.
-        site: what is known.
-        digests: of the study's voxels.
-        features: see `Present.features`; None to compute them.
-    """
+def figures_in(seen: Prepared, site: Site, digests: Iterable[str]) -> tuple[Figure, ...]:
+    """Return the self-check of series in the frame of calibrations, with the ranges of held-out studies."""
     from mrimpute.selfcheck.figures import figures_of, predicted
 
     own = list(digests)
-    made = predicted(seen.images, seen.head, site, own, features)
+    made = predicted(seen.images, seen.head, site, own)
     return tuple(with_ranges(one, site, own) for one in figures_of(seen.images, made, seen.head))
 
 
