@@ -96,9 +96,9 @@ def synthesise(
     >>> import numpy as np
     >>> from mrimpute.phantom import AFFINE, head
     >>> from mrimpute import Contrast, synthesise
-    >>> coarse, three = np.diag([2.0, 2.0, 2.0, 1.0]), [Contrast.T1, Contrast.T1C, Contrast.T2]
+    >>> small, three = np.diag([1.4, 1.4, 1.4, 1.0]), [Contrast.T1, Contrast.T1C, Contrast.T2]
     >>> images = {str(contrast): voxels[::2, ::2, ::2] for contrast, voxels in head(three, 0).items()}
-    >>> made = synthesise(images, "flair", affine=AFFINE @ coarse, weights="builtin", device="cpu")
+    >>> made = synthesise(images, "flair", affine=AFFINE @ small, weights="builtin", device="cpu")
     >>> made.voxels.shape, made.checkpoint, made.verdict.word
     ((120, 120, 78), 'cwdm-flair-small', 'look at it')
     >>> made.image.header["descrip"].item().decode().split(";")[0]

@@ -39,7 +39,6 @@ WIDE = OBLIQUE @ np.diag([2.3, 2.3, 2.3, 1.0])
 
 SPREAD = (
     "tests/cli/test_fill.py",
-    "tests/cli/test_space.py",
     "tests/prepare/test_register.py",
     "tests/registry/test_hub.py",
     "tests/test_batch.py",

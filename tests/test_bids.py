@@ -14,6 +14,8 @@ import pytest
 from mrimpute.bids import check_derivatives, describe_derivatives, uri_of
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import OutputRefused
+from mrimpute.files import listing
+from mrimpute.study import images
 from tests.conftest import ROOT, WIDE, head_voxels, tree, write_nifti
 
 VALIDATOR = shutil.which("bids-validator-deno", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -168,6 +170,21 @@ def test_a_changed_image_and_a_session_without_one_are_told(cli, data, words, tm
     refused = cli("bids", data, out, "group")
     assert refused.returncode == 6
     assert (out / "summary.tsv").read_text() == "mine\n"
+
+
+def test_what_an_earlier_run_finished_is_passed_over_unopened(cli, data, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "SETTLED_NS", -(10**12))  # the sessions are seconds old
+    line = ("bids", data, tmp_path / "out", "participant", "--skip-bids-validator", *words)
+    told = tmp_path / "runs.jsonl"
+    told.write_text(cli(*line, "--participant-label", "02", "--json").stdout)
+    opened, real = [], images._identify
+    monkeypatch.setattr(images, "_identify", lambda folder, *more: opened.append(folder) or real(folder, *more))
+    done = cli(*line, "--resume", told, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(one)["status"] for one in done.stdout.splitlines()].count("skipped") == 1
+    assert {folder.parent.name for folder in opened} == {"ses-a", "ses-b"}
+    assert cli(*line, "--resume", told, "--dry-run").returncode == 2
+    assert cli("bids", data, tmp_path / "out", "group", "--resume", told).returncode == 2
 
 
 def test_a_dry_run_writes_nothing(cli, data, words, tmp_path):

@@ -19,6 +19,7 @@ _WHAT, _HOW, _OUTPUT = "What to fill", "How", "Output"
 _MAKING = {
     "--missing",
     "--ignore-broken",
+    "--resume",
     "--weights",
     "--seed",
     "--register",
@@ -92,6 +93,7 @@ def bids(
         bool,
         typer.Option("--ignore-broken", envvar="MRIMPUTE_IGNORE_BROKEN", rich_help_panel=_WHAT, help="As in `fill`."),
     ] = False,
+    resume: common.Resume = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(envvar="MRIMPUTE_WEIGHTS", metavar="WORD", rich_help_panel=_HOW, help="As in `mrimpute fill`."),
@@ -155,6 +157,7 @@ def bids(
         raise UsageError(f"{min(making)} goes with the participant level", "leave it out: group sums up what was made")
     if level is Level.GROUP:
         raise typer.Exit(_sum_up(library.summarise(sessions, out), data, out, as_json))
+    common.check_resume(resume, dry_run)
     options = Options(
         out=out,
         layout=DERIVATIVES,
@@ -175,7 +178,8 @@ def bids(
     if not dry_run:
         library.describe_derivatives(out, library.uri_of(data, out))
         library.check_derivatives(out, data)  # a run for another data set may have been quicker
-    raise typer.Exit(fill_and_tell(folders, targets, options, Manner(dry_run, as_json, quiet, debug)))
+    manner = Manner(dry_run, as_json, quiet, debug)
+    raise typer.Exit(fill_and_tell(folders, targets, options, manner, resume=resume or ()))
 
 
 def _page(out: Path) -> tuple[tuple[Path, ...], list[str]]:

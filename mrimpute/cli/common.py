@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -17,6 +18,16 @@ Threads = Annotated[
         envvar="MRIMPUTE_THREADS",
         help="CPU threads of the networks (default: all the job may use).",
         rich_help_panel="How",
+    ),
+]
+Resume = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--resume",
+        metavar="JSONL",
+        help="What earlier runs told with --json (file or folder of them; repeatable): the studies they finished"
+        " are passed over unopened, where options, weights, and size, times and inode of every file are the same.",
+        rich_help_panel="What to fill",
     ),
 ]
 TrustStudySettings = Annotated[
@@ -117,6 +128,18 @@ def chosen(context: typer.Context) -> set[str]:
     names = {name: parameter.opts[0] for parameter in context.command.params if (name := parameter.name)}
     sources = {option: context.get_parameter_source(name) for name, option in names.items()}
     return {option for option, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def check_resume(resume: list[Path] | None, dry_run: bool) -> None:
+    """Check that --resume goes with the rest of the line.
+
+    Raises:
+        UsageError: it is a dry run.
+    """
+    from mrimpute.errors import UsageError
+
+    if resume and dry_run:
+        raise UsageError("--resume passes over studies, and --dry-run plans each of them", "leave one of them out")
 
 
 def exit_code(codes: list[int]) -> int:

@@ -263,16 +263,7 @@ def fill(
             help="Have the workers of a running Dask cluster do the work: tcp://HOST:PORT of its scheduler.",
         ),
     ] = "",
-    resume: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--resume",
-            metavar="JSONL",
-            rich_help_panel=_WHAT,
-            help="What earlier runs told with --json (file or folder of them; repeatable): the studies they finished"
-            " are passed over unopened, where options, weights, and size, times and inode of every file are the same.",
-        ),
-    ] = None,
+    resume: common.Resume = None,
     null: given.Null = False,
     quiet: Annotated[
         bool,
@@ -294,8 +285,7 @@ def fill(
 
     if cluster and "--progress" in common.chosen(context):
         raise UsageError("--progress shows work of this process, which --cluster gives away", "leave one of them out")
-    if resume and dry_run:
-        raise UsageError("--resume passes over studies, and --dry-run plans each of them", "leave one of them out")
+    common.check_resume(resume, dry_run)
     folders = given.folders_of(studies, null)
     overrides = given.named(t1, t1c, t2, flair, pd, ct)
     onto = _reference(reference)

@@ -1,7 +1,8 @@
 """What is computed of volumes is kept while these live: a study's pairs are compared again for every target."""
 
 from collections.abc import Callable, Hashable, MutableMapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import wraps
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -41,14 +42,20 @@ def once(compute: Callable[[Volume, Second], Answer]) -> Callable[[Volume, Secon
 
 
 def _answer(kept: MutableMapping[Key, "Future[Answer]"], key: Key, compute: Callable[[], Answer]) -> Answer:
-    """Return what is kept under a key, or compute it; setdefault tells one thread alone that it is the first."""
+    """Return what is kept under a key, or compute it; setdefault tells one thread alone that it is the first.
+
+    What the first raises is its own: kept, its traceback would hold the volume. Who waited computes in its place.
+    """
     own: Future[Answer] = Future()
-    held = kept.setdefault(key, own)
-    if held is own:
-        try:
+    try:
+        held = kept.setdefault(key, own)
+        if held is own:
             own.set_result(compute())
-        except BaseException as error:
+    except BaseException:  # an interrupt may also come between the lines above
+        if kept.get(key) is own:
             del kept[key]
-            own.set_exception(error)
-            raise
-    return held.result()
+        own.cancel()
+        raise
+    with suppress(CancelledError):
+        return held.result()
+    return _answer(kept, key, compute)

@@ -37,7 +37,7 @@ def predicted(
     held = list(images)
     if not held:
         return {}
-    seen = features_in([images[contrast] for contrast in held], head)
+    seen = features_in([images[contrast] for contrast in held], head, kinds=site.kinds)
     made = {}
     for contrast in held:
         others = tuple(one for one in held if one is not contrast)
@@ -47,7 +47,7 @@ def predicted(
             continue
         if set(regressor.sources) == set(others):
             rows = [held.index(one) for one in regressor.sources]
-            values = seen[[*rows, *(len(held) + row for row in rows)]]
+            values = seen[[kind * len(held) + row for kind in range(site.kinds) for row in rows]]
             made[contrast] = np.zeros(head.shape, np.float32)
             made[contrast][head] = value_of(values, torch.from_numpy(regressor.weights).float()).numpy()
     return made

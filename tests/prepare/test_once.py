@@ -1,13 +1,16 @@
 """Answers about volumes are kept while these live."""
 
+import gc
 import threading
+import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mrimpute.device import side_by_side
-from mrimpute.prepare.once import once, once_each
+from mrimpute.prepare.once import _answer, once, once_each
 from mrimpute.volume import Grid, Volume
 
 
@@ -44,3 +47,53 @@ def test_what_is_raised_is_not_kept():
     with pytest.raises(ValueError, match="first"):
         odd(one)
     assert odd(one) == odd(one) == 7
+
+
+def test_one_who_waits_for_what_is_raised_computes_it_himself():
+    begun, answers = threading.Event(), iter([ValueError("first"), 7])
+
+    @once_each
+    def odd(_one):
+        answer = next(answers)
+        if isinstance(answer, ValueError):
+            begun.wait(0.2)
+            raise answer
+        return answer
+
+    def found(one):
+        try:
+            return odd(one)
+        except ValueError as error:
+            return str(error)
+
+    one = volume()
+    assert sorted(map(str, side_by_side(lambda _: found(one), range(2)))) == ["7", "first"]
+
+
+def test_a_refused_volume_is_let_go_of_at_once():
+    @once_each
+    def refused(_one):
+        raise ValueError
+
+    one = volume()
+    alive = weakref.ref(one)
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            refused(one)
+        del one
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_an_interrupt_before_the_first_line_of_the_work_leaves_nothing_to_wait_for():
+    class Interrupted(dict):
+        def setdefault(self, key, value):
+            super().setdefault(key, value)
+            raise KeyboardInterrupt
+
+    kept = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        _answer(kept, "key", lambda: 7)
+    assert kept == {}

@@ -10,26 +10,6 @@ from torch.nn import functional as F
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
-def upfirdn(x: Tensor, kernel: Tensor, up: int, down: int, padding: tuple[int, int]) -> Tensor:
-    """Insert zeros, pad, convolve, keep every `down`-th sample; each channel by itself.
-
-    Args:
-        x: (B, C, H, W).
-        kernel: (K, K), applied as a true convolution.
-        up, down: integer factors of both axes; up - 1 zeros follow every sample.
-        padding: zeros before and after each axis; a negative number crops.
-
-    Returns:
-        (B, C, H', W') with H' = (H up + before + after - K) // down + 1.
-    """
-    batch, channels, height, width = x.shape
-    x = x.reshape(batch * channels, 1, height, 1, width, 1)
-    x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(batch * channels, 1, height * up, width * up)
-    x = F.pad(x, (*padding, *padding))
-    x = F.conv2d(x, kernel.flip(0, 1)[None, None].to(x.dtype), stride=down)
-    return x.reshape(batch, channels, *x.shape[2:])
-
-
 def double(x: Tensor) -> Tensor:
     """Return x at twice the size: (B, C, H, W) → (B, C, 2H, 2W).
 
