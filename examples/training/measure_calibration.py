@@ -2,11 +2,12 @@
 
 Usage: python examples/training/measure_calibration.py DATA_DIR
 
-DATA_DIR holds ms-aligned/OPENMSL-PATIENT-VISIT with t1, t2 and flair. Each contrast is left out of each study and made
-from the two others with the built-in SynDiff network, in several ways: blended with the regression in its own file (one
-source); as it is made without a calibration; with a calibration from one study of another patient; with one from a
-study each of the two other patients. Then the network without any regression: as it is, and through a curve from one
-and from two studies of other patients. PSNR and SSIM in the brain, in the network's frame; the share of voxels that the
+DATA_DIR holds ms-aligned/OPENMSL-PATIENT-VISIT with t1, t2, flair and a mask of the brain. Each contrast is left out
+of each study and made from the two others with the built-in SynDiff network, in several ways: blended with the
+regression in its own file (one source); as it is made without a calibration; with a calibration from one study of
+another patient; with one from a study each of the two other patients. Then the network without any regression: as it
+is, and through a curve from one and from two studies of other patients. PSNR and SSIM in the head, in the network's
+frame, and PSNR inside the mask, without the rim where brain and air were interpolated; the share of voxels that the
 half-width from the other patients' studies holds; seconds and memory. Before that the regressions alone, after it the
 package's own on every set of sources, each training patient left out in turn: how much those of one's own scanner
 should count, whether OPENMSL's studies beside them help, and what is in the package.
@@ -25,22 +26,23 @@ import torch
 from mrimpute.calibration import FRAME, Gram, builtin_site
 from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of, settled
 from mrimpute.calibration.curve import Joint, NetworkRun, corrected, fitted, joint_of
-from mrimpute.calibration.gram import coefficients, squared_error
+from mrimpute.calibration.gram import EVERY, RICH, coefficients, squared_error
 from mrimpute.calibration.site import CALIBRATED_SHARE, half_width, source_sets
 from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
 from mrimpute.generators.contract import door, method_of
+from mrimpute.io import read_whole
 from mrimpute.metrics import score
 from mrimpute.plan import route
 from mrimpute.prepare import Prepared, prepare
-from mrimpute.prepare.frame import place_beside
+from mrimpute.prepare.frame import boxed, place_beside
 from mrimpute.registry import Checkpoint, choose_checkpoint
 from mrimpute.study import find_series
 from mrimpute.volume import BoolArray, FloatArray, Volume
 
 Figures = tuple[float, ...]
-"""PSNR in dB and SSIM."""
+"""PSNR in dB and SSIM in the head, PSNR inside the mask."""
 
 WAYS = (
     "one source",
@@ -62,6 +64,7 @@ class Case:
         images: of the other contrasts.
         truth: the acquired image.
         head: where all are compared.
+        inside: where the mask fills a voxel.
         joint: made against acquired.
     """
 
@@ -70,6 +73,7 @@ class Case:
     images: dict[Contrast, FloatArray]
     truth: FloatArray
     head: BoolArray
+    inside: BoolArray
     joint: Joint
 
 
@@ -83,7 +87,7 @@ def main() -> None:
     print(f"| target | study | {' | '.join(WAYS)} |\n|" + "---|" * (2 + len(WAYS)))
     held = []
     for target in next(iter(grams.values())).present:
-        cases = {folder.name: _case(volumes_of(folder), target) for folder in folders}
+        cases = {folder.name: _case(folder, target) for folder in folders}
         rows = []
         for name, case in cases.items():
             others = _first_visits([other for other in cases if _patient(other) != _patient(name)])
@@ -105,7 +109,7 @@ def volumes_of(folder: Path) -> dict[Contrast, Volume]:
 
 def _gram(volumes: dict[Contrast, Volume]) -> Gram:
     ready = prepare(volumes, FRAME)
-    return gram_of(ready.images, ready.head)
+    return gram_of(ready.images, ready.head, EVERY, RICH)
 
 
 def _patient(name: str) -> str:
@@ -125,8 +129,9 @@ def _alone(grams: dict[str, Gram]) -> None:
         for name, own in grams.items():
             others = _first_visits([other for other in grams if _patient(other) != _patient(name)])
             matrices = [grams[other].matrix for other in others]
-            ways = [package, *([matrix] for matrix in matrices), matrices, [own.matrix]]
-            before, *single, both, best = [_decibels(own, way, target, sources) for way in ways]
+            ways = [*([matrix] for matrix in matrices), matrices, [own.matrix]]
+            before = _decibels(own.plain, package, target, sources)
+            *single, both, best = [_decibels(own, way, target, sources) for way in ways]
             rows.append((before, float(np.mean(single)), both, best))
         means = " | ".join(f"{mean:.2f}" for mean in np.mean(rows, axis=0))
         least = min(one - before for before, one, _, _ in rows)
@@ -142,7 +147,7 @@ def _own_scanner(grams: dict[str, Gram]) -> None:
     print(
         f"| patient | target | from | alike | own {' | own '.join(map(str, SHARES))} | with OPENMSL |\n|" + "---|" * 10
     )
-    others = [grams[name].matrix for name in _first_visits(list(grams))]
+    others = [grams[name].plain.matrix for name in _first_visits(list(grams))]
     for number, one in enumerate(builtin_site().studies, 1):
         rest = [other for other in builtin_site().studies if other is not one]
         places = [other.place == one.place for other in rest]
@@ -174,8 +179,9 @@ def _decibels(
     return -10 * float(np.log10(squared_error(own.matrix, sources, target, weights)))
 
 
-def _case(volumes: dict[Contrast, Volume], target: Contrast) -> Case:
+def _case(folder: Path, target: Contrast) -> Case:
     """Make one target with its network alone."""
+    volumes = volumes_of(folder)
     present = tuple(contrast for contrast in volumes if contrast is not target)
     (job,) = route(present, [target])
     checkpoint = choose_checkpoint("builtin", job.generator, job.sources, target)
@@ -185,7 +191,9 @@ def _case(volumes: dict[Contrast, Volume], target: Contrast) -> Case:
     images = ready.images | further
     truth = images.pop(target)
     joint = joint_of(NetworkRun(checkpoint.sha256, "", 0, target, job.sources), made, truth, ready.head)
-    return Case(made, own, {contrast: images[contrast] for contrast in present}, truth, ready.head, joint)
+    mask = read_whole(folder / f"{folder.name}-mask.nii.gz")
+    inside = boxed((mask.voxels > 0).astype(np.float32), mask.grid, ready.recipe) > 0.99
+    return Case(made, own, {contrast: images[contrast] for contrast in present}, truth, ready.head, inside, joint)
 
 
 def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Joint]) -> list[Figures]:
@@ -253,12 +261,15 @@ def _blend(case: Case, estimate: FloatArray, share: float | None = None) -> Floa
 
 
 def _score(case: Case, image: FloatArray) -> Figures:
-    found = score(image, case.truth, {"brain": case.head})["brain"]
-    return found.psnr, found.ssim
+    found = score(image, case.truth, {"head": case.head, "inside": case.inside})
+    return found["head"].psnr, found["head"].ssim, found["inside"].psnr
 
 
 def _row(target: Contrast, name: str, scores: Sequence[Figures]) -> None:
-    print(f"| {target} | {name} | {' | '.join(f'{psnr:.2f} / {ssim:.3f}' for psnr, ssim in scores)} |", flush=True)
+    print(
+        f"| {target} | {name} | {' | '.join('{:.2f} / {:.3f} / {:.2f}'.format(*one) for one in scores)} |",
+        flush=True,
+    )
 
 
 def _subsets() -> None:

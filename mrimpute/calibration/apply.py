@@ -7,15 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrimpute.calibration.gram import ASTRAY, EVERY, TERMS, Gram, astray, term_indices
+from mrimpute.calibration.gram import ASTRAY, EVERY, PLAIN, RICH, Gram, astray, term_count, term_indices
 from mrimpute.calibration.site import Regressor
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
-from mrimpute.generators.regression import term_count
-from mrimpute.volume import BoolArray, FloatArray
+from mrimpute.volume import BoolArray, FloatArray, box_of
 
-CHUNK = 2**17
-"""Voxels whose terms are held at once: 47 MB of them in float64."""
+CHUNK = 2**15
+"""Voxels whose terms are held at once: 60 MB of 231 in float64."""
 
 WHOLE_SHARE = 0.5
 """Of a regression on all sources, beside the mean of those on one each, where the scanner is not known and the
@@ -40,29 +39,32 @@ class Errors:
     within: FloatArray
 
 
-def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int = 1) -> Gram:
+def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int = 1, kinds: int = PLAIN) -> Gram:
     """Return the Gram matrix of one study.
 
     Args:
         images: (X, Y, Z) float32 in [0, 1] each, of contrasts among the four.
         head: (X, Y, Z); not empty.
         every: of its voxels, every so many-th is looked at.
+        kinds: of features of each contrast, PLAIN or RICH.
     """
     present = tuple(contrast for contrast in BRATS_FOUR if contrast in images)
-    values = features_in([images[contrast] for contrast in present], head, every)
-    total = torch.zeros(term_count(len(present)), term_count(len(present)), dtype=torch.float64)
+    values = features_in([images[contrast] for contrast in present], head, every, kinds)
+    matrix, rows = np.zeros((term_count(kinds), term_count(kinds))), term_indices(present, kinds)
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for some in values.split(CHUNK, dim=1):
         terms = regression.terms(some.double())
         total += terms @ terms.T
-    matrix, rows = np.zeros((TERMS, TERMS)), term_indices(present)
     matrix[np.ix_(rows, rows)] = total / values.shape[1]
-    return Gram(matrix, values.shape[1], present)
+    return Gram(matrix, int(np.count_nonzero(head)), present)
 
 
-def features_in(images: Sequence[FloatArray], head: BoolArray, every: int = 1) -> Tensor:
-    """Return images (X, Y, Z) and their means over 3x3x3 voxels at the head's voxels, (2S, N); see `gram_of`."""
-    places = torch.from_numpy(np.flatnonzero(head)[::every])
-    return regression.features_at(places, (torch.from_numpy(np.ascontiguousarray(image)).float() for image in images))
+def features_in(images: Sequence[FloatArray], head: BoolArray, every: int = 1, kinds: int = PLAIN) -> Tensor:
+    """Return the features of images (X, Y, Z) at the head's voxels, (kinds S, N); see `gram_of`."""
+    box = box_of(head, (1, 1, 1))
+    places = torch.from_numpy(np.flatnonzero(head[box])[::every])
+    sources = (torch.from_numpy(np.ascontiguousarray(image[box])).float() for image in images)
+    return regression.features_at(places, sources, kinds == RICH)
 
 
 def settled(images: Mapping[Contrast, FloatArray], head: BoolArray, regressor: Regressor) -> Regressor:
@@ -106,17 +108,20 @@ def errors_of(
 
     Args:
         images, head: as for `gram_of`.
-        weights: (target, sources) → coefficients.
+        weights: (target, sources) → coefficients; not empty.
     """
     squared = dict.fromkeys(weights, 0.0)
     counts = {pair: torch.zeros(ERROR_BINS, dtype=torch.float64) for pair in weights}
-    rows = {pair: list(term_indices(pair[1])) for pair in weights}
+    target, sources = next(iter(weights))
+    kinds = PLAIN if len(weights[target, sources]) == len(term_indices(sources)) else RICH
+    spread = torch.zeros(len(weights), term_count(kinds))
+    for row, (pair, weight) in zip(spread, weights.items(), strict=True):
+        row[list(term_indices(pair[1], kinds))] = torch.from_numpy(weight).float()
     absent = np.zeros(head.shape, np.float32)
-    every = features_in([images.get(contrast, absent) for contrast in BRATS_FOUR], head)
+    every = features_in([images.get(contrast, absent) for contrast in BRATS_FOUR], head, kinds=kinds)
     for values in every.split(CHUNK, dim=1):
-        terms = regression.terms(values)
-        for pair, weight in weights.items():
-            made = (torch.from_numpy(weight).float() @ terms[rows[pair]]).clamp_(0.0, 1.0)
+        images_made = (spread @ regression.terms(values)).clamp_(0.0, 1.0)
+        for pair, made in zip(weights, images_made, strict=True):
             error = (made - values[BRATS_FOUR.index(pair[0])]).abs_()
             squared[pair] += float(error.double().square().sum())
             counts[pair] += torch.histc(error, ERROR_BINS, 0.0, 1.0)

@@ -1,6 +1,6 @@
 """The small folder that keeps a calibration, and where the user's store has it.
 
-It holds `calibration.toml` and `grams.safetensors`: a matrix of 45x45 numbers per study, a joint histogram per study
+It holds `calibration.toml` and `grams.safetensors`: a matrix of 231x231 numbers per study, a joint histogram per study
 and network that was run on it, how much each two of its series tell of each other, digests of voxels, voxel sizes and
 figures. No image, no name, no tag of a patient is in it.
 """
@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mrimpute.calibration.curve import BINS, Joint, NetworkRun
-from mrimpute.calibration.gram import TERMS, Gram
+from mrimpute.calibration.gram import PLAIN, RICH, Gram, term_count
 from mrimpute.calibration.site import FRAME, ContrastPair, Figure, Member, Site
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import OutputRefused, UsageError, WeightsUnavailable
@@ -91,11 +91,15 @@ def sites_in_store() -> tuple[list[Site], list[str]]:
 @cache
 def builtin_site() -> Site:
     """Return what the built-in networks' training studies taught."""
-    return read_site(BUILTIN)
+    return read_site(BUILTIN, PLAIN)
 
 
-def read_site(folder: Path) -> Site:
+def read_site(folder: Path, kinds: int = RICH) -> Site:
     """Read a calibration's folder.
+
+    Args:
+        folder: where it lies.
+        kinds: of features of each contrast that its matrices must have; the package's own are PLAIN.
 
     Raises:
         WeightsUnavailable: it is none, was changed, or was made in another frame.
@@ -115,8 +119,11 @@ def read_site(folder: Path) -> Site:
     if InputSpec.model_validate(table.frame) != FRAME:
         raise _unusable(folder, "it was made by another version, for other grey values")
     matrices, shares = tensors.get("grams", np.empty(0)), tensors.get("joints", np.empty((0, BINS, BINS), np.float32))
-    if matrices.shape != (len(table.studies), TERMS, TERMS) or not np.isfinite(matrices).all():
-        raise _unusable(folder, f"{GRAMS_FILE} must hold {len(table.studies)} matrices of {TERMS}x{TERMS} numbers")
+    terms = term_count(kinds)
+    if kinds == RICH and matrices.shape == (len(table.studies), term_count(PLAIN), term_count(PLAIN)):
+        raise _unusable(folder, "it was made by an earlier version, whose regressions knew less of a study")
+    if matrices.shape != (len(table.studies), terms, terms) or not np.isfinite(matrices).all():
+        raise _unusable(folder, f"{GRAMS_FILE} must hold {len(table.studies)} matrices of {terms}x{terms} numbers")
     if np.abs(matrices - matrices.transpose(0, 2, 1)).max() > _ASYMMETRY:
         raise _unusable(folder, f"{GRAMS_FILE} holds a matrix that is not symmetric")
     curved = [(number, run) for number, one in enumerate(table.studies) for run in one.joints]

@@ -1,12 +1,14 @@
 """Gram matrices: all that the regression of any of four contrasts on any others needs to know of a study.
 
-Terms, in this order: 1; t1, t1c, t2, flair; their means over 3x3x3 voxels; all products of two of these eight.
-A study's matrix is the mean over its head of the outer product of these 45 terms. Coefficients for any sources and
-target, and the error that they would have in any study, follow from such matrices; no voxel is kept.
+Terms, in this order: 1; t1, t1c, t2, flair; their means over 3x3x3 voxels; all products of two of these eight: 45. Of
+a calibration's study, three features of each contrast more (what of it is above 1/3, and above 2/3; its standard
+deviation over 3x3x3 voxels), and the products of all twenty: 231. A study's matrix is the mean over its head of the
+outer product of these terms. Coefficients for any sources and target, and the error that they would have in any study,
+follow from such matrices; no voxel is kept.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations_with_replacement
 
@@ -15,13 +17,13 @@ import numpy as np
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.volume import FloatArray
 
-FEATURES = 2 * len(BRATS_FOUR)
-TERMS = 1 + FEATURES + FEATURES * (FEATURES + 1) // 2
+PLAIN, RICH = 2, 5
+"""Features of each contrast: its value and its mean; and three more, see above."""
 RIDGE = 3e-4
 """Penalty on each coefficient relative to its term's power; that of `generators.regression`, which needs torch."""
 
 EVERY = 5
-"""Of the head's voxels, every fifth is looked at where a study is judged, not learnt from."""
+"""Of the head's voxels, every fifth is looked at where a study is judged, and where a calibration learns from it."""
 ASTRAY = 0.9
 """How far a regression on all sources may stray (see `astray`) before it says nothing of a study. From two sources:
 0.2 to 0.88 in three patients of two scanners, the patient or the scanner left out (60 sets); in five studies of
@@ -33,8 +35,8 @@ class Gram:
     """The Gram matrix of one study.
 
     Attributes:
-        matrix: (45, 45) float64, symmetric; 0 where a term has a contrast that the study lacks.
-        voxels: how many voxels of 1 mm it is the mean of.
+        matrix: (45, 45) or (231, 231) float64, symmetric; 0 where a term has a contrast that the study lacks.
+        voxels: how many voxels of 1 mm its head has.
         present: the contrasts that the study has, in the order of BRATS_FOUR.
     """
 
@@ -42,24 +44,43 @@ class Gram:
     voxels: int
     present: tuple[Contrast, ...]
 
+    @property
+    def plain(self) -> "Gram":
+        """The part of it that is of the 45 terms: what other studies and the package's own regressions are held to."""
+        rows = _indices(tuple(range(len(BRATS_FOUR))), PLAIN, kinds_of(self.matrix))
+        return replace(self, matrix=self.matrix[np.ix_(rows, rows)])
+
     def holds(self, contrasts: Iterable[Contrast]) -> bool:
         """Tell whether the study has all of these contrasts."""
         return set(contrasts) <= set(self.present)
 
 
-def term_indices(sources: Sequence[Contrast]) -> tuple[int, ...]:
-    """Return which of the 45 terms a regression on these sources has.
+def term_count(kinds: int) -> int:
+    """Return how many terms a study's matrix has, with so many features of each contrast."""
+    features = kinds * len(BRATS_FOUR)
+    return 1 + features + features * (features + 1) // 2
+
+
+def kinds_of(matrix: FloatArray) -> int:
+    """Return how many features of each contrast a study's matrix has: PLAIN or RICH."""
+    return PLAIN if len(matrix) == term_count(PLAIN) else RICH
+
+
+def term_indices(sources: Sequence[Contrast], kinds: int = PLAIN) -> tuple[int, ...]:
+    """Return which of a matrix's terms a regression on these sources has.
 
     They come in the order of `generators.regression.terms`, so that contrasts may be given in any order: that of
     another naming of the same series, for instance.
     """
-    return _indices(tuple(BRATS_FOUR.index(contrast) for contrast in sources))
+    return _indices(tuple(BRATS_FOUR.index(contrast) for contrast in sources), kinds, kinds)
 
 
 @cache
-def _indices(places: tuple[int, ...]) -> tuple[int, ...]:
-    features = [*places, *(len(BRATS_FOUR) + place for place in places)]
-    products = {pair: 1 + FEATURES + number for number, pair in enumerate(_products(range(FEATURES)))}
+def _indices(places: tuple[int, ...], kinds: int, held: int) -> tuple[int, ...]:
+    """Return where a matrix with `held` features of each contrast has the terms of the first `kinds` of some."""
+    features = [kind * len(BRATS_FOUR) + place for kind in range(kinds) for place in places]
+    every = range(held * len(BRATS_FOUR))
+    products = {pair: 1 + len(every) + number for number, pair in enumerate(_products(every))}
     return (0, *(1 + one for one in features), *(products[min(pair), max(pair)] for pair in _products(features)))
 
 
@@ -83,11 +104,13 @@ def coefficients(
         ridge: see RIDGE.
         shares: how much each study counts; None for all alike.
     """
-    rows = term_indices(sources)
+    rows = term_indices(sources, kinds_of(matrices[0]))
     mean = np.average(matrices, axis=0, weights=shares)
     inner = mean[np.ix_(rows, rows)]
     moments = mean[list(rows), 1 + BRATS_FOUR.index(target)]
-    solved: FloatArray = np.linalg.solve(inner + ridge * np.diag(np.diag(inner)), moments)
+    power = np.diag(inner)
+    penalty = np.where(power > 0, ridge * power, 1.0)  # a term that is 0 in all of them gets 0
+    solved: FloatArray = np.linalg.solve(inner + np.diag(penalty), moments)
     return solved
 
 
@@ -122,6 +145,6 @@ def squared_error(matrix: FloatArray, sources: Sequence[Contrast], target: Contr
         sources, target: as for `coefficients`.
         weights: (terms,) coefficients.
     """
-    rows, column = list(term_indices(sources)), 1 + BRATS_FOUR.index(target)
+    rows, column = list(term_indices(sources, kinds_of(matrix))), 1 + BRATS_FOUR.index(target)
     inner = matrix[np.ix_(rows, rows)]
     return float(weights @ inner @ weights - 2 * weights @ matrix[rows, column] + matrix[column, column])

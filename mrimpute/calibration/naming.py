@@ -93,7 +93,7 @@ def fit_in(present: Present, site: Site | None) -> Fit | None:
         StudyRefused: they do not lie on each other, or one has no grey values.
     """
     known = site or builtin_site()
-    return None if present.unlike(known) else fit_of(_gram_of(present.framed), known, present.sources.digests)
+    return None if present.unlike(known) else fit_of(_gram_of(present.framed), known.plain, present.sources.digests)
 
 
 def with_fit(ready: Prepared, fit: Fit | None, site: Site | None) -> Prepared:
@@ -145,8 +145,8 @@ def fit_of(gram: Gram, site: Site, digests: Collection[str]) -> Fit | None:
     None where the site's studies lack one of these names.
 
     Args:
-        gram: of the study.
-        site: what is known.
+        gram: of the study, and
+        site: what is known; both of the plain terms.
         digests: of the study's voxels, which count for nothing here.
     """
     given, learnt = gram.present, _learnt(site, digests)

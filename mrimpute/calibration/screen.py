@@ -114,7 +114,8 @@ def _strange(candidates: list[Candidate]) -> list[Outlier]:
     """Return the studies whose grey values behave otherwise than the rest's, the worst first."""
     kept, found = list(candidates), list[Outlier]()
     while len(kept) > MIN_JUDGES:
-        gaps = [_gap(one.member.gram, [other.member.gram for other in kept if other is not one]) for one in kept]
+        plain = [one.member.gram.plain for one in kept]
+        gaps = [_gap(one, [other for other in plain if other is not one]) for one in plain]
         worst = int(np.argmax(gaps))
         if gaps[worst] <= MAX_GAP:
             break

@@ -56,7 +56,7 @@ def calibrate(
 ) -> None:
     """Learn from complete STUDIES how one scanner's contrasts follow from each other.
 
-    What is kept is a matrix of 45x45 numbers per study, digests and figures: no image, no name, no tag.
+    What is kept is a matrix of 231x231 numbers per study, digests and figures: no image, no name, no tag.
 
     `mrimpute fill` and `mrimpute evaluate` take it with --calibration.
     """

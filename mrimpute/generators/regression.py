@@ -1,7 +1,8 @@
 """A voxelwise regression of the target on its sources, which is blended with a network's predictions.
 
 All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for
-three sources and 6 for one, fitted by least squares in the head. So few numbers carry brightness to another
+three sources and 6 for one (a calibration knows three features of each source more: 136 and 21), fitted by least
+squares in the head. So few numbers carry brightness to another
 scanner better than a network does; the network knows structure. Their errors are nearly independent,
 so half of each is nearer to the truth than either (measured on patients left out: examples/training/).
 """
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.records import has_regression
 from mrimpute.registry import Checkpoint
+from mrimpute.volume import box_of
 
 COEFFICIENTS = "regression.coefficients"
 """Key of the coefficients beside a network's tensors; shape (terms,), of a network for all pairs of
@@ -27,6 +29,9 @@ RIDGE = 3e-4
 """Penalty on each coefficient relative to its term's power: measured on patients left out, it costs
 nothing on the same scanner and gains up to 0.4 dB on another."""
 
+
+KNEES = (1 / 3, 2 / 3)
+"""Where a calibration's regression may change its slope: a parabola cannot make fluid bright and tissue right."""
 
 PLANES = 16
 """Whose means are taken at once."""
@@ -63,15 +68,27 @@ def take_coefficients(checkpoint: Checkpoint, tensors: dict[str, Tensor], shape:
     return coefficients
 
 
-def features_at(places: Tensor, sources: Iterable[Tensor]) -> Tensor:
+def features_at(places: Tensor, sources: Iterable[Tensor], rich: bool = False) -> Tensor:
     """Return sources, then their 3x3x3 means, at some voxels: (2S, N).
 
     Args:
         places: (N,) numbers of these voxels in the flattened volume.
         sources: (X, Y, Z) each.
+        rich: whether what of them is above each of KNEES, and their standard deviation over 3x3x3 voxels, follow: (5S,
+            N).
     """
-    given, means = zip(*((one.flatten()[places], box_means(one).flatten()[places]) for one in sources), strict=True)
-    return torch.stack([*given, *means])
+    kinds = zip(*(_features_of(places, one, rich) for one in sources), strict=True)
+    return torch.stack([one for kind in kinds for one in kind])
+
+
+def _features_of(places: Tensor, source: Tensor, rich: bool) -> list[Tensor]:
+    """Return a source's own features at some voxels, (N,) each."""
+    value, mean = source.flatten()[places], box_means(source).flatten()[places]
+    if not rich:
+        return [value, mean]
+    squares = box_means(source.square()).flatten()[places]
+    over = [(value - knee).clamp_(min=0.0) for knee in KNEES]
+    return [value, mean, *over, (squares - mean.square()).clamp_(min=0.0).sqrt_()]
 
 
 def box_means(source: Tensor) -> Tensor:
@@ -118,20 +135,23 @@ def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
 
     Args:
         sources: (S, X, Y, Z) in [0, 1].
-        coefficients: from `fit`.
+        coefficients: from `fit`, or of a calibration, with terms of the rich features.
         head: (X, Y, Z) bool. That a source is above 0 does not tell it: fluid may be 0.
 
     Returns:
         (X, Y, Z) in [0, 1], 0 outside the head.
     """
-    places = head.flatten().nonzero()[:, 0]
+    box = box_of(head.cpu().numpy(), (1, 1, 1))
+    places = head[box].flatten().nonzero()[:, 0]
     made = torch.zeros_like(sources[0], memory_format=torch.contiguous_format)
-    made.view(-1)[places] = value_of(features_at(places, sources), coefficients)
+    rich = len(coefficients) > term_count(len(sources))
+    made[head] = value_of(features_at(places, (source[box] for source in sources), rich), coefficients)
     return made
 
 
 def value_of(values: Tensor, coefficients: Tensor) -> Tensor:
-    """Return what coefficients make of features, (F, N) → (N,) in [0, 1]."""
+    """Return what coefficients make of features, (F, N) → (N,) in [0, 1]; there is one for each of `terms`."""
+    assert len(coefficients) == (len(values) + 1) * (len(values) + 2) // 2
     constant, linear, quadratic = coefficients.split([1, len(values), len(coefficients) - 1 - len(values)])
     made = torch.empty_like(values[0])
     for maps, value in zip(values.split(CHUNK, dim=1), made.split(CHUNK), strict=True):

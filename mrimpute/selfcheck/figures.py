@@ -15,8 +15,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.generators.regression import value_of
-from mrimpute.metrics import decibels, score, texture
-from mrimpute.volume import BoolArray, FloatArray
+from mrimpute.metrics import SSIM_WINDOW, decibels, score, texture
+from mrimpute.volume import BoolArray, FloatArray, box_of
 from mrimpute.write.verdict import Figure
 
 THROUGH = 2
@@ -37,7 +37,7 @@ def predicted(
     held = list(images)
     if not held:
         return {}
-    seen = features_in([images[contrast] for contrast in held], head)
+    seen = features_in([images[contrast] for contrast in held], head, kinds=site.kinds)
     made = {}
     for contrast in held:
         others = tuple(one for one in held if one is not contrast)
@@ -47,7 +47,7 @@ def predicted(
             continue
         if set(regressor.sources) == set(others):
             rows = [held.index(one) for one in regressor.sources]
-            values = seen[[*rows, *(len(held) + row for row in rows)]]
+            values = seen[[kind * len(held) + row for kind in range(site.kinds) for row in rows]]
             made[contrast] = np.zeros(head.shape, np.float32)
             made[contrast][head] = value_of(values, torch.from_numpy(regressor.weights).float()).numpy()
     return made
@@ -63,11 +63,13 @@ def figures_of(
         made: predictions of some of them.
         head: (X, Y, Z); even numbers of voxels.
     """
+    box = _even_box(head)
+    head = head[box]
     coarse_head = _coarse(head.astype(np.float32)) >= 0.5
 
     def figure(contrast: Contrast) -> Figure:
-        image, truth = made[contrast], images[contrast]
-        error = float(np.mean(np.square(image - truth, dtype=np.float64)[head]))
+        image, truth = made[contrast][box], images[contrast][box]
+        error = float(np.mean(np.square((image - truth)[head], dtype=np.float64)))
         return Figure(
             contrast=contrast,
             sources=tuple(one for one in images if one is not contrast),
@@ -77,6 +79,13 @@ def figures_of(
         )
 
     return tuple(side_by_side(figure, made))
+
+
+def _even_box(head: BoolArray) -> tuple[slice, ...]:
+    """Return the box around a head beyond which no figure sees a voxel, with even numbers for bounds."""
+    reach = SSIM_WINDOW + 1  # of a window of voxels twice as wide, to either side
+    box = box_of(head, (reach, reach, reach))
+    return tuple(slice(axis.start // 2 * 2, -(-axis.stop // 2) * 2) for axis in box)
 
 
 def _coarse(image: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mrimpute.calibration.folder import CALIBRATION_TOML, GRAMS_FILE
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from tests.conftest import OBLIQUE, WORDS, write_nifti
 
@@ -15,6 +16,13 @@ GAMMA = {
     "old": {"t1": 1.0, "t1c": 1.0, "t2": 1.0, "flair": 1.0},
     "new": {"t1": 0.5, "t1c": 1.5, "t2": 2.0, "flair": 0.6},
 }
+
+
+def text_in(folder: Path) -> bytes:
+    """Return what text a calibration's folder holds: its table, and the names in its file of numbers (in so many random
+    bytes any three letters turn up by chance)."""
+    grams = (folder / GRAMS_FILE).read_bytes()
+    return (folder / CALIBRATION_TOML).read_bytes() + grams[8 : 8 + int.from_bytes(grams[:8], "little")]
 
 
 def write_study(

@@ -1,4 +1,4 @@
-"""Matrices of 45 terms give the regressions that the voxels themselves give."""
+"""Matrices of 45 and of 231 terms give the regressions that the voxels themselves give."""
 
 import itertools
 from dataclasses import replace
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mrimpute.calibration import Regressor, builtin_site
 from mrimpute.calibration.apply import errors_of, estimated, gram_of, settled
-from mrimpute.calibration.gram import RIDGE, TERMS, coefficients, squared_error, term_indices
+from mrimpute.calibration.gram import PLAIN, RICH, RIDGE, coefficients, squared_error, term_count, term_indices
 from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.generators import regression
@@ -28,35 +28,46 @@ def study():
     return {contrast: np.where(head, image, np.float32(0)) for contrast, image in images.items()}, head
 
 
-def features(sources):
-    """Return sources (S, X, Y, Z) and their 3x3x3 means by PyTorch's own pooling, (2S, X, Y, Z)."""
-    return torch.cat([sources, F.avg_pool3d(sources[None], 3, stride=1, padding=1)[0]])
+def features(sources, kinds):
+    """Return sources (S, X, Y, Z), their 3x3x3 means by PyTorch's own pooling, and if rich what is above 1/3 and
+    2/3, and the deviation of the 27 values: (kinds S, X, Y, Z)."""
+    plain = torch.cat([sources, F.avg_pool3d(sources[None], 3, stride=1, padding=1)[0]])
+    if kinds == PLAIN:
+        return plain
+    cubes = F.pad(sources, (1,) * 6).unfold(1, 3, 1).unfold(2, 3, 1).unfold(3, 3, 1).flatten(-3)
+    return torch.cat([plain, F.relu(sources - 1 / 3), F.relu(sources - 2 / 3), cubes.std(-1, correction=0)])
 
 
-def test_the_matrix_is_that_of_all_terms_over_the_head(study):
+@pytest.mark.parametrize(("kinds", "terms"), [(PLAIN, 45), (RICH, 231)])
+def test_the_matrix_is_that_of_all_terms_over_the_head(study, kinds, terms):
     images, head = study
-    gram = gram_of(images, head)
-    values = regression.terms(features(torch.from_numpy(np.stack([images[c] for c in BRATS_FOUR])))[:, head])
-    assert gram.matrix.shape == (TERMS, TERMS) == (len(values), len(values))
+    gram = gram_of(images, head, kinds=kinds)
+    values = regression.terms(features(torch.from_numpy(np.stack([images[c] for c in BRATS_FOUR])), kinds)[:, head])
+    assert gram.matrix.shape == (terms, terms) == (term_count(kinds), len(values))
     assert gram.voxels == head.sum()
-    np.testing.assert_allclose(gram.matrix, (values.double() @ values.double().T / head.sum()).numpy(), rtol=1e-6)
+    expected = (values.double() @ values.double().T / head.sum()).numpy()
+    np.testing.assert_allclose(gram.matrix, expected, rtol=1e-5)
+    np.testing.assert_allclose(gram.plain.matrix, gram_of(images, head).matrix, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kinds", [PLAIN, RICH])
 @pytest.mark.parametrize("sources", [(T1,), (T2, T1), (T1, T1C, T2), (T2, T1C, T1)])
-def test_coefficients_are_those_that_the_voxels_give(study, sources):
+def test_coefficients_are_those_that_the_voxels_give(study, sources, kinds):
     images, head = study
     assert RIDGE == regression.RIDGE
     inside = torch.from_numpy(np.stack([images[c] for c in sources]))
-    values = regression.terms(features(inside)[:, head]).double()
+    values = regression.terms(features(inside, kinds)[:, head]).double()
     inner, target = values @ values.T, torch.from_numpy(images[FLAIR][head]).double()
     expected = torch.linalg.solve(inner + RIDGE * torch.diag(inner.diagonal()), values @ target)
-    found = coefficients([gram_of(images, head).matrix], sources, FLAIR)
+    gram = gram_of(images, head, kinds=kinds)
+    found = coefficients([gram.matrix], sources, FLAIR)
     assert len(term_indices(sources)) == regression.term_count(len(sources))
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    assert len(term_indices(sources, kinds)) == len(found)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4 if kinds == RICH else 1e-6)
     made = estimated(images, head, sources, found)
     assert not made[~head].any()
     error = float(np.mean((made - images[FLAIR])[head] ** 2))
-    assert squared_error(gram_of(images, head).matrix, sources, FLAIR, found) == pytest.approx(error, rel=1e-3)
+    assert squared_error(gram.matrix, sources, FLAIR, found) == pytest.approx(error, rel=1e-3)
     (measured,) = errors_of(images, head, {(FLAIR, sources): found}).values()
     assert measured.squared == pytest.approx(error, rel=1e-4)
     assert measured.within[-1] == pytest.approx(1)
@@ -70,9 +81,16 @@ def test_terms_of_a_contrast_that_is_absent_are_0(study):
     assert gram.present == (T1, T2, FLAIR)
     kept = list(term_indices(gram.present))
     np.testing.assert_allclose(gram.matrix[np.ix_(kept, kept)], full.matrix[np.ix_(kept, kept)])
-    rest = sorted(set(range(TERMS)) - set(kept))
+    rest = sorted(set(range(term_count(PLAIN))) - set(kept))
     assert not gram.matrix[rest].any()
     assert gram.holds((T1, FLAIR)) and not gram.holds((T1, T1C))
+
+
+def test_a_term_that_is_0_in_all_studies_counts_for_nothing(study):
+    images, head = study
+    dark = {contrast: 0.3 * image for contrast, image in images.items()}  # nothing of it is above 1/3
+    found = coefficients([gram_of(dark, head, kinds=RICH).matrix], (T1, T2), FLAIR)
+    assert np.isfinite(found).all() and not found[5:9].any()
 
 
 def test_every_naming_of_the_series_reads_from_one_matrix(study):

@@ -15,6 +15,7 @@ from mrimpute.errors import OutputRefused, StudyRefused, WeightsUnavailable
 from mrimpute.io import read_volume
 from mrimpute.prepare.skull import BrainMask
 from mrimpute.registry import load_registry
+from tests.calibration.conftest import text_in
 
 T1, T1C, T2, FLAIR = BRATS_FOUR
 
@@ -42,10 +43,17 @@ def test_three_studies_give_figures_and_the_folder_gives_them_back(three, tmp_pa
 def test_nothing_of_a_patient_is_kept(three, tmp_path):
     write_site(learn(three, "site").site, tmp_path / "kept")
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {CALIBRATION_TOML, GRAMS_FILE}
-    kept = b"".join(path.read_bytes() for path in (tmp_path / "kept").iterdir())
+    kept = text_in(tmp_path / "kept")
     for canary in (b"ann", b"bob", b"cyd", b"nii", str(tmp_path).encode()):
         assert canary not in kept.lower()
-    assert len(kept) < 3 * 45 * 45 * 8 + 10_000
+    assert sum(path.stat().st_size for path in (tmp_path / "kept").iterdir()) < 3 * 231 * 231 * 8 + 10_000
+
+
+def test_a_study_is_learnt_from_with_the_rich_terms_and_judged_by_the_plain_ones(scan):
+    site = learn([scan("ann", 0)], "site").site
+    assert site.studies[0].gram.matrix.shape == (231, 231)
+    assert len(site.regressor(FLAIR, (T1, T2), ()).weights) == 66
+    assert len(site.plain.regressor(FLAIR, (T1, T2), ()).weights) == 15
 
 
 def test_with_one_study_there_are_no_figures_and_with_two_no_half_width(three):
@@ -184,4 +192,11 @@ def test_the_packages_own_regressions_stand_on_what_the_built_in_networks_saw():
 def test_beside_more_sources_a_calibrated_network_gives_less_structure(three):
     site = learn(three, "site").site
     flair, t2 = (site.regressor(target, (T1, other), ()) for target, other in ((FLAIR, T2), (T2, FLAIR)))
-    assert (flair.share_beside(1), flair.share_beside(2), t2.share_beside(1)) == (0.25, None, None)
+    assert (flair.share_beside(1), flair.share_beside(2)) == (0.1, 0.25)
+    assert (t2.share_beside(1), t2.share_beside(2)) == (0.35, None)  # None: the network's own half
+
+
+def test_a_calibration_of_an_earlier_version_is_refused(tmp_path):
+    write_site(builtin_site(), tmp_path / "kept")  # 45 terms, as calibrations had
+    with pytest.raises(WeightsUnavailable, match=r"made by an earlier version.*make it again with mrimpute calibrate"):
+        read_site(tmp_path / "kept")
