@@ -134,7 +134,8 @@ def box_of(voxels: FloatArray | BoolArray, margin: tuple[int, int, int] = (0, 0,
         voxels: (X, Y, Z).
         margin: voxels around it along each axis, as far as there are any.
     """
-    places = (np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
+    inside = voxels if voxels.dtype == bool else voxels != 0
+    places = (np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3))
     x, y, z = (
         slice(max(0, int(one[0]) - wide), int(one[-1]) + wide + 1) if one.size else slice(0, 0)
         for one, wide in zip(places, margin, strict=True)

@@ -164,6 +164,7 @@ def dicom_summary(path: Path) -> dict[str, Any]:
             element.value = None
     for group in data.get("SharedFunctionalGroupsSequence") or ():
         del group.FrameVOILUTSequence
+    data.file_meta.MediaStorageSOPInstanceUID = ""  # from voxels too
     return {"mean": mean, "scales": scales, "header": hashlib.sha256(str(data).encode()).hexdigest()}
 
 

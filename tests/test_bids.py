@@ -204,7 +204,7 @@ def test_a_dry_run_writes_nothing(cli, data, words, tmp_path):
         (lambda data: data, ["--weights"], 2, "--weights"),
         (lambda data: data, ["--participant-label"], 2, "--participant-label has no label"),
         (lambda data: data, ["--participant-label", "--seed", "1"], 2, "--participant-label has no label"),
-        (lambda data: data, ["--session_label", ""], 2, "--session_label has no label"),
+        (lambda data: data, ["--session_label", ""], 2, "--session_label' is empty"),
     ],
 )
 @pytest.mark.parametrize("level", ["participant", "group"])

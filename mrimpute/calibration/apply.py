@@ -11,7 +11,7 @@ from mrimpute.calibration.gram import ASTRAY, EVERY, PLAIN, RICH, Gram, astray, 
 from mrimpute.calibration.site import Regressor
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
-from mrimpute.volume import BoolArray, FloatArray
+from mrimpute.volume import BoolArray, FloatArray, box_of
 
 CHUNK = 2**15
 """Voxels whose terms are held at once: 60 MB of 231 in float64."""
@@ -61,8 +61,9 @@ def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int =
 
 def features_in(images: Sequence[FloatArray], head: BoolArray, every: int = 1, kinds: int = PLAIN) -> Tensor:
     """Return the features of images (X, Y, Z) at the head's voxels, (kinds S, N); see `gram_of`."""
-    places = torch.from_numpy(np.flatnonzero(head)[::every])
-    sources = (torch.from_numpy(np.ascontiguousarray(image)).float() for image in images)
+    box = box_of(head, (1, 1, 1))
+    places = torch.from_numpy(np.flatnonzero(head[box])[::every])
+    sources = (torch.from_numpy(np.ascontiguousarray(image[box])).float() for image in images)
     return regression.features_at(places, sources, kinds == RICH)
 
 

@@ -28,7 +28,7 @@ from mrimpute.cli import (
     verify,
     weights,
 )
-from mrimpute.errors import ExitCode, MrimputeError, Terminated, as_mrimpute_error
+from mrimpute.errors import ExitCode, MrimputeError, Terminated, UsageError, as_mrimpute_error
 
 EXIT_CODES = """Exit codes: 0 done or nothing missing · 1 unexpected error · 2 wrong usage ·
 3 study refused · 4 weights or calibration not available · 5 memory, disk or device · 6 output cannot be placed ·
@@ -99,9 +99,21 @@ def _run(words: list[str], debug: bool) -> int:
         return end.exit_code
 
 
+def _check_words(words: list[str]) -> None:
+    """Check that no word is empty: read as a path, that of a variable without a value would be the current folder.
+
+    Raises:
+        UsageError: one is.
+    """
+    if "" in words:
+        place = " ".join(["mrimpute", *words[: words.index("")]][-2:])
+        raise UsageError(f"the word after '{place}' is empty", "give it; the variable of a script may have no value")
+
+
 def _outcome(words: list[str], debug: bool) -> int:
     """Run the words; return the exit code of whatever came of it but a signal."""
     try:
+        _check_words(words)
         code = app(words, prog_name="mrimpute", standalone_mode=False)
         return int(code or 0)
     except MrimputeError as error:

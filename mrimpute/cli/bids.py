@@ -44,7 +44,7 @@ class BidsCommand(typer.core.TyperCommand):
         """Repeat the name of such an option before each of its words.
 
         Raises:
-            UsageError: it has none, as where a variable of a job is empty: that must not mean all participants.
+            UsageError: it has none, as where a variable of a job is not set: that must not mean all participants.
         """
         words: list[str] = []
         name = ""
@@ -54,7 +54,7 @@ class BidsCommand(typer.core.TyperCommand):
                 words += [] if name else [word]
             else:
                 words += [name, word]
-            if word in _LISTS and (following.startswith("-") or not following):
+            if word in _LISTS and following.startswith("-"):
                 raise UsageError(f"{word} has no label", "give one or more, or leave it out for all")
         return super().parse_args(ctx, words)
 

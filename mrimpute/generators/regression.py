@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.records import has_regression
 from mrimpute.registry import Checkpoint
+from mrimpute.volume import box_of
 
 COEFFICIENTS = "regression.coefficients"
 """Key of the coefficients beside a network's tensors; shape (terms,), of a network for all pairs of
@@ -140,10 +141,11 @@ def estimate(sources: Tensor, coefficients: Tensor, head: Tensor) -> Tensor:
     Returns:
         (X, Y, Z) in [0, 1], 0 outside the head.
     """
-    places = head.flatten().nonzero()[:, 0]
+    box = box_of(head.cpu().numpy(), (1, 1, 1))
+    places = head[box].flatten().nonzero()[:, 0]
     made = torch.zeros_like(sources[0], memory_format=torch.contiguous_format)
     rich = len(coefficients) > term_count(len(sources))
-    made.view(-1)[places] = value_of(features_at(places, sources, rich), coefficients)
+    made[head] = value_of(features_at(places, (source[box] for source in sources), rich), coefficients)
     return made
 
 

@@ -286,6 +286,12 @@ def _affine(header: Any, refuse: Any) -> tuple[FloatArray, str]:
         raise refuse("does not state its orientation (sform and qform codes are both 0)")
     if not {sform_code, qform_code} <= set(FORM_CODES):
         raise refuse(f"its form codes are {qform_code} and {sform_code}, and the standard knows 0 to 5", "correct them")
+    if qform_code > 0:
+        try:
+            header.get_qform()
+        except ValueError as error:
+            hint = "correct the header, or convert it again"
+            raise refuse("its qform is no rotation (the numbers of its quaternion are too large)", hint) from error
     affine = np.asarray(header.get_sform() if sform_code > 0 else header.get_qform(), float)
     name = "sform" if sform_code > 0 else "qform"
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:

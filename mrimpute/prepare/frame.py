@@ -140,13 +140,12 @@ def prepare(
     ranges = {} if late else _each(volumes, lambda one: _range(one, volumes[one], inputs, heads[one]))
 
     def framed(contrast: Contrast) -> tuple[FloatArray, BoolArray]:
-        volume = volumes[contrast]
-        grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
+        volume, support = volumes[contrast], heads[contrast]
         if contrast in inputs.ranges:
+            grey = np.asarray(volume.voxels, np.float32) if late else ranges[contrast].normalise(volume.voxels)
             support = grey > 0  # air in CT is not 0
         else:
-            support = heads[contrast]
-            grey = np.where(support | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
+            grey = _grey_in(volume, support, ranges.get(contrast))
         if volume.grid.same_as(grid) and working is oriented:
             return reorient.apply(grey), reorient.apply(support)
         seen = resample(support.astype(np.float32), volume.grid, working) >= 0.5
@@ -170,7 +169,8 @@ def prepare(
             boxed[contrast] = ranges[contrast].mapped(boxed[contrast])
     # Above 0 reaches a voxel further than the head where sources were interpolated, which the way back needs.
     seen = np.logical_or.reduce([image > 0 for image in boxed.values()])
-    inside = seen | (window.apply(head) & filled(seen))
+    held = window.apply(head)
+    inside = seen | (held & filled(seen)) if (held & ~seen).any() else seen
     recipe = Recipe(
         reference,
         grid,
@@ -213,11 +213,22 @@ def place_beside(
 
     def placed(contrast: Contrast) -> FloatArray:
         volume = volumes[contrast]
-        grey = ranges[contrast].normalise(volume.voxels)
-        grey = np.where(heads[contrast] | (volume.voxels == 0), grey, np.float32(0))  # a scanner's noise
-        return boxed(grey, volume.grid, recipe)
+        return boxed(_grey_in(volume, heads[contrast], ranges[contrast]), volume.grid, recipe)
 
     return _each(volumes, placed), ranges
+
+
+def _grey_in(volume: Volume, head: BoolArray, grey_range: GreyRange | None) -> FloatArray:
+    """Return the grey values of a head, mapped to [0, 1] where a range is given; a scanner's noise around it is 0."""
+    made = np.zeros(volume.voxels.shape, np.float32)
+    if grey_range is None:
+        made[head] = volume.voxels[head]
+        return made
+    (nothing,) = grey_range.normalise(np.zeros(1))
+    if nothing:
+        made[volume.voxels == 0] = nothing
+    made[head] = grey_range.normalise(volume.voxels[head])
+    return made
 
 
 def _each(volumes: Iterable[Contrast], work: Callable[[Contrast], Made]) -> dict[Contrast, Made]:

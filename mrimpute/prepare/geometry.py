@@ -91,6 +91,8 @@ def resample(voxels: FloatArray, source: Grid, target: Grid) -> FloatArray:
     coarser = np.maximum(step**2 - 1, 0) / (8 * np.log(2))
     voxels = np.asarray(voxels, np.float32)
     if coarser.max() > 0.02:
+        if _keeps_axes(index_map, source.shape):
+            return _coarsened(voxels, coarser, index_map, target.shape)
         voxels = smoothed(voxels, coarser)
     source_box = box_of(voxels, (1, 1, 1))  # the rest is 0: so is what lies there
     box = _reached(source_box, index_map, target.shape)
@@ -107,6 +109,62 @@ def resample(voxels: FloatArray, source: Grid, target: Grid) -> FloatArray:
     size = list(made[box].shape[::-1])
     out = sitk.Resample(image, size, transform, sitk.sitkLinear, *frame, 0.0, sitk.sitkFloat32)
     made[box] = sitk.GetArrayViewFromImage(out)
+    return made
+
+
+def _keeps_axes(index_map: FloatArray, shape: tuple[int, int, int]) -> bool:
+    """Tell whether an index map turns no axis: along one of the other grid no index changes by EDGE of a voxel."""
+    apart = index_map[:3, :3] - np.diag(np.diag(index_map[:3, :3]))
+    return bool(np.abs(apart).max() * max(shape) < EDGE and (np.diag(index_map)[:3] > 0).all())
+
+
+def _coarsened(
+    voxels: FloatArray, variances: FloatArray, index_map: FloatArray, shape: tuple[int, int, int]
+) -> FloatArray:
+    """Smooth and interpolate along one axis after the other, only where voxels of the new grid lie.
+
+    Args:
+        voxels: (X, Y, Z) float32.
+        variances: as for `smoothed`.
+        index_map: (4, 4), from an index of the new grid to one of the old, which keeps the axes.
+        shape: of the new grid.
+    """
+    box = box_of(voxels)  # the rest is 0
+    made = voxels[box]
+    if not made.size:
+        return np.zeros(shape, np.float32)
+    for axis, variance in enumerate(variances.tolist()):
+        places = index_map[axis, axis] * np.arange(shape[axis]) + index_map[axis, 3]
+        weights = _weights(voxels.shape[axis], variance, places)[:, box[axis]]
+        made = np.moveaxis(_weighted(weights, np.moveaxis(made, axis, 0)), 0, axis)
+    return np.ascontiguousarray(made)
+
+
+def _weights(length: int, variance: float, places: FloatArray) -> FloatArray:
+    """Return how much each voxel of an axis counts for a place between two once it is smoothed: (places, length).
+
+    As ITK interpolates: the outermost voxels reach half a voxel out, beyond which all is 0.
+    """
+    single = np.eye(length, dtype=np.float32)[..., None]
+    smooth = _convolved(single, _gaussian(variance), 0)[..., 0]
+    at = np.clip(places, 0, length - 1)
+    low = np.minimum(at.astype(int), max(0, length - 2))
+    share = (at - low)[:, None]
+    weights = (1 - share) * smooth[low] + share * smooth[np.minimum(low + 1, length - 1)]
+    inside = (places >= -0.5) & (places <= length - 0.5)
+    found: FloatArray = np.where(inside[:, None], weights, 0).astype(np.float32)
+    return found
+
+
+def _weighted(weights: FloatArray, planes: FloatArray) -> FloatArray:
+    """Return weighted sums of planes: (places, N) of (N, …), most of them 0 → (places, …)."""
+    reach = max(1, int(np.count_nonzero(weights, axis=1).max()))
+    first = np.minimum(np.argmax(weights != 0, axis=1), len(planes) - reach)
+    made = np.zeros((len(weights), *planes.shape[1:]), np.float32)
+    for index in range(reach):
+        part = planes[first + index]
+        part *= weights[np.arange(len(weights)), first + index, None, None]
+        made += part
     return made
 
 

@@ -27,11 +27,8 @@ class GreyRange:
     high: float
 
     def normalise(self, voxels: FloatArray) -> FloatArray:
-        """Clip to the range and map it to [0, 1]: two axes or more → the same shape, float32."""
-        unit = np.empty(voxels.shape, np.float32)
-        for made, plane in zip(unit, voxels, strict=True):  # planes stay in the cache
-            made[...] = self.exactly(np.clip(np.asarray(plane, np.float64), self.low, self.high))
-        return unit
+        """Clip to the range and map it to [0, 1]: any shape → the same shape, float32."""
+        return self.mapped(np.clip(np.asarray(voxels, np.float64), self.low, self.high))
 
     def mapped(self, voxels: FloatArray) -> FloatArray:
         """Map the range to [0, 1] without clipping: any shape → the same shape, float32."""

@@ -15,8 +15,8 @@ from mrimpute.contrasts import Contrast
 from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.generators.regression import value_of
-from mrimpute.metrics import decibels, score, texture
-from mrimpute.volume import BoolArray, FloatArray
+from mrimpute.metrics import SSIM_WINDOW, decibels, score, texture
+from mrimpute.volume import BoolArray, FloatArray, box_of
 from mrimpute.write.verdict import Figure
 
 THROUGH = 2
@@ -63,11 +63,13 @@ def figures_of(
         made: predictions of some of them.
         head: (X, Y, Z); even numbers of voxels.
     """
+    box = _even_box(head)
+    head = head[box]
     coarse_head = _coarse(head.astype(np.float32)) >= 0.5
 
     def figure(contrast: Contrast) -> Figure:
-        image, truth = made[contrast], images[contrast]
-        error = float(np.mean(np.square(image - truth, dtype=np.float64)[head]))
+        image, truth = made[contrast][box], images[contrast][box]
+        error = float(np.mean(np.square((image - truth)[head], dtype=np.float64)))
         return Figure(
             contrast=contrast,
             sources=tuple(one for one in images if one is not contrast),
@@ -77,6 +79,13 @@ def figures_of(
         )
 
     return tuple(side_by_side(figure, made))
+
+
+def _even_box(head: BoolArray) -> tuple[slice, ...]:
+    """Return the box around a head beyond which no figure sees a voxel, with even numbers for bounds."""
+    reach = SSIM_WINDOW + 1  # of a window of voxels twice as wide, to either side
+    box = box_of(head, (reach, reach, reach))
+    return tuple(slice(axis.start // 2 * 2, -(-axis.stop // 2) * 2) for axis in box)
 
 
 def _coarse(image: FloatArray) -> FloatArray:

@@ -139,6 +139,20 @@ def test_an_image_that_lost_a_dimension_is_refused(good):
                 io.read_volume(path)
 
 
+def test_a_qform_that_is_no_rotation_is_refused_in_these_words_where_it_is_stated(good):
+    raw = bytearray(good.read_bytes())
+    struct.pack_into("<f", raw, 256, 5.0)  # quatern_b
+    path = good.with_name("turned.nii")
+    for code in (0, 1):
+        struct.pack_into("<h", raw, 252, code)
+        path.write_bytes(raw)
+        if code:
+            with pytest.raises(ImageDamaged, match="its qform is no rotation"):
+                io.read_info(path)
+        else:
+            assert io.read_info(path).grid.same_as(io.read_info(good).grid)
+
+
 def test_a_form_code_that_the_standard_does_not_know_is_refused(good):
     """Before: five lines of nibabel after all the computing, and "check that disk"."""
     for offset in (252, 254):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from mrimpute.prepare import geometry
 from mrimpute.prepare.geometry import MAX_KERNEL, resample, smoothed
 from mrimpute.volume import Grid
 
@@ -37,3 +38,16 @@ def test_what_is_empty_around_does_not_count_in_resampling():
     assert expected.any()
     np.testing.assert_allclose(resample(padded, Grid(padded.shape, wide), target), expected, atol=1e-6)
     assert not resample(np.zeros_like(padded), Grid(padded.shape, wide), target).any()
+
+
+@pytest.mark.parametrize("step", [(3.0, 3.0, 3.0), (1.5, 0.4, 2.0)])
+def test_along_the_axes_only_what_is_wanted_is_smoothed_and_interpolated(step, monkeypatch):
+    """To the same values, with a head up to the border and places beyond it."""
+    voxels = np.pad(np.random.default_rng(0).random((31, 22, 17), np.float32), [(0, 3), (2, 0), (4, 5)])
+    there = np.diag([*step, 1.0])
+    there[:3, 3] = -2.3, 1.2, 0.4
+    grids = Grid(voxels.shape, np.eye(4)), Grid((14, 60, 13), there)
+    made = resample(voxels, *grids)
+    monkeypatch.setattr(geometry, "_keeps_axes", lambda *_: False)
+    np.testing.assert_allclose(made, resample(voxels, *grids), atol=1e-6)
+    assert made.any() and not resample(np.zeros_like(voxels), *grids).any()

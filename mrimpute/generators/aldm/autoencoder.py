@@ -17,7 +17,7 @@ from mrimpute.generators.blocks import Norm, Upsample, convolved, laid_out_as
 from mrimpute.generators.convolution import Conv1, Conv3
 
 EPS = 1e-6
-ROWS = 4096
+ROWS = 512
 """Latent vectors compared with the code book at once: all of them would take 6 GB."""
 
 
@@ -153,12 +153,15 @@ class Quantiser(nn.Module):
 
     def nearest(self, rows: Tensor) -> Tensor:
         """Return the index of the nearest code of each row, (N, latent) → (N,) int64; the first of equals."""
-        codes = self.embedding.weight.float()
+        codes, rows = self.embedding.weight.detach().float(), rows.detach()
         lengths = codes.square().sum(dim=1)
+        sums, products = codes.new_empty(2, min(ROWS, len(rows)), len(codes))  # fresh pages cost as much as the rest
         found = []
-        for part in rows.detach().split(ROWS):
-            distances = part.square().sum(dim=1, keepdim=True) + lengths - 2 * part @ codes.T
-            found.append(distances.argmin(dim=1))
+        for part in rows.split(ROWS):
+            distances, product = sums[: len(part)], products[: len(part)]
+            torch.add(part.square().sum(dim=1, keepdim=True), lengths, out=distances)
+            torch.mm(2 * part, codes.T, out=product)
+            found.append(distances.sub_(product).argmin(dim=1))
         return torch.cat(found)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:

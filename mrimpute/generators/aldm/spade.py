@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.blocks import laid_out_as
 from mrimpute.generators.convolution import Conv1, Conv3
 
 SLOPE = 0.2
@@ -25,7 +26,8 @@ class SpadeNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(1, C, X, Y, Z) → the same shape."""
         modulation = self.mlp_shared(x)
-        modulated: Tensor = F.instance_norm(x, eps=EPS) * (1 + self.mlp_gamma(modulation)) + self.mlp_beta(modulation)
+        normal = laid_out_as(F.instance_norm(x, eps=EPS), self.mlp_gamma.weight)  # PyTorch's own has the plain layout
+        modulated: Tensor = normal * (1 + self.mlp_gamma(modulation)) + self.mlp_beta(modulation)
         return modulated
 
 

@@ -28,7 +28,8 @@ class Attention(nn.Module):
         """Return x plus what its voxels gather from each other."""
         flat = x.flatten(2)  # (B, C, L)
         heads = self.qkv(self.norm(flat)).unflatten(1, (self.heads, 3, -1))  # (B, H, 3, width, L), head-major
-        query, key, value = (part.transpose(2, 3) for part in heads.unbind(2))  # (B, H, L, width) each
+        # (B, H, L, width) each, in this order in memory: else PyTorch makes a matrix of all voxels by all voxels
+        query, key, value = (part.transpose(2, 3).contiguous() for part in heads.unbind(2))
         gathered = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).flatten(1, 2)
         result: Tensor = flat + self.proj_out(gathered)
         return result.view_as(x)
