@@ -203,7 +203,8 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     def blended(weights: FloatArray, share: float | None = None) -> Figures:
         return _score(case, _blend(case, estimated(case.images, case.head, present, weights), share))
 
-    package = settled(case.images, case.head, steadied(builtin_site(), target, present, ()))
+    package = replace(steadied(builtin_site(), target, present, ()), calibration="")
+    package = settled(case.images, case.head, package)
 
     def curved(some: list[Joint]) -> Figures:
         return _score(case, corrected(case.made, case.head, fitted(some)))
