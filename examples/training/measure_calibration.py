@@ -26,7 +26,7 @@ import torch
 from mrimpute.calibration import FRAME, Gram, builtin_site
 from mrimpute.calibration.apply import ERROR_BINS, estimated, gram_of, settled
 from mrimpute.calibration.curve import Joint, NetworkRun, corrected, fitted, joint_of
-from mrimpute.calibration.gram import EVERY, RICH, coefficients, squared_error
+from mrimpute.calibration.gram import EVERY, RICH, coefficients, held_coefficients, squared_error
 from mrimpute.calibration.site import CALIBRATED_SHARE, half_width, source_sets
 from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR, Contrast
@@ -210,12 +210,12 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
         return _score(case, corrected(case.made, case.head, fitted(some)))
 
     share = CALIBRATED_SHARE.get(target)
-    single = [blended(coefficients([matrix], present, target), share) for matrix in matrices]
+    single = [blended(held_coefficients([matrix], present, target), share) for matrix in matrices]
     return [
         _score(case, _blend(case, case.own)),
         blended(package.weights, package.share_beside(1)),
         tuple(np.mean(single, axis=0)),
-        blended(coefficients(matrices, present, target), share),
+        blended(held_coefficients(matrices, present, target), share),
         _score(case, case.made),
         tuple(np.mean([curved([joint]) for joint in joints], axis=0)),
         curved(joints),
@@ -230,7 +230,7 @@ def _within(cases: dict[str, Case], target: Contrast, name: str, grams: dict[str
     def errors(of: str, learnt: list[str], finished: bool = False) -> FloatArray:
         case = cases[of]
         present = tuple(case.images)
-        weights = coefficients([grams[one].matrix for one in learnt], present, target)
+        weights = held_coefficients([grams[one].matrix for one in learnt], present, target)
         made = estimated(case.images, case.head, present, weights)
         image = _blend(case, made, CALIBRATED_SHARE.get(target)) if finished else made
         return np.abs(image - case.truth)[case.head]

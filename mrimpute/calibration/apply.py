@@ -114,13 +114,18 @@ def errors_of(
     counts = {pair: torch.zeros(ERROR_BINS, dtype=torch.float64) for pair in weights}
     target, sources = next(iter(weights))
     kinds = PLAIN if len(weights[target, sources]) == len(term_indices(sources)) else RICH
-    spread = torch.zeros(len(weights), term_count(kinds))
-    for row, (pair, weight) in zip(spread, weights.items(), strict=True):
-        row[list(term_indices(pair[1], kinds))] = torch.from_numpy(weight).float()
+    spread, holding = torch.zeros(len(weights), term_count(kinds)), torch.zeros(len(weights), term_count(PLAIN))
+    for row, plain, (pair, weight) in zip(spread, holding, weights.items(), strict=True):
+        rows = list(term_indices(pair[1], kinds))
+        row[rows] = torch.from_numpy(weight[: len(rows)]).float()
+        plain[list(term_indices(pair[1]))] = torch.from_numpy(weight[-len(term_indices(pair[1])) :]).float()
     absent = np.zeros(head.shape, np.float32)
     every = features_in([images.get(contrast, absent) for contrast in BRATS_FOUR], head, kinds=kinds)
     for values in every.split(CHUNK, dim=1):
         images_made = (spread @ regression.terms(values)).clamp_(0.0, 1.0)
+        if kinds == RICH:
+            near = (holding @ regression.terms(values[: PLAIN * len(BRATS_FOUR)])).clamp_(0.0, 1.0)
+            images_made = regression.held(images_made, near)
         for pair, made in zip(weights, images_made, strict=True):
             error = (made - values[BRATS_FOUR.index(pair[0])]).abs_()
             squared[pair] += float(error.double().square().sum())

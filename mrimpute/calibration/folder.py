@@ -141,7 +141,8 @@ def read_site(folder: Path, kinds: int = RICH) -> Site:
 
 
 def _unusable(folder: Path, why: str) -> WeightsUnavailable:
-    return WeightsUnavailable(f"{folder} is no usable calibration: {why}", "make it again with mrimpute calibrate")
+    hint = "make it again with mrimpute calibrate --overwrite, one of a batch with fill --recalibrate"
+    return WeightsUnavailable(f"{folder} is no usable calibration: {why}", hint)
 
 
 def write_site(site: Site, folder: Path, replace: bool = False) -> tuple[str, ...]:

@@ -47,8 +47,7 @@ class Gram:
     @property
     def plain(self) -> "Gram":
         """The part of it that is of the 45 terms: what other studies and the package's own regressions are held to."""
-        rows = _indices(tuple(range(len(BRATS_FOUR))), PLAIN, kinds_of(self.matrix))
-        return replace(self, matrix=self.matrix[np.ix_(rows, rows)])
+        return replace(self, matrix=plain_of(self.matrix))
 
     def holds(self, contrasts: Iterable[Contrast]) -> bool:
         """Tell whether the study has all of these contrasts."""
@@ -64,6 +63,12 @@ def term_count(kinds: int) -> int:
 def kinds_of(matrix: FloatArray) -> int:
     """Return how many features of each contrast a study's matrix has: PLAIN or RICH."""
     return PLAIN if len(matrix) == term_count(PLAIN) else RICH
+
+
+def plain_of(matrix: FloatArray) -> FloatArray:
+    """Return the part of a study's matrix that is of the 45 terms."""
+    rows = _indices(tuple(range(len(BRATS_FOUR))), PLAIN, kinds_of(matrix))
+    return matrix[np.ix_(rows, rows)]
 
 
 def term_indices(sources: Sequence[Contrast], kinds: int = PLAIN) -> tuple[int, ...]:
@@ -112,6 +117,21 @@ def coefficients(
     penalty = np.where(power > 0, ridge * power, 1.0)  # a term that is 0 in all of them gets 0
     solved: FloatArray = np.linalg.solve(inner + np.diag(penalty), moments)
     return solved
+
+
+def held_coefficients(
+    matrices: Sequence[FloatArray], sources: Sequence[Contrast], target: Contrast, shares: Sequence[float] | None = None
+) -> FloatArray:
+    """Return what images are made with: coefficients, of 231 terms followed by those of the 45, which hold what the
+    former make (see `generators.regression.value_of`).
+
+    Args:
+        matrices, sources, target, shares: as for `coefficients`.
+    """
+    made = coefficients(matrices, sources, target, shares=shares)
+    if kinds_of(matrices[0]) == PLAIN:
+        return made
+    return np.concatenate([made, coefficients([plain_of(one) for one in matrices], sources, target, shares=shares)])
 
 
 def astray(matrix: FloatArray, sources: Sequence[Contrast], whole: FloatArray, singles: Sequence[FloatArray]) -> float:

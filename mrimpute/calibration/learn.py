@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mrimpute.calibration.apply import Errors, errors_of, estimated, gram_of
-from mrimpute.calibration.gram import EVERY, RICH, Gram, coefficients
+from mrimpute.calibration.gram import EVERY, RICH, Gram, held_coefficients
 from mrimpute.calibration.information import information_of
 from mrimpute.calibration.screen import Candidate, screened, sorted_spacing
 from mrimpute.calibration.site import FRAME, Figure, Member, Site, half_width, source_sets
@@ -148,7 +148,7 @@ def _weights(own: Gram, others: Sequence[Gram]) -> dict[Pair, np.ndarray]:
     for target, sources in source_sets(own.present):
         holding = [other.matrix for other in others if other.holds((*sources, target))]
         if holding:
-            weights[target, sources] = coefficients(holding, sources, target)
+            weights[target, sources] = held_coefficients(holding, sources, target)
     return weights
 
 

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from mrimpute.calibration.curve import Joint, NetworkRun, errors_through, fitted
-from mrimpute.calibration.gram import Gram, coefficients, kinds_of
+from mrimpute.calibration.gram import Gram, held_coefficients, kinds_of
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.metrics import decibels
@@ -32,16 +32,15 @@ HELD = 0.9
 """Share of the head's voxels that a half-width holds."""
 
 CALIBRATED_SHARE = {Contrast.T1: 0.1, Contrast.T2: 0.35, Contrast.FLAIR: 0.1}
-"""Share of the structure of a network that takes fewer sources than a calibrated regression beside it. Measured inside
-the brain with SynDiff on a scanner that neither has seen (4 studies of 3 patients, a fifth for t1; studies of the two
-others calibrate), with 0, 0.1, 0.25 and 0.5 of it: t1 21.67, 21.77, 21.46, 20.03 dB; t2 20.92, 21.11, 21.30, 21.29;
-flair 20.59, 20.48, 20.11, 19.06. On a scanner whose two patients the network has seen, which favours it: t1 19.20,
-19.37, 19.43, 19.06; t2 18.17, 18.53, 18.91, 18.97; flair 17.21, 17.24, 17.14, 16.64."""
+"""Share of the structure of a SynDiff network that takes fewer sources than a calibrated regression beside it. Measured
+inside the brain on a scanner that neither has seen (4 studies of 3 patients, a fifth for t1; studies of the two others
+calibrate), with 0, 0.1, 0.25 and 0.5 of it: t1 21.67, 21.77, 21.46, 20.03 dB; t2 20.92, 21.11, 21.30, 21.29; flair
+20.59, 20.48, 20.11, 19.06. On a scanner whose two patients the network has seen, which favours it: t1 19.20, 19.37,
+19.43, 19.06; t2 18.17, 18.53, 18.91, 18.97; flair 17.21, 17.24, 17.14, 16.64."""
 
 CALIBRATED_SHARE_ALIKE = {Contrast.T1: 0.25, Contrast.FLAIR: 0.25}
-"""The same of a network that takes as many. 0.25 against 0.5, one source, SynDiff, the unseen scanner: t1 +0.69 dB,
-flair +0.60, t2 -0.49, so t2 keeps 0.5; three sources, cWDM networks trained without the patient (2 patients): t1
-+0.28, flair +0.10, t2 -0.04."""
+"""The same of one that takes as many. 0.25 against 0.5, one source, the unseen scanner: t1 +0.69 dB, flair +0.60, t2
+-0.49, so t2 keeps 0.5."""
 
 ASTRAY_SHARE = {Contrast.T2: 0.75}
 """The same where the package's regression on all sources says nothing of the scanner. 0.75 against 0.5, t2 of four
@@ -111,7 +110,7 @@ class Regressor:
 
     Attributes:
         target, sources: what it makes of what, sources in the order of BRATS_FOUR.
-        weights: coefficients, see `gram.coefficients`.
+        weights: coefficients, see `gram.held_coefficients`.
         studies: how many studies they stand on.
         figure: how well they do; None where fewer than two studies have these contrasts.
         calibration: its digest; '' for the package's own regressions.
@@ -281,7 +280,7 @@ class Site:
             holding = [one for one in others if one.gram.holds((*sources, target))]
             if holding:
                 matrices, shares = [one.gram.matrix for one in holding], _shares(holding, place)
-                weights = coefficients(matrices, sources, target, shares=shares)
+                weights = held_coefficients(matrices, sources, target, shares)
                 figure = next((one for one in self.figures if (one.target, one.sources) == (target, sources)), None)
                 own = place if any(one.place == place for one in holding) else ""
                 return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart, place=own)

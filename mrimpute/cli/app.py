@@ -3,10 +3,12 @@
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -105,9 +107,12 @@ def _check_words(words: list[str]) -> None:
     Raises:
         UsageError: one is.
     """
-    if "" in words:
-        place = " ".join(["mrimpute", *words[: words.index("")]][-2:])
-        raise UsageError(f"the word after '{place}' is empty", "give it; the variable of a script may have no value")
+    hint = "give it; the variable of a script may have no value"
+    for before, word in pairwise(["mrimpute", *words]):
+        if not word:
+            raise UsageError(f"the word after '{before}' is empty", hint)
+        if re.fullmatch(r"--[a-z][a-z0-9-]*=", word):
+            raise UsageError(f"nothing follows '{word}'", hint)
 
 
 def _outcome(words: list[str], debug: bool) -> int:

@@ -10,7 +10,16 @@ from torch.nn import functional as F
 
 from mrimpute.calibration import Regressor, builtin_site
 from mrimpute.calibration.apply import errors_of, estimated, gram_of, settled
-from mrimpute.calibration.gram import PLAIN, RICH, RIDGE, coefficients, squared_error, term_count, term_indices
+from mrimpute.calibration.gram import (
+    PLAIN,
+    RICH,
+    RIDGE,
+    coefficients,
+    held_coefficients,
+    squared_error,
+    term_count,
+    term_indices,
+)
 from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR
 from mrimpute.generators import regression
@@ -64,11 +73,12 @@ def test_coefficients_are_those_that_the_voxels_give(study, sources, kinds):
     assert len(term_indices(sources)) == regression.term_count(len(sources))
     assert len(term_indices(sources, kinds)) == len(found)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4 if kinds == RICH else 1e-6)
-    made = estimated(images, head, sources, found)
+    weights = held_coefficients([gram.matrix], sources, FLAIR)
+    made = estimated(images, head, sources, weights)
     assert not made[~head].any()
     error = float(np.mean((made - images[FLAIR])[head] ** 2))
     assert squared_error(gram.matrix, sources, FLAIR, found) == pytest.approx(error, rel=1e-3)
-    (measured,) = errors_of(images, head, {(FLAIR, sources): found}).values()
+    (measured,) = errors_of(images, head, {(FLAIR, sources): weights}).values()
     assert measured.squared == pytest.approx(error, rel=1e-4)
     assert measured.within[-1] == pytest.approx(1)
     assert measured.within[99] == pytest.approx((np.abs(made - images[FLAIR])[head] <= 0.1).mean(), abs=0.01)
@@ -91,6 +101,26 @@ def test_a_term_that_is_0_in_all_studies_counts_for_nothing(study):
     dark = {contrast: 0.3 * image for contrast, image in images.items()}  # nothing of it is above 1/3
     found = coefficients([gram_of(dark, head, kinds=RICH).matrix], (T1, T2), FLAIR)
     assert np.isfinite(found).all() and not found[5:9].any()
+
+
+def test_what_no_study_showed_is_made_no_further_than_a_step_from_what_plain_terms_make(study):
+    """FLAIR follows T1 and T2 by a knee; a spot that is bright in both, as no study is, would be far beyond."""
+    images, head = study
+    images = {contrast: 0.7 * image for contrast, image in images.items()}
+    images[FLAIR] = np.where(head, 0.9 - 4 * np.maximum(images[T1] - 1 / 3, 0) * np.maximum(images[T2] - 1 / 3, 0), 0)
+    images[FLAIR] = images[FLAIR].astype(np.float32)
+    gram = gram_of(images, head, kinds=RICH)
+    free, plain = coefficients([gram.matrix], (T1, T2), FLAIR), coefficients([gram.plain.matrix], (T1, T2), FLAIR)
+    weights = held_coefficients([gram.matrix], (T1, T2), FLAIR)
+    spot = {contrast: image.copy() for contrast, image in images.items()}
+    for contrast in (T1, T2):
+        spot[contrast][3:6, 3:6, 2:5] = 0.98
+    beyond, near = (estimated(spot, head, (T1, T2), one)[head] for one in (free, plain))
+    made = estimated(spot, head, (T1, T2), weights)[head]
+    assert np.abs(beyond - near).max() > regression.REACH + 0.05
+    np.testing.assert_allclose(made, np.clip(beyond, near - regression.REACH, near + regression.REACH), atol=1e-6)
+    (found,) = errors_of(spot, head, {(FLAIR, (T1, T2)): weights}).values()
+    assert found.squared == pytest.approx(float(np.mean((made - spot[FLAIR][head]) ** 2)), rel=1e-4)
 
 
 def test_every_naming_of_the_series_reads_from_one_matrix(study):

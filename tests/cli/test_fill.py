@@ -137,13 +137,13 @@ def test_wrong_words_end_with_one_line_and_code_2(cli, make_study, name):
     assert tree(folder) == before
 
 
-@pytest.mark.parametrize("words", [[""], ["case", "--out", ""], ["case", "--reference", ""]])
+@pytest.mark.parametrize("words", [[""], ["case", "--out", ""], ["case", "--out="], ["case", "--reference", ""]])
 def test_a_variable_without_a_value_does_not_mean_the_current_folder(cli, make_study, weights, words):
     folder = make_study()
     before = tree(folder.parent)
     done = cli("fill", *words, *weights, cwd=folder.parent)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "is empty; give it" in one_line(done)
+    assert "; give it; the variable" in one_line(done)
     assert tree(folder.parent) == before
 
 
