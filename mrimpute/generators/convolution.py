@@ -13,11 +13,11 @@ FILTER = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 
 DOUBLED = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
 """Which taps of a 3-tap filter on samples repeated twice fall on one sample: the 4 taps of a transposed convolution."""
 
-BLOCK = 2**12
-"""Voxels of a plane that `six_for_twelve` takes at once: their products stay in the cache, and are worth a call."""
+BLOCK_BYTES = 3 * 2**19
+"""Of a plane in `six_for_twelve`: what is taken at once stays in the second level of the cache."""
 
-MIN_WIDTH, MIN_PLANE = 64, 2**8
-"""Channels, and voxels of a plane, from which `six_for_twelve` is quicker than twelve products."""
+MIN_WIDTH, MIN_PLANE = 64, 2**16
+"""Channels, and numbers in a plane, from which `six_for_twelve` is quicker than twelve products."""
 
 
 class Conv3(nn.Conv3d):
@@ -46,7 +46,7 @@ class Conv3(nn.Conv3d):
         """
         assert self.bias is not None
         exact, width = x.dtype == self.weight.dtype == torch.float32, min(self.in_channels, self.out_channels)
-        if exact and width >= MIN_WIDTH and x[0, 0, 0].numel() >= MIN_PLANE:
+        if exact and width >= MIN_WIDTH and x[0, :, 0].numel() >= MIN_PLANE:
             return six_for_twelve(x, self.weight, self.bias, before, after)
         inner, one = before and after, (1, 1, 1)
         padding = (0, 1, 1) if inner else one
@@ -92,8 +92,7 @@ def is_laid_out(x: Tensor) -> bool:
 
 
 def six_for_twelve(x: Tensor, weight: Tensor, bias: Tensor, before: bool = False, after: bool = False) -> Tensor:
-    """Convolve along the first two axes by F(4, 3): six products make four planes, and within each four rows, not
-    twelve (Lavin & Gray 2016).
+    """Convolve along the first axis by F(4, 3): six products make four planes, not twelve (Lavin & Gray 2016).
 
     Args:
         x: (B, in, X, Y, Z) float32, channels last.
@@ -106,9 +105,10 @@ def six_for_twelve(x: Tensor, weight: Tensor, bias: Tensor, before: bool = False
     batch, _, length, height, depth = x.shape
     shape = (batch, len(bias), length - before - after, height, depth)
     made = torch.empty(shape, memory_format=torch.channels_last_3d)
-    kernels = torch.einsum("kd,rh,oidhw->kroiw", FILTER, FILTER, weight).unsqueeze(-2)
-    taps = [[tap.contiguous(memory_format=torch.channels_last) for tap in plane] for plane in kernels]
-    rows = max(4, BLOCK // depth // 4 * 4)
+    kernels = torch.einsum("kd,oidhw->koihw", FILTER, weight)
+    taps = [kernel.contiguous(memory_format=torch.channels_last) for kernel in kernels]
+    widest = max(weight.shape[:2])
+    rows = max(1, BLOCK_BYTES // (4 * depth * widest))
     for item, result in zip(x.transpose(1, 2), made.transpose(1, 2), strict=True):  # (X, C, Y, Z)
         for first in range(0, height, rows):
             _rows_of_planes(item, result, taps, bias, first, min(first + rows, height), int(before))
@@ -116,41 +116,33 @@ def six_for_twelve(x: Tensor, weight: Tensor, bias: Tensor, before: bool = False
 
 
 def _rows_of_planes(
-    item: Tensor, result: Tensor, taps: list[list[Tensor]], bias: Tensor, first: int, last: int, ahead: int
+    item: Tensor, result: Tensor, taps: list[Tensor], bias: Tensor, first: int, last: int, ahead: int
 ) -> None:
     """Fill rows first to last - 1 of all planes of the result, the first of which is number `ahead` of the planes
     (X, C, Y, Z) that it is made from."""
     length, width, height, depth = item.shape
     low, high = max(0, first - 1), min(height, last + 1)
-    count = (last - first + 3) // 4 * 4  # whole fours; what lies beyond the last is let go of
-
-    def room(channels: int, rows: int) -> list[Tensor]:
-        return [torch.empty((1, channels, rows, depth), memory_format=torch.channels_last) for _ in range(6)]
-
-    seen, fours, products = room(width, count + 2), room(width, count // 4), room(len(bias), count)
+    shape = (1, width, last - first + 2, depth)
+    seen = [torch.empty(shape, memory_format=torch.channels_last) for _ in taps]
     for one in seen:  # padding, where there is no neighbour
-        one[:, :, : low - first + 1], one[:, :, high - first + 1 :] = 0, 0
+        one[:, :, :1], one[:, :, -1:] = 0, 0
     inner = [one[:, :, low - first + 1 : high - first + 1] for one in seen]
-    spare, spare_four = ([torch.empty_like(one[0]) for _ in range(2)] for one in (inner, fours))
+    a, b = (torch.empty_like(inner[0]) for _ in range(2))
     rows = item[:, :, low:high].unsqueeze(1)
     outside = torch.zeros_like(rows[0])
     for start in range(0, len(result), 4):
         numbers = range(start + ahead - 1, start + ahead + 5)
         planes = [rows[number] if 0 <= number < length else outside for number in numbers]
-        _combine(planes, inner, *spare)
-        for plane, (one, product) in enumerate(zip(seen, products, strict=True)):
-            _combine([one[:, :, row : row + count - 3 : 4] for row in range(6)], fours, *spare_four)
-            made = [
-                F.conv2d(four, tap, bias if plane == row == 1 else None, padding=(0, 1))
-                for row, (four, tap) in enumerate(zip(fours, taps[plane], strict=True))
-            ]
-            _sum_up(made, [product[:, :, row::4] for row in range(4)])
-        kept = [product[:, :, : last - first] for product in products]
-        _sum_up(kept, [plane.unsqueeze(0) for plane in result[start : start + 4, :, first:last]])
+        _combine(planes, inner, a, b)
+        products = [
+            F.conv2d(one, tap, bias if number == 1 else None, padding=(0, 1))
+            for number, (one, tap) in enumerate(zip(seen, taps, strict=True))
+        ]
+        _planes(products, [plane.unsqueeze(0) for plane in result[start : start + 4, :, first:last]])
 
 
 def _combine(d: list[Tensor], v: list[Tensor], a: Tensor, b: Tensor) -> None:
-    """Fill v with what six planes, or rows, d are multiplied as; a and b are room to work in."""
+    """Fill v with what six planes d are multiplied as; a and b are room to work in."""
     torch.add(torch.add(d[4], d[2], alpha=-5, out=a), d[0], alpha=4, out=v[0])
     torch.add(torch.add(d[5], d[3], alpha=-5, out=a), d[1], alpha=4, out=v[5])
     torch.add(d[4], d[2], alpha=-4, out=a)
@@ -163,10 +155,10 @@ def _combine(d: list[Tensor], v: list[Tensor], a: Tensor, b: Tensor) -> None:
     torch.add(a, b, alpha=-2, out=v[4])
 
 
-def _sum_up(m: list[Tensor], made: list[Tensor]) -> None:
-    """Fill up to four planes, or rows, of the result from six products, of which the second carries the bias."""
+def _planes(m: list[Tensor], made: list[Tensor]) -> None:
+    """Fill up to four planes of the result from six products, of which the second carries the bias."""
     near, apart = m[1] + m[2], m[1].sub_(m[2])
     far, wide = m[3] + m[4], m[3].sub_(m[4])
     sums = ((m[0].add_(near), far, 1), (apart, wide, 2), (near, far, 4), (m[5].add_(wide, alpha=8), apart, 1))
-    for place, (one, other, factor) in zip(made, sums, strict=False):
-        torch.add(one, other, alpha=factor, out=place)
+    for plane, (one, other, factor) in zip(made, sums, strict=False):
+        torch.add(one, other, alpha=factor, out=plane)

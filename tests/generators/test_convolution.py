@@ -30,7 +30,7 @@ def gap(made, exact):
 @pytest.mark.parametrize("size", [(1, 1, 1), (4, 5, 6), (7, 9, 3), (13, 2, 4)])
 @pytest.mark.parametrize("rows", [1, 4, 100])
 def test_six_products_make_four_planes(monkeypatch, size, rows):
-    monkeypatch.setattr(convolution, "BLOCK", rows * size[2])
+    monkeypatch.setattr(convolution, "BLOCK_BYTES", rows * 4 * size[2] * 5)
     layer, x = Conv3(3, 5), torch.randn(2, 3, *size)
     exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
     made = six_for_twelve(last(x), layer.weight, layer.bias)
@@ -79,7 +79,7 @@ def test_a_wide_layer_takes_them_where_it_is_laid_out_and_no_gradient_is_wanted(
     plain = layer(x)
     assert taken == []
     lay_out(layer, CPU, torch.float32)
-    assert gap(layer(last(x)), plain.double()) < 3e-5
+    assert gap(layer(last(x)), plain.double()) < 1e-5
     assert taken == [1]
     with torch.inference_mode(False), torch.enable_grad():
         Conv3(64, 64)(last(torch.ones(1, 64, 3, 32, 32)))
