@@ -116,9 +116,9 @@ def errors_of(
     kinds = PLAIN if len(weights[target, sources]) == len(term_indices(sources)) else RICH
     spread, holding = torch.zeros(len(weights), term_count(kinds)), torch.zeros(len(weights), term_count(PLAIN))
     for row, plain, (pair, weight) in zip(spread, holding, weights.items(), strict=True):
-        rows = list(term_indices(pair[1], kinds))
+        rows, plain_rows = list(term_indices(pair[1], kinds)), list(term_indices(pair[1]))
         row[rows] = torch.from_numpy(weight[: len(rows)]).float()
-        plain[list(term_indices(pair[1]))] = torch.from_numpy(weight[-len(term_indices(pair[1])) :]).float()
+        plain[plain_rows] = torch.from_numpy(weight[-len(plain_rows) :]).float()
     absent = np.zeros(head.shape, np.float32)
     every = features_in([images.get(contrast, absent) for contrast in BRATS_FOUR], head, kinds=kinds)
     for values in every.split(CHUNK, dim=1):

@@ -1,10 +1,10 @@
 """A voxelwise regression of the target on its sources, which is blended with a network's predictions.
 
-All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for
-three sources and 6 for one (a calibration knows three features of each source more: 136 and 21), fitted by least
-squares in the head. So few numbers carry brightness to another
-scanner better than a network does; the network knows structure. Their errors are nearly independent,
-so half of each is nearer to the truth than either (measured on patients left out: examples/training/).
+All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for three sources and 6
+for one (a calibration knows three features of each source more: 136 and 21), fitted by least squares in the head. So
+few numbers carry brightness to another scanner better than a network does; the network knows structure. Their errors
+are nearly independent, so half of each is nearer to the truth than either (measured on patients left out:
+examples/training/).
 """
 
 from collections.abc import Iterable
