@@ -18,6 +18,7 @@ from mrimpute.engine import BrainMasks, Networks, Watch, Weights, begin
 from mrimpute.engine.earlier import all_stand
 from mrimpute.engine.samples import Further, further_of, sampled
 from mrimpute.errors import MrimputeError, OutputRefused
+from mrimpute.files import remove_dead_parts
 from mrimpute.generators.contract import Generator
 from mrimpute.make import prepare_sources, synthesise, with_correction
 from mrimpute.marks import read_sidecar
@@ -110,8 +111,10 @@ class Maker:
         return self._found(place, checkpoint)
 
     def _found(self, place: Destination, checkpoint: Checkpoint, *told: str) -> Target:
+        """Return an image that stands; a run that was killed after it had its place left temporary names beside it."""
         beside = tuple(one.image for one in place.further(self.options.samples))
-        return Target(found(place, checkpoint), beside, (*mask_left_out(place, self.options.save_mask), *told))
+        left = remove_dead_parts(place.image.parent)
+        return Target(found(place, checkpoint), beside, (*mask_left_out(place, self.options.save_mask), *told, *left))
 
     def ahead(self, request: Request, inputs: Inputs) -> tuple[Checked, ...]:
         """Prepare and check the sources of a study's targets before its turn.

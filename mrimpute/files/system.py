@@ -23,7 +23,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def process_lives(pid: int) -> bool:
-    """Tell whether a process of this machine may be alive; on Windows yes, where asking by signal 0 would end it."""
+    """Tell whether a process of this machine may be alive; on Windows yes, where asking by signal 0 would end it.
+
+    One that ended and that its parent has not asked after is dead: in a container without an init it stays for good.
+    """
     if WINDOWS:
         return True
     try:
@@ -32,7 +35,14 @@ def process_lives(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    return True
+    return not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether Linux shows a process as ended (state Z or X; proc_pid_stat(5): the field after the name)."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
+    return False
 
 
 def own_group() -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
+from mrimpute.files import new_part
 from tests.conftest import surroundings, tree
 from tests.processes import Forked
 from tests.test_imports import HEAVY
@@ -45,8 +46,12 @@ def test_stdout_holds_the_written_path_and_nothing_else(cli, make_study, weights
     assert "was not measured: the head has less than 0.3 litres" in warning
     assert "not for diagnosis" in note
     assert citation.startswith("mrimpute: cite: Friedrich")
+    before = tree(folder)
+    killed = new_part(folder)  # a run that was killed after its image had its place
+    killed.with_name(killed.name.replace(f"-{os.getpid()}-", "-999999999-")).write_bytes(b"")
     again = cli("fill", folder, "-m", "FLAIR", *weights, "--quiet")
     assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, "")
+    assert tree(folder) == before
 
 
 def test_json_is_one_object_per_study(cli, make_study, weights):

@@ -478,6 +478,19 @@ def test_parts_of_another_container_of_the_same_host_name_are_left_alone(place, 
     assert other.exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "waitid") or not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_process_that_ended_and_was_not_asked_after_is_dead(place):
+    """In a container without an init a killed run stays as what is called a zombie."""
+    place.image.parent.mkdir()
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    own = files.new_part(place.image.parent)
+    own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")).write_bytes(b"")
+    put(place)
+    ended.wait()
+    assert sorted(path.name for path in place.image.parent.iterdir()) == sorted([place.image.name, place.sidecar.name])
+
+
 def test_what_a_killed_run_left_beside_copies_is_removed(tmp_path):
     dead = files.new_part(tmp_path)
     dead = dead.with_name(dead.name.replace(f"-{os.getpid()}-", "-999999999-"))
