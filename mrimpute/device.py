@@ -60,20 +60,20 @@ def choose_device(word: str) -> "torch.device":
     return torch.device(f"cuda:{index or 0}")
 
 
-LARGE_NETWORK = 64 * 2**20
-"""Bytes of a file of weights from which a network takes long enough for its number type to matter."""
-
 HALF_FEATURES = frozenset({"avx512_bf16", "amx_bf16"})
 """Of x86 processors that multiply bfloat16 in hardware: twice as quick (measured with avx512_bf16)."""
 
 
-def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> str:
+def choose_precision(word: str, where: "torch.device", measured: bool) -> str:
     """Return the number type of the convolutions, 'float32' or 'bfloat16'.
 
-    'auto' is bfloat16 for a large network on a processor that has it, else float32: bfloat16 changed what the built-in
-    cWDM makes by at most 0.005 dB and 0.0002 SSIM in the brain, SynDiff by 0.008 dB and 0.0004 (three contrasts of two
-    studies; OpenVINO cWDM by 0.013 dB and 0.0004; tests/benchmarks/table.py). Built-in networks themselves keep
-    float32, and on CUDA this was not measured.
+    'auto' is bfloat16 on a processor that has it, for networks of which it was measured; else float32. On CUDA it was
+    not measured.
+
+    Args:
+        word: the user's.
+        where: the device.
+        measured: whether it is known what bfloat16 does to such a network's images.
 
     Raises:
         UsageError: another word than auto, float32 or bfloat16.
@@ -82,7 +82,7 @@ def choose_precision(word: str, where: "torch.device", weights_bytes: int) -> st
         return word
     if word != "auto":
         raise UsageError(f"unknown precision {word!r}", f"use one of auto, {', '.join(PRECISIONS)}")
-    quick = where.type == "cpu" and weights_bytes >= LARGE_NETWORK and processor_features() & HALF_FEATURES
+    quick = measured and where.type == "cpu" and processor_features() & HALF_FEATURES
     return "bfloat16" if quick else "float32"
 
 
@@ -158,6 +158,33 @@ def side_by_side(work: Callable[[Item], Made], items: Iterable[Item]) -> list[Ma
         return [work(item) for item in items]
     with ThreadPoolExecutor(allowed_cpus()) as workers:
         return list(workers.map(work, items))
+
+
+def one_thread_each(work: Callable[[Item], Made], items: Iterable[Item], bytes_each: int) -> Iterator[Made]:
+    """Do one piece of PyTorch's work on each item, each on one thread; yield what came of it, in order.
+
+    As many are done at a time as PyTorch has threads and memory allows; what they make is the same however many those
+    are. Gradients, inference mode and autocast are each thread's own. What the first that fails raises is raised, once
+    those that run have ended; the others are not begun.
+
+    Args:
+        work: on an item.
+        items: all of them.
+        bytes_each: memory that one takes at most.
+    """
+    import torch
+
+    threads, free = torch.get_num_threads(), free_memory()
+    at_once = threads if free is None else max(1, min(threads, free // bytes_each))
+    try:
+        if at_once == 1 or not has_room_for_threads():
+            torch.set_num_threads(1)
+            yield from map(work, items)
+        else:
+            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+                yield from workers.map(work, items)
+    finally:
+        torch.set_num_threads(threads)  # PyTorch lets threads that begin later have what was set last
 
 
 def has_room_for_threads() -> bool:

@@ -262,7 +262,8 @@ def record(run: Run, options: dict[str, list[str]], work: Path, size: str, exact
     for line in BAD_LINES:
         words = line.format(**{name: str(path) for name, path in places.items()}).split()
         found["lines"][line] = run(*words).returncode
-    builtin = ("--weights", "builtin", "--device", "cpu", "--json", "--quiet")
+    alike = ("--device", "cpu", "--precision", "float32")  # on every processor
+    builtin = ("--weights", "builtin", *alike, "--json", "--quiet")
     channels = work / "dataset.json"
     fills = {
         "subsets": (*sorted((work / "subsets").iterdir()), *builtin),

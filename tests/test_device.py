@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,29 +12,56 @@ import torch
 from mrimpute import device
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import UsageError
+from mrimpute.registry import read_checkpoint_folder
+from mrimpute.request import order
+from mrimpute.request.order import LARGE_NETWORK
 
 CPU = torch.device("cpu")
-LARGE = device.LARGE_NETWORK
 
 
 @pytest.mark.parametrize(
-    ("word", "where", "size", "features", "chosen"),
+    ("word", "where", "measured", "features", "chosen"),
     [
-        ("auto", "cpu", LARGE, {"avx2", "avx512_bf16"}, "bfloat16"),
-        ("auto", "cpu", LARGE, {"amx_bf16"}, "bfloat16"),
-        ("auto", "cpu", LARGE, {"avx2", "avx512f"}, "float32"),
-        ("auto", "cpu", LARGE - 1, {"avx512_bf16"}, "float32"),
-        ("auto", "cuda", LARGE, {"avx512_bf16"}, "float32"),
-        ("float32", "cpu", LARGE, {"avx512_bf16"}, "float32"),
-        ("bfloat16", "cpu", 1, set(), "bfloat16"),
+        ("auto", "cpu", True, {"avx2", "avx512_bf16"}, "bfloat16"),
+        ("auto", "cpu", True, {"amx_bf16"}, "bfloat16"),
+        ("auto", "cpu", True, {"avx2", "avx512f"}, "float32"),
+        ("auto", "cpu", False, {"avx512_bf16"}, "float32"),
+        ("auto", "cuda", True, {"avx512_bf16"}, "float32"),
+        ("float32", "cpu", True, {"avx512_bf16"}, "float32"),
+        ("bfloat16", "cpu", False, set(), "bfloat16"),
     ],
 )
-def test_auto_is_bfloat16_for_large_networks_on_processors_that_have_it(
-    monkeypatch, word, where, size, features, chosen
+def test_auto_is_bfloat16_where_it_was_measured_on_processors_that_have_it(
+    monkeypatch, word, where, measured, features, chosen
 ):
     monkeypatch.setattr(device, "processor_features", lambda: features)
-    assert device.choose_precision(word, torch.device(where), size) == chosen
+    assert device.choose_precision(word, torch.device(where), measured) == chosen
     assert device.dtype_of(chosen) == getattr(torch, chosen)
+
+
+@pytest.mark.parametrize(
+    ("generator", "origin", "size", "precision", "engine"),
+    [
+        ("cwdm", "builtin", 1, "bfloat16", "torch"),  # it takes less time than its conversion
+        ("syndiff", "builtin", 1, "bfloat16", "torch"),
+        ("aldm", "builtin", 1, "float32", "torch"),
+        ("cwdm", "trained", LARGE_NETWORK - 1, "float32", "torch"),
+        ("cwdm", "trained", LARGE_NETWORK, "bfloat16", "openvino"),
+        ("syndiff", "hub", LARGE_NETWORK, "bfloat16", "torch"),
+        ("aldm", "hub", LARGE_NETWORK, "float32", "torch"),
+    ],
+)
+def test_auto_goes_by_what_was_measured_of_a_checkpoint(
+    monkeypatch, tmp_path, tiny_weights, generator, origin, size, precision, engine
+):
+    monkeypatch.setattr(device, "processor_features", lambda: {"avx512_bf16", "amx_bf16"})
+    monkeypatch.setattr(device, "has_openvino", lambda: True)
+    (tmp_path / "weights").touch()
+    os.truncate(tmp_path / "weights", size)
+    tiny = read_checkpoint_folder(tiny_weights[Contrast.FLAIR])
+    told = tiny.record.model_copy(update={"generator": generator, "origin": origin})
+    one = replace(tiny, path=tmp_path / "weights", record=told)
+    assert (order.precision_of(one, "auto", CPU), order.engine_of(one, "auto", CPU)) == (precision, engine)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +84,7 @@ def test_auto_takes_openvino_where_it_is_installed_beside_a_matrix_unit(
 
 def test_another_word_is_refused():
     with pytest.raises(UsageError, match="unknown precision 'half'"):
-        device.choose_precision("half", CPU, 1)
+        device.choose_precision("half", CPU, True)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +97,7 @@ def test_features_are_those_of_the_first_processor(monkeypatch, text):
 
 def test_what_auto_chose_is_in_the_recipe(cli, make_study, tiny_weights, monkeypatch):
     monkeypatch.setattr(device, "processor_features", lambda: {"avx512_bf16"})
-    monkeypatch.setattr(device, "LARGE_NETWORK", 1)
+    monkeypatch.setattr(order, "LARGE_NETWORK", 1)
     line = ("fill", make_study(), "--weights", tiny_weights[Contrast.FLAIR], "--json")
     assert '"precision": "bfloat16"' in cli(*line).stdout
     assert cli(*line).returncode == 0  # the same recipe: skipped
@@ -102,6 +130,40 @@ def test_work_side_by_side_comes_back_in_order_and_tells_the_first_failure():
     assert device.side_by_side(work, [5, 4]) == [-5, -4]
     with pytest.raises(ValueError, match="2"):
         device.side_by_side(work, [4, 2, 3, 5])
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_each_piece_of_work_of_pytorch_has_one_thread(two_threads, monkeypatch):
+    met = threading.Barrier(2, timeout=20)  # two are done at a time
+
+    def work(item):
+        met.wait()
+        if item == 3:
+            raise ValueError(item)
+        return item, torch.get_num_threads()
+
+    assert list(device.one_thread_each(work, [5, 4, 2, 1], 1)) == [(5, 1), (4, 1), (2, 1), (1, 1)]
+    with pytest.raises(ValueError, match="3"):
+        list(device.one_thread_each(work, [3, 6], 1))
+    monkeypatch.setattr(device, "free_memory", lambda: 3 * 2**30)  # there is no room for two
+
+    def alone(item):
+        return item, torch.get_num_threads(), threading.get_ident()
+
+    here = threading.get_ident()
+    assert list(device.one_thread_each(alone, [5, 4], 2**31)) == [(5, 1, here), (4, 1, here)]
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert (torch.get_num_threads(), later) == (2, [2])
 
 
 def test_freed_memory_goes_back_to_the_system_where_the_c_library_can(monkeypatch):

@@ -152,8 +152,8 @@ def fill(
         typer.Option(
             envvar="MRIMPUTE_PRECISION",
             rich_help_panel=_HOW,
-            help="auto is bfloat16 for large cWDM and SynDiff networks on processors that have it (with AMX cWDM by"
-            " OpenVINO, where that is installed), else float32; the recipe tells.",
+            help="auto is bfloat16 for built-in and large cWDM and SynDiff networks on processors that have it (with"
+            " AMX large cWDM by OpenVINO, where that is installed), else float32; the recipe tells.",
         ),
     ] = "auto",
     threads: common.Threads = None,

@@ -96,24 +96,36 @@ def sampling_of(checkpoint: Checkpoint, options: Options) -> Sampling:
 
 
 HALF_MEASURED = ("cwdm", "syndiff")
-"""Generators whose images were compared in bfloat16 and float32 on trained weights."""
+"""Generators whose images were compared in bfloat16 and float32 on the built-in weights: in the brain cWDM's differ by
+at most 0.006 dB and 0.0002 SSIM, SynDiff's by 0.008 dB and 0.0004 (three contrasts of two studies; OpenVINO cWDM by
+0.013 dB and 0.0004; tests/benchmarks/table.py)."""
 
-
-def precision_of(checkpoint: Checkpoint, word: str, where: "torch.device") -> str:
-    """Return the number type that a word on precision means for a checkpoint on a device; 'auto' leaves float32 only
-    for what was measured (see `device.choose_precision`)."""
-    measured = checkpoint.record.generator in HALF_MEASURED
-    return choose_precision(word, where, checkpoint.path.stat().st_size if measured else 0)
-
+LARGE_NETWORK = 64 * 2**20
+"""Bytes of a file of weights from which a network is of the authors' size."""
 
 CONVERTED = ("cwdm",)
 """Generators whose networks can be converted for OpenVINO."""
 
 
+def precision_of(checkpoint: Checkpoint, word: str, where: "torch.device") -> str:
+    """Return the number type that a word on precision means for a checkpoint on a device.
+
+    'auto' leaves float32 only for the built-in weights, on which it was measured, and for networks of the authors'
+    size, which it spares minutes (see `device.choose_precision`).
+    """
+    measured = checkpoint.record.generator in HALF_MEASURED
+    return choose_precision(word, where, measured and (checkpoint.record.origin == "builtin" or _is_large(checkpoint)))
+
+
 def engine_of(checkpoint: Checkpoint, word: str, where: "torch.device") -> str:
-    """Return what computes a checkpoint's network under a word on precision (see `device.choose_engine`)."""
-    converts = checkpoint.record.generator in CONVERTED
+    """Return what computes a checkpoint's network under a word on precision (see `device.choose_engine`); a small
+    one takes less time than its conversion."""
+    converts = checkpoint.record.generator in CONVERTED and _is_large(checkpoint)
     return choose_engine(word, precision_of(checkpoint, word, where)) if converts else TORCH
+
+
+def _is_large(checkpoint: Checkpoint) -> bool:
+    return checkpoint.path.stat().st_size >= LARGE_NETWORK
 
 
 def fingerprint_of(

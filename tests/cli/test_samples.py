@@ -9,6 +9,7 @@ from pydicom import dcmread
 
 from mrimpute import device
 from mrimpute.contrasts import Contrast
+from mrimpute.request import order
 from mrimpute.write import place as place_module
 from tests.conftest import tree
 
@@ -95,7 +96,7 @@ def test_samples_of_machines_of_two_kinds_are_never_mixed(cli, make_study, words
     line = ("fill", folder, *words, "--samples", "2")
     with monkeypatch.context() as patch:
         patch.setattr(device, "processor_features", lambda: {"avx512_bf16"})
-        patch.setattr(device, "LARGE_NETWORK", 1)
+        patch.setattr(order, "LARGE_NETWORK", 1)
         assert cli(*line).returncode == 0
     main, first = (folder / f"case-t2f{word}.nii.gz" for word in ("", "_sample-01"))
     assert json.loads((folder / "case-t2f.json").read_text())["fingerprint"]["precision"] == "bfloat16"

@@ -23,6 +23,7 @@ from mrimpute.generators.converted import ConvertedNetwork, converted_file
 from mrimpute.generators.cwdm import checkpoint as room
 from mrimpute.generators.cwdm.generator import load_converted
 from mrimpute.registry import read_checkpoint_folder
+from mrimpute.request import order
 
 pytestmark = pytest.mark.skipif(
     not device.has_openvino(), reason="the extra is not here: pip install mrimpute[openvino]"
@@ -41,7 +42,7 @@ def checkpoint(tiny_weights, tmp_path, monkeypatch):
 def matrix_unit(monkeypatch):
     """Make the tiny network a large one, on a processor with AMX."""
     monkeypatch.setattr(device, "processor_features", lambda: {"amx_bf16", "avx512_bf16"})
-    monkeypatch.setattr(device, "LARGE_NETWORK", 1)
+    monkeypatch.setattr(order, "LARGE_NETWORK", 1)
 
 
 @pytest.fixture

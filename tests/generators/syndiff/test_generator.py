@@ -135,6 +135,20 @@ def test_the_same_seed_gives_the_same_voxels_whatever_the_batch(make_study, tiny
     assert not alone[:, :, empty].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_number_of_threads_does_not_change_a_voxel(make_study, tiny_pair, dtype):
+    checkpoint = read_checkpoint_folder(tiny_pair[T2])
+    whole = prepared_t1(make_study, checkpoint)
+    ready = dataclasses.replace(whole, images={T1: whole.images[T1][:, :, 16:22]}, head=whole.head[:, :, 16:22])
+    generator = load(checkpoint, Sampling("posterior", 4), CPU, dtype)
+    made, before = [], torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        made.append(generator(ready, (T2,), 0, lambda _done, _total: None)[0].voxels)
+    torch.set_num_threads(before)
+    assert made[0].any() and np.array_equal(made[0], made[1]) and np.array_equal(made[0], made[2])
+
+
 def test_progress_counts_slices_with_head(make_study, tiny_pair):
     checkpoint = read_checkpoint_folder(tiny_pair[T2])
     ready, seen = prepared_t1(make_study, checkpoint), []
