@@ -10,7 +10,7 @@ is, and through a curve from one and from two studies of other patients. PSNR an
 frame, and PSNR inside the mask, without the rim where brain and air were interpolated; the share of voxels that the
 half-width from the other patients' studies holds; seconds and memory. Before that the regressions alone, after it the
 package's own on every set of sources, each training patient left out in turn: how much those of one's own scanner
-should count, whether OPENMSL's studies beside them help, and what is in the package.
+should count, and whether OPENMSL's studies beside them help.
 """
 
 import resource
@@ -99,7 +99,6 @@ def main() -> None:
     for target, name, (width, regressed, finished) in held:
         print(f"| {target} | {name} | {width:.3f} | {regressed:.3f} | {finished:.3f} |")
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
-    _subsets()
 
 
 def volumes_of(folder: Path) -> dict[Contrast, Volume]:
@@ -121,9 +120,9 @@ def _first_visits(names: Sequence[str]) -> list[str]:
 
 
 def _alone(grams: dict[str, Gram]) -> None:
-    """Print what regressions alone do, their results not clipped: the package's, calibrated, and a study's own."""
+    """Print what regressions alone do, not clipped: the package's on the 45 terms, calibrated, and a study's own."""
     print("| target | from | not calibrated | 1 study | 2 studies | its own | least gain with 1 |\n|" + "---|" * 7)
-    package = [one.gram.matrix for one in builtin_site().studies]
+    package = [one.gram.matrix for one in builtin_site().plain.studies]
     for target, sources in source_sets(next(iter(grams.values())).present):
         rows = []
         for name, own in grams.items():
@@ -143,13 +142,14 @@ SHARES = (0.5, 0.67, 0.75, 0.85, 1.0)
 
 
 def _own_scanner(grams: dict[str, Gram]) -> None:
-    """Print what the package's regressions on every set of sources do on training patients that are left out."""
+    """Print what the package's regressions on every set of sources, of the 45 terms, do on patients left out."""
     print(
         f"| patient | target | from | alike | own {' | own '.join(map(str, SHARES))} | with OPENMSL |\n|" + "---|" * 10
     )
     others = [grams[name].plain.matrix for name in _first_visits(list(grams))]
-    for number, one in enumerate(builtin_site().studies, 1):
-        rest = [other for other in builtin_site().studies if other is not one]
+    studies = builtin_site().plain.studies
+    for number, one in enumerate(studies, 1):
+        rest = [other for other in studies if other is not one]
         places = [other.place == one.place for other in rest]
         for target, sources in source_sets(BRATS_FOUR):
             matrices = [other.gram.matrix for other in rest]
@@ -203,7 +203,7 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     def blended(weights: FloatArray, share: float | None = None) -> Figures:
         return _score(case, _blend(case, estimated(case.images, case.head, present, weights), share))
 
-    package = replace(steadied(builtin_site(), target, present, ()), calibration="")
+    package = steadied(target, present, ())
     package = settled(case.images, case.head, package)
 
     def curved(some: list[Joint]) -> Figures:
@@ -271,14 +271,6 @@ def _row(target: Contrast, name: str, scores: Sequence[Figures]) -> None:
         f"| {target} | {name} | {' | '.join('{:.2f} / {:.3f} / {:.2f}'.format(*one) for one in scores)} |",
         flush=True,
     )
-
-
-def _subsets() -> None:
-    """Print what the package's regressions do, each training patient left out in turn."""
-    print("\n| target | from | brain PSNR | SSIM |\n|---|---|---|---|")
-    for one in builtin_site().figures:
-        ssim = f"{one.ssim:.3f}" if one.ssim is not None else ""
-        print(f"| {one.target} | {', '.join(one.sources)} | {one.psnr:.2f} | {ssim} |")
 
 
 if __name__ == "__main__":

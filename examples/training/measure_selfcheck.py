@@ -32,7 +32,7 @@ from mrimpute.write.verdict import AS_EXPECTED, Figure, Range
 
 LOST, KEPT = 2.0, 0.5
 """Decibels: a result that loses more is to be found; one that loses less is not to be flagged."""
-SITE = builtin_site()
+SITE = builtin_site().plain
 Measured = dict[str, list[Figure]]
 """Patient → figures of all subsets of three and four series."""
 

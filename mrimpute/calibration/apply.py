@@ -7,7 +7,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrimpute.calibration.gram import ASTRAY, EVERY, PLAIN, RICH, Gram, astray, term_count, term_indices
+from mrimpute.calibration.gram import (
+    ASTRAY,
+    EVERY,
+    PLAIN,
+    RICH,
+    Gram,
+    Kinds,
+    astray,
+    evening,
+    plain_of,
+    split,
+    term_count,
+    term_indices,
+)
 from mrimpute.calibration.site import Regressor
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
@@ -39,7 +52,7 @@ class Errors:
     within: FloatArray
 
 
-def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int = 1, kinds: int = PLAIN) -> Gram:
+def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int = 1, kinds: Kinds = PLAIN) -> Gram:
     """Return the Gram matrix of one study.
 
     Args:
@@ -59,7 +72,7 @@ def gram_of(images: Mapping[Contrast, FloatArray], head: BoolArray, every: int =
     return Gram(matrix, int(np.count_nonzero(head)), present)
 
 
-def features_in(images: Sequence[FloatArray], head: BoolArray, every: int = 1, kinds: int = PLAIN) -> Tensor:
+def features_in(images: Sequence[FloatArray], head: BoolArray, every: int = 1, kinds: Kinds = PLAIN) -> Tensor:
     """Return the features of images (X, Y, Z) at the head's voxels, (kinds S, N); see `gram_of`."""
     box = box_of(head, (1, 1, 1))
     places = torch.from_numpy(np.flatnonzero(head[box])[::every])
@@ -76,11 +89,16 @@ def settled(images: Mapping[Contrast, FloatArray], head: BoolArray, regressor: R
     """
     if not regressor.singles:
         return regressor
-    matrix = gram_of({contrast: images[contrast] for contrast in regressor.sources}, head, EVERY).matrix
-    strays = astray(matrix, regressor.sources, regressor.weights, regressor.singles) > ASTRAY
-    unseen = regressor.target is Contrast.T1 and Contrast.T1C not in regressor.sources
+    sources = regressor.sources
+    whole, plain = split(regressor.weights, sources)
+    kinds = RICH if len(whole) else PLAIN
+    matrix = gram_of({contrast: images[contrast] for contrast in sources}, head, EVERY, kinds).matrix
+    strays = astray(plain_of(matrix), sources, plain, [split(one, sources)[1] for one in regressor.singles]) > ASTRAY
+    unseen = regressor.target is Contrast.T1 and Contrast.T1C not in sources
     share = 0.0 if strays or unseen else WHOLE_SHARE
     weights = share * regressor.weights + (1 - share) * np.mean(regressor.singles, axis=0)
+    if len(whole):
+        weights[: len(whole)] *= evening(matrix, sources)
     return replace(regressor, weights=weights, singles=(), astray=strays)
 
 
@@ -124,7 +142,7 @@ def errors_of(
     for values in every.split(CHUNK, dim=1):
         images_made = (spread @ regression.terms(values)).clamp_(0.0, 1.0)
         if kinds == RICH:
-            near = (holding @ regression.terms(values[: PLAIN * len(BRATS_FOUR)])).clamp_(0.0, 1.0)
+            near = (holding @ regression.terms(values[: len(PLAIN) * len(BRATS_FOUR)])).clamp_(0.0, 1.0)
             images_made = regression.held(images_made, near)
         for pair, made in zip(weights, images_made, strict=True):
             error = (made - values[BRATS_FOUR.index(pair[0])]).abs_()

@@ -91,15 +91,14 @@ def sites_in_store() -> tuple[list[Site], list[str]]:
 @cache
 def builtin_site() -> Site:
     """Return what the built-in networks' training studies taught."""
-    return read_site(BUILTIN, PLAIN)
+    return read_site(BUILTIN)
 
 
-def read_site(folder: Path, kinds: int = RICH) -> Site:
+def read_site(folder: Path) -> Site:
     """Read a calibration's folder.
 
     Args:
         folder: where it lies.
-        kinds: of features of each contrast that its matrices must have; the package's own are PLAIN.
 
     Raises:
         WeightsUnavailable: it is none, was changed, or was made in another frame.
@@ -119,8 +118,8 @@ def read_site(folder: Path, kinds: int = RICH) -> Site:
     if InputSpec.model_validate(table.frame) != FRAME:
         raise _unusable(folder, "it was made by another version, for other grey values")
     matrices, shares = tensors.get("grams", np.empty(0)), tensors.get("joints", np.empty((0, BINS, BINS), np.float32))
-    terms = term_count(kinds)
-    if kinds == RICH and matrices.shape == (len(table.studies), term_count(PLAIN), term_count(PLAIN)):
+    terms = term_count(RICH)
+    if matrices.shape == (len(table.studies), term_count(PLAIN), term_count(PLAIN)):
         raise _unusable(folder, "it was made by an earlier version, whose regressions knew less of a study")
     if matrices.shape != (len(table.studies), terms, terms) or not np.isfinite(matrices).all():
         raise _unusable(folder, f"{GRAMS_FILE} must hold {len(table.studies)} matrices of {terms}x{terms} numbers")

@@ -1,7 +1,7 @@
 """Gram matrices: all that the regression of any of four contrasts on any others needs to know of a study.
 
 Terms, in this order: 1; t1, t1c, t2, flair; their means over 3x3x3 voxels; all products of two of these eight: 45. Of
-a calibration's study, three features of each contrast more (what of it is above 1/3, and above 2/3; its standard
+a study that is learnt from, three features of each contrast more (what of it is above 1/3, and above 2/3; its standard
 deviation over 3x3x3 voxels), and the products of all twenty: 231. A study's matrix is the mean over its head of the
 outer product of these terms. Coefficients for any sources and target, and the error that they would have in any study,
 follow from such matrices; no voxel is kept.
@@ -17,8 +17,11 @@ import numpy as np
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.volume import FloatArray
 
-PLAIN, RICH = 2, 5
-"""Features of each contrast: its value and its mean; and three more, see above."""
+Kinds = tuple[int, ...]
+"""Features of each contrast, as numbers in the order above."""
+
+PLAIN, SHARP, RICH = (0, 1), (0, 1, 4), (0, 1, 2, 3, 4)
+"""Its value and its mean; these and its standard deviation; all."""
 RIDGE = 3e-4
 """Penalty on each coefficient relative to its term's power; that of `generators.regression`, which needs torch."""
 
@@ -49,42 +52,52 @@ class Gram:
         """The part of it that is of the 45 terms: what other studies and the package's own regressions are held to."""
         return replace(self, matrix=plain_of(self.matrix))
 
+    @property
+    def evened(self) -> "Gram":
+        """What it would be, of 231 terms, if each standard deviation were 1 on average: how sharp or noisy images are
+        differs from scanner to scanner, where they are sharper than elsewhere hardly."""
+        factors = evening(self.matrix, BRATS_FOUR)
+        return replace(self, matrix=self.matrix * np.outer(factors, factors))
+
     def holds(self, contrasts: Iterable[Contrast]) -> bool:
         """Tell whether the study has all of these contrasts."""
         return set(contrasts) <= set(self.present)
 
 
-def term_count(kinds: int) -> int:
-    """Return how many terms a study's matrix has, with so many features of each contrast."""
-    features = kinds * len(BRATS_FOUR)
+def term_count(kinds: Kinds) -> int:
+    """Return how many terms a study's matrix has, with these features of each contrast."""
+    features = len(kinds) * len(BRATS_FOUR)
     return 1 + features + features * (features + 1) // 2
 
 
-def kinds_of(matrix: FloatArray) -> int:
-    """Return how many features of each contrast a study's matrix has: PLAIN or RICH."""
+def kinds_of(matrix: FloatArray) -> Kinds:
+    """Return which features of each contrast a study's matrix has: PLAIN or RICH."""
     return PLAIN if len(matrix) == term_count(PLAIN) else RICH
 
 
 def plain_of(matrix: FloatArray) -> FloatArray:
     """Return the part of a study's matrix that is of the 45 terms."""
-    rows = _indices(tuple(range(len(BRATS_FOUR))), PLAIN, kinds_of(matrix))
+    rows = term_indices(BRATS_FOUR, PLAIN, kinds_of(matrix))
     return matrix[np.ix_(rows, rows)]
 
 
-def term_indices(sources: Sequence[Contrast], kinds: int = PLAIN) -> tuple[int, ...]:
+def term_indices(sources: Sequence[Contrast], kinds: Kinds = PLAIN, held: Kinds | None = None) -> tuple[int, ...]:
     """Return which of a matrix's terms a regression on these sources has.
 
     They come in the order of `generators.regression.terms`, so that contrasts may be given in any order: that of
     another naming of the same series, for instance.
+
+    Args:
+        sources, kinds: what it takes.
+        held: the features that the matrix has, PLAIN or RICH; None for no others.
     """
-    return _indices(tuple(BRATS_FOUR.index(contrast) for contrast in sources), kinds, kinds)
+    return _indices(tuple(BRATS_FOUR.index(contrast) for contrast in sources), kinds, held or kinds)
 
 
 @cache
-def _indices(places: tuple[int, ...], kinds: int, held: int) -> tuple[int, ...]:
-    """Return where a matrix with `held` features of each contrast has the terms of the first `kinds` of some."""
-    features = [kind * len(BRATS_FOUR) + place for kind in range(kinds) for place in places]
-    every = range(held * len(BRATS_FOUR))
+def _indices(places: tuple[int, ...], kinds: Kinds, held: Kinds) -> tuple[int, ...]:
+    features = [kind * len(BRATS_FOUR) + place for kind in kinds for place in places]
+    every = range(len(held) * len(BRATS_FOUR))
     products = {pair: 1 + len(every) + number for number, pair in enumerate(_products(every))}
     return (0, *(1 + one for one in features), *(products[min(pair), max(pair)] for pair in _products(features)))
 
@@ -100,6 +113,7 @@ def coefficients(
     target: Contrast,
     ridge: float = RIDGE,
     shares: Sequence[float] | None = None,
+    kinds: Kinds | None = None,
 ) -> FloatArray:
     """Return the coefficients of a regression, (terms,) float64 in the order of `generators.regression.terms`.
 
@@ -108,8 +122,10 @@ def coefficients(
         sources, target: what it makes of what.
         ridge: see RIDGE.
         shares: how much each study counts; None for all alike.
+        kinds: of features that it takes; None for all that the matrices have.
     """
-    rows = term_indices(sources, kinds_of(matrices[0]))
+    held = kinds_of(matrices[0])
+    rows = term_indices(sources, kinds or held, held)
     mean = np.average(matrices, axis=0, weights=shares)
     inner = mean[np.ix_(rows, rows)]
     moments = mean[list(rows), 1 + BRATS_FOUR.index(target)]
@@ -120,18 +136,72 @@ def coefficients(
 
 
 def held_coefficients(
-    matrices: Sequence[FloatArray], sources: Sequence[Contrast], target: Contrast, shares: Sequence[float] | None = None
+    matrices: Sequence[FloatArray],
+    sources: Sequence[Contrast],
+    target: Contrast,
+    shares: Sequence[float] | None = None,
+    kinds: Kinds = RICH,
 ) -> FloatArray:
     """Return what images are made with: coefficients, of 231 terms followed by those of the 45, which hold what the
     former make (see `generators.regression.value_of`).
 
     Args:
         matrices, sources, target, shares: as for `coefficients`.
+        kinds: of features that it takes, the others' coefficients are 0. PLAIN, or such matrices, give the latter
+            alone.
     """
-    made = coefficients(matrices, sources, target, shares=shares)
-    if kinds_of(matrices[0]) == PLAIN:
-        return made
-    return np.concatenate([made, coefficients([plain_of(one) for one in matrices], sources, target, shares=shares)])
+    plain = coefficients(matrices, sources, target, shares=shares, kinds=PLAIN)
+    if PLAIN in (kinds, kinds_of(matrices[0])):
+        return plain
+    made = coefficients(matrices, sources, target, shares=shares, kinds=kinds)
+    among = term_indices(sources, RICH)
+    return np.concatenate([_placed(made, term_indices(sources, kinds, RICH), among), plain])
+
+
+def widened(weights: FloatArray, own: Sequence[Contrast], sources: Sequence[Contrast], kinds: Kinds) -> FloatArray:
+    """Return the coefficients of a regression on some sources as those of one on more, 0 for the terms of the others.
+
+    Args:
+        weights: see `held_coefficients`, on
+        own: its sources, and
+        sources: those that it is to have.
+        kinds: PLAIN or RICH, of the features that it is to have.
+    """
+    whole, plain = split(weights, own)
+    held = _placed(plain, term_indices(own), term_indices(sources))
+    if kinds == PLAIN:
+        return held
+    made, rows = (whole, term_indices(own, RICH)) if len(whole) else (plain, term_indices(own, PLAIN, RICH))
+    return np.concatenate([_placed(made, rows, term_indices(sources, RICH)), held])
+
+
+def split(weights: FloatArray, sources: Sequence[Contrast]) -> tuple[FloatArray, FloatArray]:
+    """Return the two parts of what `held_coefficients` returned; the first is empty where there are 45 terms alone."""
+    rich = len(weights) - len(term_indices(sources))
+    return weights[:rich], weights[rich:]
+
+
+def _placed(weights: FloatArray, rows: Sequence[int], among: Sequence[int]) -> FloatArray:
+    """Return coefficients of some of a matrix's terms as those of more of them."""
+    placed = np.zeros(len(among))
+    placed[[among.index(row) for row in rows]] = weights
+    return placed
+
+
+def evening(matrix: FloatArray, sources: Sequence[Contrast]) -> FloatArray:
+    """Return the factors of terms that make each standard deviation 1 on average, (terms,).
+
+    What was learnt of studies so (see `Gram.evened`) is, times the factors of another one, coefficients for that one.
+
+    Args:
+        matrix: of the study, of 231 terms.
+        sources: of the regression.
+    """
+    first = 1 + RICH[-1] * len(BRATS_FOUR)
+    means = np.array([matrix[0, first + BRATS_FOUR.index(contrast)] for contrast in sources])
+    features = np.ones(len(RICH) * len(sources))
+    features[-len(sources) :] = 1 / np.where(means > 0, means, 1.0)
+    return np.array([1.0, *features, *(features[a] * features[b] for a, b in _products(range(len(features))))])
 
 
 def astray(matrix: FloatArray, sources: Sequence[Contrast], whole: FloatArray, singles: Sequence[FloatArray]) -> float:

@@ -64,7 +64,7 @@ def learn(
     targets: Sequence[Contrast] = (),
     screen: bool = True,
     skull_strip: bool = False,
-    kinds: int = RICH,
+    every: int = EVERY,
 ) -> Learnt:
     """Learn a calibration from studies, one at a time in memory.
 
@@ -74,7 +74,7 @@ def learn(
         targets: a study must hold one of them; empty for any two of the four contrasts.
         screen: whether studies that are not of one protocol are left out.
         skull_strip: whether the stripper on PATH takes the skull off heads that have one.
-        kinds: of features of each contrast, see `gram_of`.
+        every: of the head's voxels, every so many-th teaches; all of them take five times as long and tell the same.
 
     Raises:
         StudyRefused: no study is left.
@@ -83,7 +83,7 @@ def learn(
     candidates, left_out = [], []
     for folder in folders:
         try:
-            candidates.append(_candidate(folder, targets, skull_strip, kinds))
+            candidates.append(_candidate(folder, targets, skull_strip, every))
         except (StudyRefused, UsageError) as error:
             left_out.append(LeftOut(folder, error.text))
     candidates, outliers = screened(candidates) if screen else (candidates, [])
@@ -97,7 +97,7 @@ def learn(
     return Learnt(site, tuple(one.folder for one in candidates), tuple(left_out))
 
 
-def _candidate(folder: Path, targets: Sequence[Contrast], skull_strip: bool, kinds: int) -> Candidate:
+def _candidate(folder: Path, targets: Sequence[Contrast], skull_strip: bool, every: int) -> Candidate:
     """Read and check one study, and compute its matrix.
 
     Raises:
@@ -117,8 +117,7 @@ def _candidate(folder: Path, targets: Sequence[Contrast], skull_strip: bool, kin
     voxels = {contrast: sources.volumes[contrast].voxel_digest for contrast in held}
     spacing = {one.contrast: sorted_spacing(one.grid.spacing) for one in series}
     seen = any(set(voxels.values()) & set(known.record.trained_on_voxels or ()) for known in load_registry().values())
-    every = EVERY if kinds == RICH else 1  # 231 terms of all voxels take five times as long and tell the same
-    gram, information = gram_of(ready.images, ready.head, every, kinds), information_of(ready)
+    gram, information = gram_of(ready.images, ready.head, every, RICH), information_of(ready)
     member = Member(gram, voxels, spacing, seen, information=information)
     return Candidate(folder, member, bool(sources.with_skull) and mask is None, mask)
 

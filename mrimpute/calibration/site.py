@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from mrimpute.calibration.curve import Joint, NetworkRun, errors_through, fitted
-from mrimpute.calibration.gram import Gram, held_coefficients, kinds_of
+from mrimpute.calibration.gram import RICH, Gram, Kinds, held_coefficients, kinds_of
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.errors import StudyRefused
 from mrimpute.metrics import decibels
@@ -247,8 +247,8 @@ class Site:
         return tuple(dict.fromkeys(one.place for one in self.studies if one.place))
 
     @property
-    def kinds(self) -> int:
-        """How many features of each contrast its regressions take, see `gram.kinds_of`."""
+    def kinds(self) -> Kinds:
+        """Which features of each contrast its matrices have, see `gram.kinds_of`."""
         return kinds_of(self.studies[0].gram.matrix)
 
     @cached_property
@@ -256,12 +256,22 @@ class Site:
         """What it teaches with the plain terms alone, in which names and scanners are judged."""
         return replace(self, studies=tuple(replace(one, gram=one.gram.plain) for one in self.studies))
 
+    @cached_property
+    def evened(self) -> "Site":
+        """What it teaches for images sharper or noisier than its own, see `Gram.evened`."""
+        return replace(self, studies=tuple(replace(one, gram=one.gram.evened) for one in self.studies))
+
     def of_place(self, place: str) -> "Site":
         """Return the part of it that was scanned at one place."""
         return Site(place, tuple(one for one in self.studies if one.place == place), (), self.with_skull)
 
     def regressor(
-        self, target: Contrast, present: Collection[Contrast], digests: Collection[str], place: str = ""
+        self,
+        target: Contrast,
+        present: Collection[Contrast],
+        digests: Collection[str],
+        place: str = "",
+        kinds: Kinds = RICH,
     ) -> Regressor:
         """Return what it says of a target: from as many of the present contrasts as its studies have beside it.
 
@@ -270,6 +280,7 @@ class Site:
             present: contrasts of the study that is filled.
             digests: of that study's voxels; a study never stands in its own calibration.
             place: whose studies count OWN_PLACE together; '' for all alike.
+            kinds: of features that a regression takes, as far as the studies have them.
 
         Raises:
             StudyRefused: no study that remains has the target beside one of them.
@@ -280,7 +291,7 @@ class Site:
             holding = [one for one in others if one.gram.holds((*sources, target))]
             if holding:
                 matrices, shares = [one.gram.matrix for one in holding], _shares(holding, place)
-                weights = held_coefficients(matrices, sources, target, shares)
+                weights = held_coefficients(matrices, sources, target, shares, kinds)
                 figure = next((one for one in self.figures if (one.target, one.sources) == (target, sources)), None)
                 own = place if any(one.place == place for one in holding) else ""
                 return Regressor(target, sources, weights, len(holding), figure, self.sha256, apart, place=own)

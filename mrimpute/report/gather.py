@@ -168,7 +168,7 @@ def _predicted(
     """Return what the verdict's regressions make of the sources, or why not."""
     from mrimpute.selfcheck.figures import predicted
 
-    known, wanted = site or builtin_site(), made.record.fingerprint.calibration
+    known, wanted = site or builtin_site().plain, made.record.fingerprint.calibration
     if not made.verdict.figures:
         return {}, "no series was predicted from the others: see the verdict"
     if wanted and (site is None or site.sha256 != wanted):

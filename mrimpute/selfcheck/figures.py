@@ -47,7 +47,7 @@ def predicted(
             continue
         if set(regressor.sources) == set(others):
             rows = [held.index(one) for one in regressor.sources]
-            values = seen[[kind * len(held) + row for kind in range(site.kinds) for row in rows]]
+            values = seen[[kind * len(held) + row for kind in site.kinds for row in rows]]
             made[contrast] = np.zeros(head.shape, np.float32)
             made[contrast][head] = value_of(values, torch.from_numpy(regressor.weights).float()).numpy()
     return made

@@ -55,7 +55,7 @@ def with_ranges(figure: Figure, site: Site, digests: Collection[str]) -> Figure:
 
 def package_is_measured() -> bool:
     """Tell whether the shipped ranges are of the shipped regressions."""
-    return _measured().regressions_sha256 == builtin_site().sha256
+    return _measured().regressions_sha256 == builtin_site().plain.sha256
 
 
 @cache

@@ -17,9 +17,9 @@ def evidence_of(present: Present, checkpoint: Checkpoint, site: Site | None) -> 
     Args:
         present: the sources.
         checkpoint: what makes the image.
-        site: the calibration; None for the package's own regressions.
+        site: the calibration; None for the package's own regressions of the 45 terms.
     """
-    known = site or builtin_site()
+    known = site or builtin_site().plain
     if unlike := present.unlike(known):
         return Evidence(unjudged=unlike)
     figures = figures_in(present.framed, known, present.sources.digests)

@@ -145,8 +145,11 @@ def test_with_two_sources_the_network_takes_one_and_the_regression_both(cli, sca
     sidecar = json.loads((folder / "dan-t2f.json").read_text())
     assert [one["contrast"] for one in sidecar["Sources"]] == ["t2", "t1"]
     alone = scan("eve", 5, (T2,), scanner="old")
-    record = json.loads(cli("fill", alone, *words).stdout)
-    assert record["outputs"][0]["regression"] is None
+    record = json.loads(cli("fill", alone, *words, "--missing", "t1").stdout)
+    t1, flair = sorted(record["outputs"], key=lambda one: one["modality"] != "t1")
+    assert flair["regression"] is None
+    assert t1["regression"]["from"] == "package"  # which knows more of a T2 than the network's own
+    assert (t1["regression"]["sources"], list(t1["recipe"]["sources"])) == (["t2"], ["t2"])
     one, two = (nib.load(path).get_fdata() for path in (folder / "dan-t2f.nii.gz", alone / "eve-t2f.nii.gz"))
     assert not np.array_equal(one, two)
 

@@ -129,11 +129,11 @@ def test_a_real_patient_left_out_fits_its_names_and_no_others(shared, names):
     volumes = {contrast: study.get(contrast).read() for contrast in names}
     digests = [volume.voxel_digest for volume in volumes.values()]
     ready = prepare(volumes, FRAME)
-    right = fit_of(gram_of(ready.images, ready.head), builtin_site(), digests)
+    right = fit_of(gram_of(ready.images, ready.head), builtin_site().plain, digests)
     assert (right.scanner, right.gap, right.likelier) == ("known", 0.0, {})
     assert right.place == "OPENMS"  # where the other MS patient was scanned, not where the glioma was
     mixed = dict(zip(names, (ready.images[names[1]], ready.images[names[0]], ready.images[names[2]]), strict=True))
-    wrong = fit_of(gram_of(mixed, ready.head), builtin_site(), digests)
+    wrong = fit_of(gram_of(mixed, ready.head), builtin_site().plain, digests)
     assert wrong.likelier == {names[0]: names[1], names[1]: names[0]}
     assert wrong.gap > REFUSE_GAP
     assert wrong.disagreement == pytest.approx(right.disagreement)

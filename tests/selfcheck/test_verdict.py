@@ -98,7 +98,7 @@ def test_the_shipped_ranges_are_of_the_shipped_regressions_and_cover_every_three
         sets = [others, *([one for one in others if one is not left] for left in others)]
         for sources in sets:
             bare = Figure(contrast=target, sources=tuple(sources), psnr_db=1, ssim=0, sharpness=1)
-            told = with_ranges(bare, builtin_site(), ())
+            told = with_ranges(bare, builtin_site().plain, ())
             assert told.studies == 3 and told.psnr_range.low < told.psnr_range.high < 25
             assert told.sharpness_range.low > 0.1 and told.ssim_range.high <= 1
 
