@@ -165,7 +165,8 @@ class Networks:
         room = door(checkpoint.record.generator, "generator")
         where = device.choose_device(self.options.device)
         engine = self.runner(weights, tell).engine
-        device.require_memory(room.memory_needed(checkpoint, window, where), where)
+        dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
+        device.require_memory(room.memory_needed(checkpoint, window, where, dtype), where)
         if self._loaded is None or self._loaded[:2] != weights:
             tell(f"loading {checkpoint.name}")
             self._loaded = None  # two networks need not fit

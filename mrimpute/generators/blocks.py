@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out
+from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out, new_map
 
 
 def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
@@ -92,8 +92,8 @@ def convolved(
 ) -> Tensor:
     """Return the 3x3x3 convolution of silu(norm(parts)), plus something.
 
-    Of laid-out maps a slab of planes at a time, so that neither the parts side by side nor what they are normalised to
-    is ever whole: at the finest level each is gigabytes.
+    Of laid-out maps a slab of planes or a band of rows at a time, so that neither the parts side by side nor what they
+    are normalised to is ever whole: at the finest level each is gigabytes.
 
     Args:
         norm, convolve: the layers.
@@ -111,10 +111,12 @@ def convolved(
         return made
     first = parts[0]
     if into is None:
-        shape = (len(first), convolve.out_channels, *first.shape[2:])
-        into = torch.empty(shape, dtype=first.dtype, memory_format=torch.channels_last_3d)
+        into = new_map(first, convolve.out_channels)
     for item in range(len(first)):
         at = slice(item, item + 1)
+        if convolve.takes_fours(first):
+            _by_fours(norm, [part[at] for part in parts], convolve, at, added, into)
+            continue
         for planes, made in _slabs(norm, [part[at] for part in parts], convolve):
             index = (at, slice(None), planes)
             if added is None:
@@ -122,6 +124,26 @@ def convolved(
             else:
                 torch.add(made, added(index), out=into[index])
     return into
+
+
+def _scales(norm: Norm, parts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Return gain and offset of each part; see `Norm.scales`."""
+    widths = [part.shape[1] for part in parts]
+    return list(zip(*(one.split(widths) for one in norm.scales(parts)), strict=True))
+
+
+def _by_fours(
+    norm: Norm, parts: Sequence[Tensor], convolve: Conv3, at: slice, added: Added | None, into: Tensor
+) -> None:
+    """Write one item of `convolved`, into which its parts may lie, by F(4, 3)."""
+    scales, widths = _scales(norm, parts), [part.shape[1] for part in parts]
+
+    def fill(planes: slice, rows: slice, room: Tensor) -> None:
+        for part, scale, its in zip(parts, scales, room.split(widths, dim=1), strict=True):
+            torch.ops.aten.silu.out(scaled(part[:, :, planes, rows], *scale), out=its)
+
+    index = (at, slice(None))
+    convolve.by_fours(fill, into[at], None if added is None else lambda planes, rows: added((*index, planes, rows)))
 
 
 def slab_room(length: int, plane: int) -> int:
@@ -132,8 +154,7 @@ def slab_room(length: int, plane: int) -> int:
 
 def _slabs(norm: Norm, parts: Sequence[Tensor], convolve: Conv3) -> Iterator[tuple[slice, Tensor]]:
     """Yield planes and what they become, each only after the next slab was taken: who is told may overwrite them."""
-    widths = [part.shape[1] for part in parts]
-    scales = list(zip(*(one.split(widths) for one in norm.scales(parts)), strict=True))
+    scales = _scales(norm, parts)
     length = parts[0].shape[2]
 
     def taken(low: int, high: int) -> Tensor:
@@ -245,8 +266,11 @@ class ResBlock(nn.Module):
     def _kept(self, parts: Sequence[Tensor], at: tuple[slice, ...]) -> Tensor:
         """Return what the convolutions' result is added to, of some items and planes."""
         if self.resample is not None and len(at) > 1:
-            low, high = at[2].start, at[2].stop
-            at = (*at[:2], slice(low // 2, high // 2) if self.resample is double else slice(2 * low, 2 * high))
+            wider = [
+                slice(one.start // 2, one.stop // 2) if self.resample is double else slice(2 * one.start, 2 * one.stop)
+                for one in at[2:]
+            ]
+            at = (*at[:2], *wider)
         x = joined([part[at] for part in parts])
         kept: Tensor = self.skip_connection(x if self.resample is None else self.resample(x))
         return kept

@@ -223,7 +223,7 @@ class TestEveryGenerator:
             run()
         window = run.ready.recipe.window.size
         weights = run.checkpoint.path.stat().st_size
-        needed = door(generator, "generator").memory_needed(run.checkpoint, window, CPU)
+        needed = door(generator, "generator").memory_needed(run.checkpoint, window, CPU, torch.float32)
         assert 0.2 * needed < peak.most + weights < needed
 
     def test_a_record_names_a_target_or_not_as_the_generator_needs(self, generator, runs):

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mrimpute.generators import blocks, convolution
+from mrimpute.generators import blocks, convolution, winograd
 from mrimpute.generators.blocks import Norm, convolved, halve, lay_out
-from mrimpute.generators.convolution import Conv1, Conv3, double, six_for_twelve
+from mrimpute.generators.convolution import Conv1, Conv3, double
 from mrimpute.generators.cwdm.network import NetworkConfig, WaveletUNet
 
 CPU = torch.device("cpu")
@@ -27,15 +27,38 @@ def gap(made, exact):
     return float((made.double() - exact).abs().max())
 
 
+@pytest.fixture
+def threads(request):
+    """PyTorch with some threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("size", [(1, 1, 1), (4, 5, 6), (7, 9, 3), (13, 2, 4)])
-@pytest.mark.parametrize("rows", [1, 4, 100])
-def test_six_products_make_four_planes(monkeypatch, size, rows):
-    monkeypatch.setattr(convolution, "BLOCK_BYTES", rows * 4 * size[2] * 5)
+@pytest.mark.parametrize("voxels", [1, 24, 1000])
+@pytest.mark.parametrize("threads", [1, 3], indirect=True)
+def test_products_of_fours_make_a_convolution(monkeypatch, size, voxels, threads):
+    monkeypatch.setattr(winograd, "BAND", voxels)
+    monkeypatch.setattr(Conv3, "takes_fours", lambda self, x: True)
     layer, x = Conv3(3, 5), torch.randn(2, 3, *size)
     exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
-    made = six_for_twelve(last(x), layer.weight, layer.bias)
-    assert gap(made, exact) < 1e-5
+    lay_out(layer, CPU, torch.float32)
+    made = layer(last(x))
+    assert gap(made, exact) < 2e-5
     assert made.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("threads", [3], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_one_thread_and_several_make_the_same_of_a_wide_layer():
+    layer, x = Conv3(64, 64), last(torch.randn(1, 64, 5, 30, 16))
+    lay_out(layer, CPU, torch.float32)
+    several = layer(x)
+    torch.set_num_threads(1)
+    assert torch.equal(layer(x), several)
 
 
 @pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (True, True)])
@@ -43,9 +66,28 @@ def test_six_products_make_four_planes(monkeypatch, size, rows):
 def test_planes_that_are_neighbours_alone_are_not_made(before, after, length):
     layer, x = Conv3(3, 5), torch.randn(1, 3, length, 4, 6)
     exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
-    exact = exact[:, :, before : length - after]
-    assert gap(six_for_twelve(last(x), layer.weight, layer.bias, before, after), exact) < 1e-5
-    assert gap(layer.between(last(x), before, after), exact) < 1e-5
+    assert gap(layer.between(last(x), before, after), exact[:, :, before : length - after]) < 1e-5
+
+
+@pytest.mark.parametrize("overwritten", [False, True])
+@pytest.mark.parametrize("threads", [1, 3], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_maps_side_by_side_are_normalised_and_convolved_by_fours(monkeypatch, overwritten):
+    """Also where the result takes the place of what it is made from, and of what is added to it."""
+    monkeypatch.setattr(Conv3, "takes_fours", lambda self, x: True)
+    monkeypatch.setattr(winograd, "BAND", 32)
+    norm, layer = Norm(4, 12), Conv3(12, 5)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    parts = [torch.randn(2, width, 9, 14, 4) + 1 for width in (7, 5)]
+    normal = F.group_norm(torch.cat(parts, dim=1).double(), 4, norm.weight.double(), norm.bias.double())
+    exact = F.conv3d(F.silu(normal), layer.weight.double(), layer.bias.double(), padding=1) + parts[1]
+    lay_out(layer, CPU, torch.float32)
+    parts = [last(part) for part in parts]
+    kept = parts[1]
+    made = convolved(norm, parts, layer, lambda at: kept[at], into=parts[1] if overwritten else None)
+    assert (made is parts[1]) == overwritten
+    assert gap(made, exact) < 1e-4
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.06)])
@@ -73,13 +115,13 @@ def test_maps_side_by_side_are_normalised_and_convolved_a_slab_at_a_time(
 
 def test_a_wide_layer_takes_them_where_it_is_laid_out_and_no_gradient_is_wanted(monkeypatch):
     taken = []
-    whole = convolution.six_for_twelve
-    monkeypatch.setattr(convolution, "six_for_twelve", lambda *tensors: taken.append(1) or whole(*tensors))
+    whole = winograd.convolve
+    monkeypatch.setattr(winograd, "convolve", lambda *given: taken.append(1) or whole(*given))
     layer, x = Conv3(64, 64), torch.randn(1, 64, 3, 32, 32)
     plain = layer(x)
     assert taken == []
     lay_out(layer, CPU, torch.float32)
-    assert gap(layer(last(x)), plain.double()) < 1e-5
+    assert gap(layer(last(x)), plain.double()) < 3e-5
     assert taken == [1]
     with torch.inference_mode(False), torch.enable_grad():
         Conv3(64, 64)(last(torch.ones(1, 64, 3, 32, 32)))

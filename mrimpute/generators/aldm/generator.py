@@ -155,19 +155,23 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
     return AldmGenerator(placed, record.sources, schedule, eta, device, dtype)
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
-    """Estimate the peak bytes of one run in float32: weights, and maps of the autoencoder's finest level: on the CPU,
-    where what lies between is taken by the slab, the block's input and another of its width (measured), else about 6;
-    of a small window, what the comparison with the code book takes."""
+def memory_needed(
+    checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device, dtype: torch.dtype
+) -> int:
+    """Estimate the peak bytes of one run: weights in float32, and maps of the autoencoder's finest level in the type of
+    the convolutions: on the CPU, where what lies between is taken by the slab or the band, the block's input and
+    another of its width (measured), else about 6, in float32 (not measured); of a small window, what the comparison
+    with the code book takes."""
     config = network_config(checkpoint)
     with torch.device("meta"):
         networks = FirstStage(config), NoisePredictor(config)
     weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
     wide = max(config.channel_mult[:2])  # the decoder's last doubled map has the width of the level below
     length, plane = window[0], window[1] * window[2]
-    room = slab_room(length, 4 * wide * config.channels * plane) if device.type == "cpu" else 0
+    each = dtype.itemsize if device.type == "cpu" else 4
+    room = slab_room(length, each * wide * config.channels * plane) if device.type == "cpu" else 0
     maps = wide + 1.4 if device.type == "cpu" else 6
-    autoencoder = length * plane * (maps * config.channels + 4)
-    diffusion = length * plane // config.reduction**3 * 8 * config.unet_channels
-    compared = 5 * ROWS * config.codes
-    return int(4 * (max(autoencoder, diffusion, compared) + weights)) + room
+    autoencoder = length * plane * (each * maps * config.channels + 4 * 4)
+    diffusion = 4 * length * plane // config.reduction**3 * 8 * config.unet_channels
+    compared = 4 * 2 * ROWS * config.codes
+    return int(max(autoencoder, diffusion, compared) + 4 * weights) + room

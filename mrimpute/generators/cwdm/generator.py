@@ -161,14 +161,19 @@ def sampling_ladder(trained: SamplingSpec, sampling: Sampling) -> Ladder:
     return ladder.respaced(trailing_timesteps(len(ladder), sampling.steps))
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
-    """Estimate the peak bytes of one run in float32: weights, the input and its copies, and maps of the finest level:
-    on the CPU, where what lies between is taken by the slab, the six that stay (measured), else about 13."""
-    config = network_config(checkpoint)
+def memory_needed(
+    checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device, dtype: torch.dtype
+) -> int:
+    """Estimate the peak bytes of one run: the input in float32; weights, and maps of the finest level, in the type of
+    the convolutions: on the CPU, where what lies between is taken by the slab or the band, the six that stay
+    (measured), else about 13 and the input's copies, in float32 (not measured)."""
+    config, on_cpu = network_config(checkpoint), device.type == "cpu"
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in Denoiser(config).parameters())
     length, *plane = (size // 2 for size in window)
     voxels = length * plane[0] * plane[1]
-    widths = [config.base_channels * factor for factor in config.channel_mult]
-    parameters = sum(width * width * 27 * 8 for width in widths)
-    wide = sum(widths[:2])
-    maps, room = (6.5, slab_room(length, 4 * wide * plane[0] * plane[1])) if device.type == "cpu" else (13, 0)
-    return int(4 * (parameters + voxels * (maps * config.base_channels + 3 * config.in_channels))) + room
+    each, maps, copies = (dtype.itemsize, 6, 1) if on_cpu else (4, 13, 3)
+    wide = config.base_channels * sum(config.channel_mult[:2])
+    room = slab_room(length, each * wide * plane[0] * plane[1]) if on_cpu else 0
+    known = 4 * voxels * copies * config.in_channels
+    return known + each * (parameters + voxels * maps * config.base_channels) + room

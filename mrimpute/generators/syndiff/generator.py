@@ -181,9 +181,11 @@ def _batch(device: torch.device) -> int:
     return CUDA_BATCH if device.type == "cuda" else 1
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device) -> int:
-    """Estimate the least bytes of one run in float32: weights, and about 20 maps of the finest level
-    for each slice at once; on a CPU that is one, and more only where there is room."""
+def memory_needed(
+    checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device, _dtype: torch.dtype
+) -> int:
+    """Estimate the least bytes of one run, those of float32 in either type: weights, and about 20 maps of the finest
+    level for each slice at once; on a CPU that is one, and more only where there is room."""
     config = network_config(checkpoint)
     return parameter_bytes(config) + _bytes_of_a_slice(config, window) * _batch(device)
 

@@ -111,7 +111,7 @@ def test_half_precision_finds_the_same_codes(small, stored):
 
 def test_the_authors_networks_need_about_three_gigabytes():
     """Measured: a process of 0.9 GiB grew to 3.1 (tests/benchmarks/table.py)."""
-    needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU)
+    needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU, torch.float32)
     assert 2.2 * 2**30 < needed < 3.2e9
 
 
@@ -120,7 +120,7 @@ def test_the_built_in_network_is_said_to_need_more_than_a_head_with_skull_takes(
     built_in = load_registry()["aldm-small"]
     network = load(built_in, METHOD.choose_sampling(built_in, None, None), CPU, torch.float32).networks.first_stage
     latent, window = torch.rand(1, 4, 24, 28, 24), (176, 224, 192)
-    needed = memory_needed(built_in, window, CPU)
+    needed = memory_needed(built_in, window, CPU, torch.float32)
     monkeypatch.setattr(blocks, "SLAB_BYTES", blocks.SLAB_BYTES * 48 * 56 * 48 // math.prod(window))
     with torch.inference_mode(), Peak() as peak:
         made = network.decode(latent)

@@ -40,5 +40,7 @@ def load(checkpoint: Checkpoint, _sampling: Sampling, device: torch.device, _dty
     return ToyGenerator(load_networks(checkpoint).to(device), record.sources, record.one_target, device)
 
 
-def memory_needed(checkpoint: Checkpoint, window: tuple[int, int, int], _device: torch.device) -> int:
+def memory_needed(
+    checkpoint: Checkpoint, window: tuple[int, int, int], _device: torch.device, _dtype: torch.dtype
+) -> int:
     return 4 * window[0] * window[1] * window[2] * (3 * len(checkpoint.record.sources) + 8)
