@@ -283,6 +283,8 @@ class TimestepSequential(nn.ModuleList):
         """Apply each layer; a list of maps side by side is emptied, so that they are let go of when they were seen."""
         first, *rest = self
         h: Tensor = first(x, embedding) if isinstance(first, ResBlock) else first(joined(x))
+        if isinstance(first, nn.Conv3d):  # PyTorch's own, which makes small maps in the plain layout
+            h = laid_out_as(h, first.weight)
         if isinstance(x, list):
             x.clear()
         for layer in rest:

@@ -179,9 +179,10 @@ def test_pooling_and_linear_maps_are_those_of_contiguous_maps():
     assert gap(layer(last(x)), layer(x).double()) < 1e-6
 
 
-def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type(monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type(monkeypatch, dtype):
     network = WaveletUNet(NetworkConfig(8, (1, 2, 2), 2, 4)).eval().requires_grad_(False)
-    lay_out(network, CPU, torch.bfloat16)
+    lay_out(network, CPU, dtype)
     seen = []
     first, *rest = [module for module in network.modules() if isinstance(module, (nn.Conv3d, Norm))]
     for module in rest:
@@ -189,11 +190,11 @@ def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type(monkeypa
     between, scales = Conv3.between, Norm.scales
     monkeypatch.setattr(Conv3, "between", lambda self, x, *ends: seen.append(x) or between(self, x, *ends))
     monkeypatch.setattr(Norm, "scales", lambda self, parts: seen.extend(parts) or scales(self, parts))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype, dtype != torch.float32):
         network(torch.randn(1, 32, 8, 12, 4), torch.tensor([5]))
-    assert first.weight.dtype == torch.bfloat16
+    assert first.weight.dtype == dtype
     assert len(seen) > 40
-    assert all(x.dtype == torch.bfloat16 and convolution.is_laid_out(x) for x in seen)
+    assert all(x.dtype == dtype and convolution.is_laid_out(x) for x in seen)
 
 
 def test_blocks_are_what_they_were_where_a_gradient_is_wanted():
