@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mrimpute.device import one_thread_each
 from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out, new_map
 
 
@@ -52,18 +53,36 @@ TOGETHER = 2**15 - 1
 thread for them, which takes ten times as long as the sums."""
 
 
+SHARE, PIECE = 2**24, 2**17
+"""How many numbers of a larger map a thread looks at, and how many of them together, since it is one alone."""
+
+
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of each channel of (1, C, X, Y, Z) with channels last, float64 (C,) each."""
     rows = x[0].flatten(1).T  # (X Y Z, C)
-    count = max(1, TOGETHER // rows.shape[1])
+    width = rows.shape[1]
+    count = max(1, TOGETHER // width)
     near = rows[:count].float().mean(dim=0)
-    total, squares = torch.zeros(2, len(near), dtype=torch.float64)
-    for part in rows.split(count):
-        apart = part - near
-        total += apart.sum(dim=0)
-        squares += apart.square_().sum(dim=0)
+    if rows.numel() <= SHARE:
+        found = [_sums(near, count, rows)]
+    else:
+        shares = rows.split(max(1, SHARE // width))
+        found = list(one_thread_each(partial(_sums, near, max(1, PIECE // width)), shares, 16 * PIECE))
+    total, squares = torch.stack(found).sum(dim=0)
     mean = total / len(rows)
     return near + mean, squares / len(rows) - mean.square()
+
+
+@torch.inference_mode()
+def _sums(near: Tensor, count: int, rows: Tensor) -> Tensor:
+    """Return the sums of rows (N, C) less what is near their mean, and of the squares, (2, C) float64; `count` rows
+    are looked at together."""
+    sums = torch.zeros(2, len(near), dtype=torch.float64)
+    for part in rows.split(count):
+        apart = part - near
+        sums[0] += apart.sum(dim=0)
+        sums[1] += apart.square_().sum(dim=0)
+    return sums
 
 
 def scaled(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:

@@ -4,6 +4,8 @@
 network's output).
 """
 
+import math
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -74,6 +76,13 @@ class Conv3(nn.Conv3d):
         if not is_laid_out(x):
             plain: Tensor = self(double(x))
             return plain
+        if self.takes_fours(x):
+            size = [2 * length for length in x.shape[2:]]
+            made = new_map(x, self.out_channels, size)
+            assert self.bias is not None
+            for item, result in zip(x.split(1), made.split(1), strict=True):
+                winograd.convolve_doubled(item, self.weight, self.bias, result)
+            return made
         weight = torch.einsum("ad,be,cf,oidef->ioabc", *[DOUBLED.to(self.weight)] * 3, self.weight)
         weight = weight.contiguous(memory_format=torch.channels_last_3d)
         make_room(8 * self.out_channels * x[:, 0].nbytes)
@@ -98,10 +107,10 @@ class Conv1(nn.Conv3d):
         return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
 
 
-def new_map(x: Tensor, channels: int) -> Tensor:
-    """Return room for a map with channels last, of the type and size of x (B, C, X, Y, Z)."""
-    make_room(channels * x[:, 0].nbytes)
-    shape = (len(x), channels, *x.shape[2:])
+def new_map(x: Tensor, channels: int, size: Sequence[int] | None = None) -> Tensor:
+    """Return room for a map with channels last, of the type and, unless another is given, size of x (B, C, X, Y, Z)."""
+    shape = (len(x), channels, *(size or x.shape[2:]))
+    make_room(math.prod(shape) * x.itemsize)
     return torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last_3d)
 
 

@@ -1,7 +1,8 @@
-"""3x3x3 convolutions by F(4, 3) along planes and rows: 36 products for 144 (Lavin & Gray 2016).
+"""3x3x3 convolutions by F(4, 3) along planes and rows: 36 products for 144 (Lavin & Gray 2016); of doubled maps by 27
+products for 64.
 
-Exact but for the rounding of another order of sums. Bands of rows are convolved side by side, each by one thread, so
-that threads need not wait for each other at every small product.
+Exact but for the rounding of another order of sums. Bands of rows, or planes, are convolved side by side, each by one
+thread, so that threads need not wait for each other at every small product.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,10 @@ from mrimpute.device import one_thread_each
 
 FILTER = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 """G of F(4, 3): what six products make of three taps (section 4.3)."""
+
+SIDES = torch.tensor([[1.0, 0, 0], [1, 1, 1], [0, 0, 1]])
+"""What of a 3-tap filter on samples repeated twice counts for the sample before less this one, for this one, and for
+the one behind less this one. The first two together make the first of the pair, the last two the second."""
 
 BAND = 2400
 """Voxels of a plane that are taken at once at most: what is made of them stays in the cache."""
@@ -152,3 +157,42 @@ def _sum_up(m: Sequence[Tensor], made: Sequence[Tensor]) -> None:
     sums = ((m[0].add_(near), far, 1), (apart, wide, 2), (near, far, 4), (m[5].add_(wide, alpha=8), apart, 1))
     for place, (one, other, factor) in zip(made, sums, strict=False):
         torch.add(one, other, alpha=factor, out=place)
+
+
+def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor, result: Tensor) -> None:
+    """Convolve one map of which each voxel is repeated 2x2x2 times, with padding 1.
+
+    Args:
+        x: (1, in, X, Y, Z), channels last.
+        weight, bias: (out, in, 3, 3, 3), (out,), float32.
+        result: (1, out, 2X, 2Y, 2Z), channels last.
+    """
+    taps = torch.einsum("ad,be,cf,oidef->abcio", SIDES, SIDES, SIDES, weight).contiguous()
+    planes, made = (one[0].movedim(0, -1) for one in (x, result))  # (X, Y, Z, in), (2X, 2Y, 2Z, out)
+
+    @torch.inference_mode()
+    def work(number: int) -> None:
+        this = planes[number]
+        before, behind = (planes[n] - this if 0 <= n < len(planes) else -this for n in (number - 1, number + 1))
+        first, same, last = (_doubled(part, tap, 0) for part, tap in zip((before, this, behind), taps, strict=True))
+        same += bias
+        torch.add(first, same, out=made[2 * number])
+        torch.add(same, last, out=made[2 * number + 1])
+
+    for _ in one_thread_each(work, range(len(planes)), 8 * made[0].nbytes):
+        pass
+
+
+def _doubled(x: Tensor, taps: Tensor, axis: int) -> Tensor:
+    """Return x (…, in) convolved along its axes from `axis` on, each twice as long, by taps (3, …, in, out)."""
+    if axis == x.dim() - 1:
+        return x @ taps
+    length = x.shape[axis]
+    before, behind = x.neg(), x.neg()
+    before.narrow(axis, 1, length - 1).add_(x.narrow(axis, 0, length - 1))
+    behind.narrow(axis, 0, length - 1).add_(x.narrow(axis, 1, length - 1))
+    first, same, last = (_doubled(part, tap, axis + 1) for part, tap in zip((before, x, behind), taps, strict=True))
+    made = first.new_empty((*first.shape[: axis + 1], 2, *first.shape[axis + 1 :]))
+    torch.add(first, same, out=made.select(axis + 1, 0))
+    torch.add(same, last, out=made.select(axis + 1, 1))
+    return made.flatten(axis, axis + 1)

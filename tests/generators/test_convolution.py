@@ -157,6 +157,19 @@ def test_a_doubled_map_is_convolved_without_being_made(dtype, limit):
     assert made.dtype == dtype
 
 
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 5, 4), (4, 1, 6)])
+@pytest.mark.parametrize("threads", [1, 3], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_a_wide_doubled_map_is_convolved_by_fewer_products(monkeypatch, size):
+    layer, x = Conv3(6, 4), torch.randn(2, 6, *size)
+    exact = F.conv3d(double(x).double(), layer.weight.double(), layer.bias.double(), padding=1)
+    lay_out(layer, CPU, torch.float32)
+    monkeypatch.setattr(Conv3, "takes_fours", lambda self, x: True)
+    made = layer.on_doubled(last(x))
+    assert gap(made, exact) < 1e-5
+    assert made.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 @pytest.mark.parametrize("offset", [0, 10])
 def test_norms_with_channels_last_keep_their_digits(offset):
     """PyTorch's own lose three: 5e-3 for a mean of 10."""
@@ -171,6 +184,18 @@ def test_norms_with_channels_last_keep_their_digits(offset):
     exact = F.group_norm(half.double(), 4, norm.weight.double(), norm.bias.double())
     assert norm(half).dtype == torch.bfloat16
     assert gap(norm(half), exact) < 0.05
+
+
+@pytest.mark.parametrize("threads", [3], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_a_large_map_is_normalised_by_several_threads_as_by_one(monkeypatch):
+    monkeypatch.setattr(blocks, "SHARE", 7000)
+    norm, x = Norm(4, 12), torch.randn(1, 12, 19, 24, 20) + 10
+    exact = F.group_norm(x.double(), 4, norm.weight.double(), norm.bias.double())
+    several = norm(last(x))
+    assert gap(several, exact) < 5e-5
+    torch.set_num_threads(1)
+    assert torch.equal(norm(last(x)), several)
 
 
 def test_pooling_and_linear_maps_are_those_of_contiguous_maps():
