@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from mrimpute.diffusion.noise import noise_stream
 from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import ROWS
 from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network_config
+from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
 from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
 from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
@@ -163,9 +165,6 @@ def memory_needed(
     another of its width (measured), else about 6, in float32 (not measured); of a small window, what the comparison
     with the code book takes."""
     config = network_config(checkpoint)
-    with torch.device("meta"):
-        networks = FirstStage(config), NoisePredictor(config)
-    weights = sum(parameter.numel() for network in networks for parameter in network.parameters())
     wide = max(config.channel_mult[:2])  # the decoder's last doubled map has the width of the level below
     length, plane = window[0], window[1] * window[2]
     each = dtype.itemsize if device.type == "cpu" else 4
@@ -174,4 +173,12 @@ def memory_needed(
     autoencoder = length * plane * (each * maps * config.channels + 4 * 4)
     diffusion = 4 * length * plane // config.reduction**3 * 8 * config.unet_channels
     compared = 4 * 2 * ROWS * config.codes
-    return int(max(autoencoder, diffusion, compared) + 4 * weights) + room
+    return int(max(autoencoder, diffusion, compared) + 4 * _parameters(config)) + room
+
+
+@cache
+def _parameters(config: AldmConfig) -> int:
+    """Count the weights of both networks without making them; once, for every study of a call asks."""
+    with torch.device("meta"):
+        networks = FirstStage(config), NoisePredictor(config)
+    return sum(parameter.numel() for network in networks for parameter in network.parameters())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -168,12 +169,17 @@ def memory_needed(
     the convolutions: on the CPU, where what lies between is taken by the slab or the band, the six that stay
     (measured), else about 13 and the input's copies, in float32 (not measured)."""
     config, on_cpu = network_config(checkpoint), device.type == "cpu"
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in Denoiser(config).parameters())
     length, *plane = (size // 2 for size in window)
     voxels = length * plane[0] * plane[1]
     each, maps, copies = (dtype.itemsize, 6, 1) if on_cpu else (4, 13, 3)
     wide = config.base_channels * sum(config.channel_mult[:2])
     room = slab_room(length, each * wide * plane[0] * plane[1]) if on_cpu else 0
     known = 4 * voxels * copies * config.in_channels
-    return known + each * (parameters + voxels * maps * config.base_channels) + room
+    return known + each * (_parameters(config) + voxels * maps * config.base_channels) + room
+
+
+@cache
+def _parameters(config: NetworkConfig) -> int:
+    """Count a network's weights without making them; once, for every study of a call asks."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in Denoiser(config).parameters())

@@ -4,6 +4,7 @@ Parameter names are those of the authors' checkpoints.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -127,8 +128,10 @@ class DiffusiveGenerator(nn.Module):
         return made
 
 
+@cache
 def parameter_bytes(config: NetworkConfig) -> int:
-    """Return the bytes of the generator's weights in float32, without making it."""
+    """Return the bytes of the generator's weights in float32, without making it; once, for every study of a call
+    asks."""
     with torch.device("meta"):
         network = DiffusiveGenerator(config)
     return 4 * sum(math.prod(tensor.shape) for tensor in network.parameters())
