@@ -145,8 +145,7 @@ class ResBlock(nn.Module):
         h = silu(self.GroupNorm_0(x, latent))
         if self.resample is not None:
             h, x = self.resample(h), self.resample(x)
-        h = self.Conv_0(h)
-        h += self.Dense_0(F.silu(embedding))[:, :, None, None]
+        h = self._moved(h, self.Dense_0(F.silu(embedding)))
         h = self.Conv_1(silu(self.GroupNorm_1(h, latent)))
         if self.Conv_2 is not None:
             x = self.Conv_2(x)
@@ -154,6 +153,16 @@ class ResBlock(nn.Module):
         h *= HALF_POWER
         result: Tensor = h
         return result
+
+    def _moved(self, h: Tensor, shift: Tensor) -> Tensor:
+        """Return the first convolution of (B, in, H, W), moved by (B, out): (B, out, H, W)."""
+        if len(h) == 1 and h.dtype != torch.float32 and not torch.is_grad_enabled():
+            assert self.Conv_0.bias is not None
+            # PyTorch adds a vector to a map of 16 channels in bfloat16 at a seventeenth of its speed
+            return F.conv2d(h, self.Conv_0.weight, self.Conv_0.bias + shift[0], padding=1)
+        made: Tensor = self.Conv_0(h)
+        made += shift[:, :, None, None]
+        return made
 
 
 class PyramidDown(nn.Module):
