@@ -160,8 +160,8 @@ def load(checkpoint: Checkpoint, sampling: Sampling, device: torch.device, dtype
 def memory_needed(
     checkpoint: Checkpoint, window: tuple[int, int, int], device: torch.device, dtype: torch.dtype
 ) -> int:
-    """Estimate the peak bytes of one run: weights in float32, and maps of the autoencoder's finest level in the type of
-    the convolutions: on the CPU, where what lies between is taken by the slab or the band, the block's input and
+    """Estimate the peak bytes of one run: weights, and maps of the autoencoder's finest level, in the type of the
+    convolutions: on the CPU, where what lies between is taken by the slab or the band, the block's input and
     another of its width (measured), else about 6, in float32 (not measured); of a small window, what the comparison
     with the code book takes."""
     config = network_config(checkpoint)
@@ -169,11 +169,11 @@ def memory_needed(
     length, plane = window[0], window[1] * window[2]
     each = dtype.itemsize if device.type == "cpu" else 4
     room = slab_room(length, each * wide * config.channels * plane) if device.type == "cpu" else 0
-    maps = wide + 1.4 if device.type == "cpu" else 6
+    maps = wide + 1.15 if device.type == "cpu" else 6
     autoencoder = length * plane * (each * maps * config.channels + 4 * 4)
     diffusion = 4 * length * plane // config.reduction**3 * 8 * config.unet_channels
     compared = 4 * 2 * ROWS * config.codes
-    return int(max(autoencoder, diffusion, compared) + 4 * _parameters(config)) + room
+    return int(max(autoencoder, diffusion, compared) + each * _parameters(config)) + room
 
 
 @cache

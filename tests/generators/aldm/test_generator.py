@@ -109,10 +109,11 @@ def test_half_precision_finds_the_same_codes(small, stored):
     assert torch.equal(indices, small["out_indices"])
 
 
-def test_the_authors_networks_need_about_three_gigabytes():
-    """Measured: a process of 0.9 GiB grew to 3.1 (tests/benchmarks/table.py)."""
-    needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU, torch.float32)
-    assert 2.2 * 2**30 < needed < 3.2e9
+@pytest.mark.parametrize(("dtype", "grew"), [(torch.float32, 2.51e9), (torch.bfloat16, 1.18e9)])
+def test_memory_estimate_for_the_authors_networks_is_near_the_measured_peak(dtype, grew):
+    """Measured with three targets: a process of 0.73e9 bytes grew to 3.24e9 and 1.91e9."""
+    needed = memory_needed(load_registry()["aldm-brats"], (144, 192, 144), CPU, dtype)
+    assert grew < needed < 1.25 * grew
 
 
 def test_the_built_in_network_is_said_to_need_more_than_a_head_with_skull_takes(monkeypatch):
