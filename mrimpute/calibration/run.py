@@ -1,6 +1,7 @@
 """The calibration that one run of studies uses: named, learnt from given studies, or from those of the run itself."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ class Wish:
             raise UsageError("--recalibrate goes with --calibrate-from batch", "leave it out")
 
     def site(self, folders: Sequence[Path], targets: Sequence[Contrast], notify: Notify) -> Site | None:
-        """Return the calibration of a run; None where none is asked for, or it would have to be learnt in a dry run.
+        """Return the calibration of a run; None where none is asked for, or it would have to be learnt in a dry run or
+        for studies none of which is there.
 
         Args:
             folders: every study of the run, before it is cut into shards.
@@ -76,10 +78,13 @@ class Wish:
         """
         if self.word:
             return choose_site(self.word)
-        if self.dry or not self.learn_from:
+        kept = self.out / BATCH_FOLDER if self.out is not None and BATCH in self.learn_from else None
+        if self.dry:
+            return read_site(kept) if kept and kept.exists() and not self.recalibrate else None
+        if not self.learn_from or not any(map(os.path.isdir, folders)):
             return None
-        if self.out is not None and BATCH in self.learn_from:
-            return self._of_batch(folders, targets, self.out / BATCH_FOLDER, notify)
+        if kept:
+            return self._of_batch(folders, targets, kept, notify)
         return self._learnt([Path(study) for study in self.learn_from], targets, notify)
 
     def _of_batch(self, folders: Sequence[Path], targets: Sequence[Contrast], place: Path, notify: Notify) -> Site:

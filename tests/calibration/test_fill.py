@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mrimpute.calibration.folder import builtin_site, write_site
 from mrimpute.contrasts import BRATS_FOUR
 from tests.calibration import conftest
 from tests.conftest import tree
@@ -261,6 +262,8 @@ def test_a_network_is_not_measured_on_what_it_saw(cli, scan, tiny_weights, tmp_p
         ),
         (["fill", "{cyd}", "--recalibrate"], 2, "goes with --calibrate-from batch"),
         (["fill", "{cyd}", "--calibrate-from", "{cyd}"], 3, "it lacks flair"),
+        (["fill", "{site}/absent", "--calibrate-from", "{ann}"], 3, "no such folder"),
+        (["fill", "{cyd}", "--calibrate-from", "batch", "--out", "{old}", "--dry-run"], 4, "an earlier version"),
         (["fill", "{cyd}", "--calibrate-from", "batch", "--out", "{site}/o"], 3, "none of the 1 studies holds flair"),
         (["fill", "{cyd}", "--calibration", "{site}", "--weights", "{tiny}"], 4, "has no curve for flair"),
         (["calibrate", "{ann}"], 2, "give either --out DIR or --name SITE"),
@@ -273,13 +276,14 @@ def test_a_network_is_not_measured_on_what_it_saw(cli, scan, tiny_weights, tmp_p
 )
 def test_what_cannot_be_calibrated_ends_with_one_line(cli, site, lacking, tiny_weights, tmp_path, words, code, message):
     folder, _ = lacking
-    places = {"cyd": folder, "ann": tmp_path / "ann", "site": site, "tiny": tiny_weights[FLAIR]}
+    places = {"cyd": folder, "ann": tmp_path / "ann", "site": site, "tiny": tiny_weights[FLAIR], "old": tmp_path / "o"}
+    write_site(builtin_site().plain, tmp_path / "o" / "mrimpute_calibration")  # 45 terms, as calibrations had
     rest = [] if "--weights" in words or words[0] != "fill" else BUILTIN[2:]
     wanted = BUILTIN[:2] if words[0] == "fill" else []
     before = tree(tmp_path)
     done = cli(*[word.format(**places) for word in words], *wanted, *rest)
     assert done.returncode == code, done.stderr
-    assert message in done.stderr
+    assert message in done.stderr and "calibrated from" not in done.stderr
     assert tree(tmp_path) == before
 
 
