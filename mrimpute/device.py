@@ -160,31 +160,43 @@ def side_by_side(work: Callable[[Item], Made], items: Iterable[Item]) -> list[Ma
         return list(workers.map(work, items))
 
 
-def one_thread_each(work: Callable[[Item], Made], items: Iterable[Item], bytes_each: int) -> Iterator[Made]:
-    """Do one piece of PyTorch's work on each item, each on one thread; yield what came of it, in order.
+def one_thread_each(
+    work: Callable[[Item], Made],
+    items: Iterable[Item],
+    bytes_each: int,
+    done: Callable[[Made], object] = lambda _made: None,
+) -> list[Made]:
+    """Do one piece of PyTorch's work on each item, each on one thread; return what came of it, in order.
 
-    As many are done at a time as PyTorch has threads and memory allows; what they make is the same however many those
-    are. Gradients, inference mode and autocast are each thread's own. What the first that fails raises is raised, once
-    those that run have ended; the others are not begun.
+    As many are done at a time as PyTorch has threads and memory allows; of equal items the same is made however many
+    those are. Gradients, inference mode and autocast are each thread's own. What the first that fails raises, or
+    `done`, is raised once those that run have ended; the others are not begun.
 
     Args:
         work: on an item.
         items: all of them.
         bytes_each: memory that one takes at most.
+        done: called with what came of each, in order, by the thread that called this.
     """
     import torch
 
     threads, free = torch.get_num_threads(), free_memory()
     at_once = threads if free is None else max(1, min(threads, free // bytes_each))
+    results = []
+    workers = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
         if at_once == 1 or not has_room_for_threads():
             torch.set_num_threads(1)
-            yield from map(work, items)
+            found: Iterator[Made] = map(work, items)
         else:
-            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as workers:
-                yield from workers.map(work, items)
+            found = workers.map(work, items)
+        for made in found:
+            results.append(made)
+            done(made)
     finally:
+        workers.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # PyTorch lets threads that begin later have what was set last
+    return results
 
 
 def has_room_for_threads() -> bool:

@@ -149,21 +149,42 @@ def test_each_piece_of_work_of_pytorch_has_one_thread(two_threads, monkeypatch):
             raise ValueError(item)
         return item, torch.get_num_threads()
 
-    assert list(device.one_thread_each(work, [5, 4, 2, 1], 1)) == [(5, 1), (4, 1), (2, 1), (1, 1)]
+    told = []
+    assert device.one_thread_each(work, [5, 4, 2, 1], 1, told.append) == [(5, 1), (4, 1), (2, 1), (1, 1)] == told
     with pytest.raises(ValueError, match="3"):
-        list(device.one_thread_each(work, [3, 6], 1))
+        device.one_thread_each(work, [3, 6], 1)
     monkeypatch.setattr(device, "free_memory", lambda: 3 * 2**30)  # there is no room for two
 
     def alone(item):
         return item, torch.get_num_threads(), threading.get_ident()
 
     here = threading.get_ident()
-    assert list(device.one_thread_each(alone, [5, 4], 2**31)) == [(5, 1, here), (4, 1, here)]
+    assert device.one_thread_each(alone, [5, 4], 2**31) == [(5, 1, here), (4, 1, here)]
     later = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
     thread.start()
     thread.join()
     assert (torch.get_num_threads(), later) == (2, [2])
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_begun(two_threads):
+    """Before, what was told of a piece could fail, and the others were done all the same, with one thread for all."""
+    begun, heard = [], threading.Event()
+
+    def work(item):
+        if item > 3:
+            heard.wait(20)
+        begun.append(item)
+
+    def cancel(_made):
+        heard.set()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as kept:
+        device.one_thread_each(work, range(10_000), 1, cancel)
+    count = len(begun)
+    assert count < 10_000 and torch.get_num_threads() == 2
+    assert kept.traceback and len(begun) == count  # though the frames live
 
 
 def test_freed_memory_goes_back_to_the_system_where_the_c_library_can(monkeypatch):

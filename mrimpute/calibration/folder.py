@@ -44,7 +44,12 @@ def choose_site(word: str) -> Site:
     if _NAME.fullmatch(word) and place_of(word).is_dir():
         return read_site(place_of(word))
     if Path(word).is_dir():
-        return read_site(Path(word))
+        site = read_site(Path(word))
+        if site.places:
+            raise WeightsUnavailable(
+                f"{word} is what the built-in networks learnt from, no calibration of a scanner", "name another"
+            )
+        return site
     raise WeightsUnavailable(
         f"no calibration and no folder is called {word!r}", f"make one: mrimpute calibrate STUDY… --name {word}"
     )

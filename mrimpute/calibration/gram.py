@@ -22,6 +22,8 @@ Kinds = tuple[int, ...]
 
 PLAIN, SHARP, RICH = (0, 1), (0, 1, 4), (0, 1, 2, 3, 4)
 """Its value and its mean; these and its standard deviation; all."""
+LEAST_DEVIATION = 1e-6
+"""Mean standard deviation up to which an image has no edges to speak of, and its terms stay as they are."""
 RIDGE = 3e-4
 """Penalty on each coefficient relative to its term's power; that of `generators.regression`, which needs torch."""
 
@@ -200,7 +202,7 @@ def evening(matrix: FloatArray, sources: Sequence[Contrast]) -> FloatArray:
     first = 1 + RICH[-1] * len(BRATS_FOUR)
     means = np.array([matrix[0, first + BRATS_FOUR.index(contrast)] for contrast in sources])
     features = np.ones(len(RICH) * len(sources))
-    features[-len(sources) :] = 1 / np.where(means > 0, means, 1.0)
+    features[-len(sources) :] = 1 / np.where(means > LEAST_DEVIATION, means, 1.0)
     return np.array([1.0, *features, *(features[a] * features[b] for a, b in _products(range(len(features))))])
 
 

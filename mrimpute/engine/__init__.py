@@ -165,7 +165,8 @@ class Networks:
         room = door(checkpoint.record.generator, "generator")
         where = device.choose_device(self.options.device)
         engine = self.runner(weights, tell).engine
-        dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where))
+        measured = engine == device.TORCH  # what OpenVINO takes in bfloat16 was not
+        dtype = device.dtype_of(precision_of(checkpoint, self.options.precision, where) if measured else "float32")
         device.require_memory(room.memory_needed(checkpoint, window, where, dtype), where)
         if self._loaded is None or self._loaded[:2] != weights:
             tell(f"loading {checkpoint.name}")

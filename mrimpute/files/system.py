@@ -39,9 +39,12 @@ def process_lives(pid: int) -> bool:
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether Linux shows a process as ended (state Z or X; proc_pid_stat(5): the field after the name)."""
+    """Tell whether Linux shows a process as ended (state Z or X; proc_pid_stat(5): the field after the name), and no
+    thread of it as running on."""
+    own = Path(f"/proc/{pid}")
     with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("Z", "X")
+        state = (own / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return state in ("Z", "X") and len(list((own / "task").iterdir())) <= 1
     return False
 
 

@@ -67,7 +67,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
         found = [_sums(near, count, rows)]
     else:
         shares = rows.split(max(1, SHARE // width))
-        found = list(one_thread_each(partial(_sums, near, max(1, PIECE // width)), shares, 16 * PIECE))
+        found = one_thread_each(partial(_sums, near, max(1, PIECE // width)), shares, 16 * PIECE)
     total, squares = torch.stack(found).sum(dim=0)
     mean = total / len(rows)
     return near + mean, squares / len(rows) - mean.square()

@@ -1,10 +1,10 @@
 """A voxelwise regression of the target on its sources, which is blended with a network's predictions.
 
 All terms up to second order of the sources and their means over 3x3x3 voxels, 28 coefficients for three sources and 6
-for one (a calibration knows three features of each source more: 136 and 21), fitted by least squares in the head. So
-few numbers carry brightness to another scanner better than a network does; the network knows structure. Their errors
-are nearly independent, so half of each is nearer to the truth than either (measured on patients left out:
-examples/training/).
+for one (a calibration, and the package for some targets, knows up to three features of each source more: 136 and 21),
+fitted by least squares in the head. So few numbers carry brightness to another scanner better than a network does; the
+network knows structure. Their errors are nearly independent, so half of each is nearer to the truth than either
+(measured on patients left out: examples/training/).
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ nothing on the same scanner and gains up to 0.4 dB on another."""
 
 
 KNEES = (1 / 3, 2 / 3)
-"""Where a calibration's regression may change its slope: a parabola cannot make fluid bright and tissue right."""
+"""Where a regression on rich features may change its slope: a parabola cannot make fluid bright and tissue right."""
 
 REACH = 0.2
 """How far a regression with such knees may lie from one without. Of a spot that is bright in T1 and in T2, which no
@@ -200,5 +200,6 @@ def blended(image: Tensor, estimate: Tensor, head: Tensor, share: float = NETWOR
         estimate + share (d - mean of d over the head) in the head, where d = image - estimate; else 0.
     """
     difference = torch.where(head, image - estimate, 0.0)
-    mean = difference.sum() / head.sum().clamp(min=1)
+    exact = torch.float32 if difference.device.type == "mps" else torch.float64  # the same however many threads sum up
+    mean = (difference.sum(dtype=exact) / head.sum().clamp(min=1)).float()
     return torch.where(head, estimate + share * (difference - mean), 0.0).clamp(0.0, 1.0)

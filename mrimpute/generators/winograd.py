@@ -57,8 +57,7 @@ def convolve(weight: Tensor, bias: Tensor, fill: Fill, result: Tensor, added: Ad
     ]
     widest = max(band.rows.stop - band.rows.start for band in bands)
     room = 4 * depth * (widest + 6) * (10 * weight.shape[1] + 13 * weight.shape[0])
-    for _ in one_thread_each(lambda band: band.convolve(taps, bias, fill, result, added), bands, room):
-        pass
+    one_thread_each(lambda band: band.convolve(taps, bias, fill, result, added), bands, room)
 
 
 def _bounds(height: int, depth: int) -> list[int]:
@@ -179,8 +178,7 @@ def convolve_doubled(x: Tensor, weight: Tensor, bias: Tensor, result: Tensor) ->
         torch.add(first, same, out=made[2 * number])
         torch.add(same, last, out=made[2 * number + 1])
 
-    for _ in one_thread_each(work, range(len(planes)), 8 * made[0].nbytes):
-        pass
+    one_thread_each(work, range(len(planes)), 8 * made[0].nbytes)
 
 
 def _doubled(x: Tensor, taps: Tensor, axis: int) -> Tensor:

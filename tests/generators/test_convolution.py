@@ -53,12 +53,14 @@ def test_products_of_fours_make_a_convolution(monkeypatch, size, voxels, threads
 
 @pytest.mark.parametrize("threads", [3], indirect=True)
 @pytest.mark.usefixtures("threads")
-def test_one_thread_and_several_make_the_same_of_a_wide_layer():
-    layer, x = Conv3(64, 64), last(torch.randn(1, 64, 5, 30, 16))
+@pytest.mark.parametrize("widths", [(64, 64), (96, 64)])
+def test_one_thread_and_several_make_the_same_of_a_wide_layer_but_for_last_digits(widths):
+    """oneDNN sums up bands of another height in another order, of some widths."""
+    layer, x = Conv3(*widths), last(torch.randn(1, widths[0], 5, 30, 16))
     lay_out(layer, CPU, torch.float32)
     several = layer(x)
     torch.set_num_threads(1)
-    assert torch.equal(layer(x), several)
+    assert gap(layer(x), several.double()) < 1e-5
 
 
 @pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (True, True)])

@@ -1,8 +1,6 @@
 """SynDiff inference: one prepared source → one synthetic volume, slice by slice (Özbey et al., IEEE TMI 2023)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -45,7 +43,7 @@ class SyndiffGenerator:
         source, target: what it translates.
         ladder: the large steps.
         shared_noise: whether all slices get the same draws.
-        batch: slices at once; decides speed and memory only.
+        batch: slices at once; decides speed and memory, and of bfloat16 last digits.
         device, dtype: where it runs, and the type of the convolutions.
         coefficients: of the regression that is blended with the finished volume; None for the paper's method.
     """
@@ -80,6 +78,7 @@ class SyndiffGenerator:
         made = np.zeros(image.shape, np.float32)
         filled = [index for index in range(image.shape[2]) if image[:, :, index].any()]
         progress(0, len(filled))
+        count = 0
 
         def slices(indices: list[int]) -> int:
             # the first axis is a slice's width, the second its height
@@ -89,13 +88,17 @@ class SyndiffGenerator:
             made[:, :, indices] = unit[:, 0].clamp(0.0, 1.0).float().cpu().numpy().transpose(2, 1, 0)
             return len(indices)
 
+        def done(more: int) -> None:
+            nonlocal count
+            count += more
+            progress(count, len(filled))
+
         batches = [filled[first : first + self.batch] for first in range(0, len(filled), self.batch)]
         if self.device.type == "cpu":
-            done: Iterator[int] = one_thread_each(slices, batches, _bytes_of_a_slice(self.network.config, image.shape))
+            one_thread_each(slices, batches, _bytes_of_a_slice(self.network.config, image.shape), done)
         else:
-            done = map(slices, batches)
-        for count in accumulate(done):
-            progress(count, len(filled))
+            for indices in batches:
+                done(slices(indices))
         given, share = prepared.estimates.get(self.target), prepared.network_share
         return [Synthetic(self.target, self.blended(made, image, prepared.head, given, share))]
 
