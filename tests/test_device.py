@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -174,6 +175,7 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun(two_threads):
     def work(item):
         if item > 3:
             heard.wait(20)
+            time.sleep(0.001)  # all of them would take seconds
         begun.append(item)
 
     def cancel(_made):
