@@ -71,6 +71,17 @@ def test_planes_that_are_neighbours_alone_are_not_made(before, after, length):
     assert gap(layer.between(last(x), before, after), exact[:, :, before : length - after]) < 1e-5
 
 
+def side_by_side_maps(*size):
+    """Return a norm and a convolution, two maps side by side, and in float64 what they become with the second added."""
+    norm, layer = Norm(4, 12), Conv3(12, 5)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    parts = [torch.randn(2, width, *size) + 1 for width in (7, 5)]
+    normal = F.group_norm(torch.cat(parts, dim=1).double(), 4, norm.weight.double(), norm.bias.double())
+    exact = F.conv3d(F.silu(normal), layer.weight.double(), layer.bias.double(), padding=1) + parts[1]
+    return norm, layer, parts, exact
+
+
 @pytest.mark.parametrize("overwritten", [False, True])
 @pytest.mark.parametrize("threads", [1, 3], indirect=True)
 @pytest.mark.usefixtures("threads")
@@ -78,12 +89,7 @@ def test_maps_side_by_side_are_normalised_and_convolved_by_fours(monkeypatch, ov
     """Also where the result takes the place of what it is made from, and of what is added to it."""
     monkeypatch.setattr(Conv3, "takes_fours", lambda self, x: True)
     monkeypatch.setattr(winograd, "BAND", 32)
-    norm, layer = Norm(4, 12), Conv3(12, 5)
-    nn.init.normal_(norm.weight)
-    nn.init.normal_(norm.bias)
-    parts = [torch.randn(2, width, 9, 14, 4) + 1 for width in (7, 5)]
-    normal = F.group_norm(torch.cat(parts, dim=1).double(), 4, norm.weight.double(), norm.bias.double())
-    exact = F.conv3d(F.silu(normal), layer.weight.double(), layer.bias.double(), padding=1) + parts[1]
+    norm, layer, parts, exact = side_by_side_maps(9, 14, 4)
     lay_out(layer, CPU, torch.float32)
     parts = [last(part) for part in parts]
     kept = parts[1]
@@ -99,12 +105,7 @@ def test_maps_side_by_side_are_normalised_and_convolved_a_slab_at_a_time(
     monkeypatch, dtype, limit, planes, overwritten
 ):
     """Also where the result takes the place of what it is made from, and a group lies in both maps."""
-    norm, layer = Norm(4, 12), Conv3(12, 5)
-    nn.init.normal_(norm.weight)
-    nn.init.normal_(norm.bias)
-    parts = [torch.randn(2, width, 22, 5, 4) + 1 for width in (7, 5)]
-    normal = F.group_norm(torch.cat(parts, dim=1).double(), 4, norm.weight.double(), norm.bias.double())
-    exact = F.conv3d(F.silu(normal), layer.weight.double(), layer.bias.double(), padding=1) + parts[1]
+    norm, layer, parts, exact = side_by_side_maps(22, 5, 4)
     plain = convolved(norm, parts, layer, lambda at: parts[1][at])
     assert gap(plain, exact) < 1e-4
     lay_out(layer, CPU, dtype)
