@@ -4,8 +4,9 @@ import ctypes
 import importlib.util
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -180,23 +181,77 @@ def one_thread_each(
     """
     import torch
 
-    threads, free = torch.get_num_threads(), free_memory()
-    at_once = threads if free is None else max(1, min(threads, free // bytes_each))
-    results = []
-    workers = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
+    threads, todo = torch.get_num_threads(), deque(enumerate(items))
+    helpers = _helpers(min(_at_once(threads, bytes_each), len(todo)) - 1)
+    made: dict[int, Made] = {}
+    results: list[Made] = []
+
+    def help_out() -> None:
+        try:
+            for number, item in _taken(todo):
+                made[number] = work(item)
+        except BaseException:
+            todo.clear()
+            raise
+
+    def tell() -> None:
+        while len(results) in made:
+            results.append(made.pop(len(results)))
+            done(results[-1])
+
+    begun: list[Future[None]] = []
     try:
-        if at_once == 1 or not has_room_for_threads():
-            torch.set_num_threads(1)
-            found: Iterator[Made] = map(work, items)
-        else:
-            found = workers.map(work, items)
-        for made in found:
-            results.append(made)
-            done(made)
+        begun = [helper.submit(help_out) for helper in helpers]
+        torch.set_num_threads(1)
+        for number, item in _taken(todo):
+            made[number] = work(item)
+            tell()
     finally:
-        workers.shutdown(cancel_futures=True)
+        todo.clear()
+        wait(begun)
         torch.set_num_threads(threads)  # PyTorch lets threads that begin later have what was set last
+    for one in begun:
+        one.result()
+    tell()
     return results
+
+
+def _taken(todo: deque[Item]) -> Iterator[Item]:
+    """Take one after the other, of which other threads take some."""
+    with suppress(IndexError):
+        while True:
+            yield todo.popleft()
+
+
+SMALL_WORK = 2**26
+"""Bytes that all threads may take together unasked: asking takes a third of a millisecond, a small layer one."""
+
+
+def _at_once(threads: int, bytes_each: int) -> int:
+    """Return how many threads have memory for such a piece of work."""
+    if threads * bytes_each <= SMALL_WORK:
+        return threads
+    free = free_memory()
+    return threads if free is None else max(1, min(threads, free // bytes_each))
+
+
+_HELPERS: list[ThreadPoolExecutor] = []
+"""Threads on each of which PyTorch has one thread. They stay: to begin two takes a millisecond."""
+
+
+def _helpers(count: int) -> list[ThreadPoolExecutor]:
+    """Return so many threads, or those that there are where memory is short (see `has_room_for_threads`)."""
+    while len(_HELPERS) < count and has_room_for_threads():
+        _HELPERS.append(ThreadPoolExecutor(1, "layer", initializer=_have_one))
+    return _HELPERS[: max(count, 0)]
+
+
+def _have_one() -> None:
+    """Have PyTorch use one thread in this one."""
+    import torch
+
+    torch.get_num_threads()  # else the first piece of work sets what was set last, by whatever thread
+    torch.set_num_threads(1)
 
 
 def has_room_for_threads() -> bool:

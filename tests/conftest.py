@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,17 @@ def surroundings(home: Path, more: dict[str, str] | None = None) -> dict[str, st
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MRIMPUTE_")}
     places = {"MRIMPUTE_HOME": str(home), "MRIMPUTE_STATE": str(home), "HF_HUB_OFFLINE": "1"}
     return kept | places | {"MRIMPUTE_THREADS": "1"} | (more or {})
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Have PyTorch use two threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -164,7 +164,8 @@ def dicom_summary(path: Path) -> dict[str, Any]:
             element.value = None
     for group in data.get("SharedFunctionalGroupsSequence") or ():
         del group.FrameVOILUTSequence
-    data.file_meta.MediaStorageSOPInstanceUID = ""  # from voxels too
+    data.file_meta.MediaStorageSOPInstanceUID = ""  # from voxels too, and the length of the group with it
+    data.file_meta.FileMetaInformationGroupLength = 0
     return {"mean": mean, "scales": scales, "header": hashlib.sha256(str(data).encode()).hexdigest()}
 
 

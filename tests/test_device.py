@@ -133,14 +133,6 @@ def test_work_side_by_side_comes_back_in_order_and_tells_the_first_failure():
         device.side_by_side(work, [4, 2, 3, 5])
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_each_piece_of_work_of_pytorch_has_one_thread(two_threads, monkeypatch):
     met = threading.Barrier(2, timeout=20)  # two are done at a time
 

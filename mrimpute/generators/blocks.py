@@ -1,9 +1,8 @@
 """Pieces of 3-D diffusion networks that more than one generator is built of."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 
 from mrimpute.device import one_thread_each
 from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out, new_map
+from mrimpute.generators.winograd import Fill
 
 
 def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
@@ -48,41 +48,30 @@ class Norm(nn.GroupNorm):
         return gain.float(), (self.bias - gain * mean.expand_as(means).flatten()).float()
 
 
-TOGETHER = 2**15 - 1
-"""How many numbers `_moments` looks at together: they stay in the cache, and are too few for PyTorch to wake a second
-thread for them, which takes ten times as long as the sums."""
-
-
-SHARE, PIECE = 2**24, 2**17
-"""How many numbers of a larger map a thread looks at, and how many of them together, since it is one alone."""
+TOGETHER, PIECES = 2**16, 16
+"""Numbers that `_moments` looks at together, in float32, and how many such pieces one thread looks at."""
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of each channel of (1, C, X, Y, Z) with channels last, float64 (C,) each."""
     rows = x[0].flatten(1).T  # (X Y Z, C)
-    width = rows.shape[1]
-    count = max(1, TOGETHER // width)
-    near = rows[:count].float().mean(dim=0)
-    if rows.numel() <= SHARE:
-        found = [_sums(near, count, rows)]
-    else:
-        shares = rows.split(max(1, SHARE // width))
-        found = one_thread_each(partial(_sums, near, max(1, PIECE // width)), shares, 16 * PIECE)
-    total, squares = torch.stack(found).sum(dim=0)
-    mean = total / len(rows)
-    return near + mean, squares / len(rows) - mean.square()
+    count = -(-TOGETHER // rows.shape[1])
+    shares = rows.split(PIECES * count)
+    found = one_thread_each(partial(_moments_of, count), shares, TOGETHER)
+    means, variances = (torch.cat(one).double() for one in zip(*found, strict=True))  # (pieces, C)
+    lengths = torch.tensor([len(part) for share in shares for part in share.split(count)])
+    weights = (lengths.double() / len(rows))[:, None]
+    mean = (weights * means).sum(dim=0)
+    return mean, (weights * (variances + (means - mean).square())).sum(dim=0)
 
 
 @torch.inference_mode()
-def _sums(near: Tensor, count: int, rows: Tensor) -> Tensor:
-    """Return the sums of rows (N, C) less what is near their mean, and of the squares, (2, C) float64; `count` rows
-    are looked at together."""
-    sums = torch.zeros(2, len(near), dtype=torch.float64)
-    for part in rows.split(count):
-        apart = part - near
-        sums[0] += apart.sum(dim=0)
-        sums[1] += apart.square_().sum(dim=0)
-    return sums
+def _moments_of(count: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of the channels of (N, C), `count` rows at a time, float32 (pieces, C) each."""
+    kept = torch.zeros(rows.shape[1])  # PyTorch wants running ones, too, which stay as they are
+    found = [torch.batch_norm_update_stats(part.T[None, :, :, None], kept, kept, 0.0) for part in rows.split(count)]
+    means, variances = (torch.stack(one) for one in zip(*found, strict=True))
+    return means, variances
 
 
 def scaled(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
@@ -98,9 +87,6 @@ def joined(parts: Tensor | Sequence[Tensor]) -> Tensor:
         return parts
     return torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
 
-
-SLAB_BYTES = 2**24
-"""Of a map that is normalised and convolved at once."""
 
 Added = Callable[[tuple[slice, ...]], Tensor]
 """What is added to some items and planes of a map: an index into (B, C, X, Y, Z) → (b, C or 1, x, …)."""
@@ -124,72 +110,35 @@ def convolved(
         (B, out, X, Y, Z).
     """
     if not all(is_laid_out(part) for part in parts):
-        made: Tensor = convolve(silu(norm(joined(parts))))
+        plain: Tensor = convolve(silu(norm(joined(parts))))
         if added:
-            made += added((slice(None),))
-        return made
+            plain += added((slice(None),))
+        return plain
     first = parts[0]
-    if into is None:
-        into = new_map(first, convolve.out_channels)
+    made = new_map(first, convolve.out_channels) if into is None else into
     for item in range(len(first)):
         at = slice(item, item + 1)
-        if convolve.takes_fours(first):
-            _by_fours(norm, [part[at] for part in parts], convolve, at, added, into)
-            continue
-        for planes, made in _slabs(norm, [part[at] for part in parts], convolve):
-            index = (at, slice(None), planes)
-            if added is None:
-                into[index] = made
-            else:
-                torch.add(made, added(index), out=into[index])
-    return into
+        fill = _normalised(norm, [part[at] for part in parts])
+        its = None if added is None else partial(_of_item, added, at)
+        convolve.in_pieces(fill, made[at], its, overwrites=into is not None)
+    return made
 
 
-def _scales(norm: Norm, parts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Return gain and offset of each part; see `Norm.scales`."""
+def _of_item(added: Added, item: slice, planes: slice, rows: slice) -> Tensor:
+    return added((item, slice(None), planes, rows))
+
+
+def _normalised(norm: Norm, parts: Sequence[Tensor]) -> Fill:
+    """Return what writes silu(norm(parts)) of planes and rows of one item, (1, C_i, X, Y, Z) side by side."""
     widths = [part.shape[1] for part in parts]
-    return list(zip(*(one.split(widths) for one in norm.scales(parts)), strict=True))
-
-
-def _by_fours(
-    norm: Norm, parts: Sequence[Tensor], convolve: Conv3, at: slice, added: Added | None, into: Tensor
-) -> None:
-    """Write one item of `convolved`, into which its parts may lie, by F(4, 3)."""
-    scales, widths = _scales(norm, parts), [part.shape[1] for part in parts]
+    scales = list(zip(*(one.split(widths) for one in norm.scales(parts)), strict=True))
 
     def fill(planes: slice, rows: slice, room: Tensor) -> None:
-        for part, scale, its in zip(parts, scales, room.split(widths, dim=1), strict=True):
-            torch.ops.aten.silu.out(scaled(part[:, :, planes, rows], *scale), out=its)
+        seen = [scaled(part[:, :, planes, rows], *scale) for part, scale in zip(parts, scales, strict=True)]
+        torch.cat(seen, dim=1, out=room)
+        F.silu(room, inplace=True)
 
-    index = (at, slice(None))
-    convolve.by_fours(fill, into[at], None if added is None else lambda planes, rows: added((*index, planes, rows)))
-
-
-def slab_room(length: int, plane: int) -> int:
-    """Return the bytes that `convolved` takes beside what it reads and makes, of `length` planes of `plane` bytes:
-    two slabs, their parts, what they become and room to convolve in."""
-    return 5 * min(length * plane, max(SLAB_BYTES, 6 * plane))
-
-
-def _slabs(norm: Norm, parts: Sequence[Tensor], convolve: Conv3) -> Iterator[tuple[slice, Tensor]]:
-    """Yield planes and what they become, each only after the next slab was taken: who is told may overwrite them."""
-    scales = _scales(norm, parts)
-    length = parts[0].shape[2]
-
-    def taken(low: int, high: int) -> Tensor:
-        planes = slice(max(low - 1, 0), high + 1)
-        seen = [scaled(part[:, :, planes], *one) for part, one in zip(parts, scales, strict=True)]
-        return silu(joined(seen))
-
-    plane = sum(part[:, :, 0].nbytes for part in parts)
-    step = max(4, SLAB_BYTES // plane // 4 * 4)
-    bounds = [(low, min(low + step, length)) for low in range(0, length, step)]
-    slabs = [taken(*bounds[0])]
-    for (low, high), following in zip_longest(bounds, bounds[1:]):
-        made = convolve.between(slabs.pop(), low > 0, high < length)
-        if following:
-            slabs.append(taken(*following))
-        yield slice(low, high), made
+    return fill
 
 
 def halve(x: Tensor) -> Tensor:
@@ -301,9 +250,12 @@ class TimestepSequential(nn.ModuleList):
     def forward(self, x: Tensor | list[Tensor], embedding: Tensor) -> Tensor:
         """Apply each layer; a list of maps side by side is emptied, so that they are let go of when they were seen."""
         first, *rest = self
-        h: Tensor = first(x, embedding) if isinstance(first, ResBlock) else first(joined(x))
-        if isinstance(first, nn.Conv3d):  # PyTorch's own, which makes small maps in the plain layout
-            h = laid_out_as(h, first.weight)
+        parts = [x] if isinstance(x, Tensor) else x
+        h: Tensor
+        if isinstance(first, ResBlock):
+            h = first(parts, embedding)
+        else:
+            h = first(parts if isinstance(first, Conv3) else joined(parts))
         if isinstance(x, list):
             x.clear()
         for layer in rest:

@@ -7,13 +7,15 @@ network's output).
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mrimpute.device import KEPT_PIECE, give_back_memory
+from mrimpute.device import KEPT_PIECE, give_back_memory, one_thread_each
 from mrimpute.generators import winograd
+from mrimpute.generators.winograd import Added, Fill
 
 DOUBLED = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
 """Which taps of a 3-tap filter on samples repeated twice fall on one sample: the 4 taps of a transposed convolution."""
@@ -28,48 +30,87 @@ class Conv3(nn.Conv3d):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve."""
-        if not is_laid_out(x):
-            plain: Tensor = super().forward(x)
+    def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor:
+        """Convolve a map, or maps (B, C_i, X, Y, Z) side by side; they may have any layout and type in a network that
+        `lay_out` prepared, and the result has the network's."""
+        parts = [x] if isinstance(x, Tensor) else x
+        if not is_laid_out(self.weight):
+            plain: Tensor = super().forward(torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0])
             return plain
-        if not self.takes_fours(x):
-            return self.between(x)
-        made = new_map(x, self.out_channels)
-        for item, result in zip(x.split(1), made.split(1), strict=True):
-            self.by_fours(partial(_copy, item), result)
+        made = new_map(parts[0], self.out_channels, dtype=self.weight.dtype)
+        for item, result in enumerate(made.split(1)):
+            self.in_pieces(partial(_copy, [part[item : item + 1] for part in parts]), result)
         return made
 
+    def in_pieces(self, fill: Fill, result: Tensor, added: Added | None = None, overwrites: bool = False) -> None:
+        """Convolve one map, bands of rows by `winograd` or slabs of planes by oneDNN, side by side, each by one thread,
+        so that threads need not wait for each other at every small step.
+
+        Args:
+            fill: where the map comes from. It and `added` are called by several threads, each for planes and rows of
+                its own.
+            result: (1, out, X, Y, Z), channels last.
+            added: what is added to planes and rows of the result.
+            overwrites: whether what they read lies in the result; it is read before it is overwritten.
+        """
+        assert self.bias is not None
+        if self.takes_fours(result):
+            winograd.convolve(self.weight, self.bias, fill, result, added)
+        else:
+            self._by_slabs(fill, result, added, overwrites)
+
     def takes_fours(self, x: Tensor) -> bool:
-        """Tell whether `by_fours` is quicker for a map (B, C, X, Y, Z), or for maps of which it is one."""
+        """Tell whether `winograd` is quicker for a map (B, C, X, Y, Z), or for maps of which it is one."""
         exact, width = x.dtype == self.weight.dtype == torch.float32, min(self.in_channels, self.out_channels)
         return exact and width >= MIN_WIDTH and x[0, 0, 0].numel() >= MIN_PLANE and is_laid_out(x)
 
-    def by_fours(self, fill: winograd.Fill, result: Tensor, added: winograd.Added | None = None) -> None:
-        """Convolve one map by F(4, 3); see `winograd.convolve`."""
-        assert self.bias is not None
-        winograd.convolve(self.weight, self.bias, fill, result, added)
+    def _by_slabs(self, fill: Fill, result: Tensor, added: Added | None, overwrites: bool) -> None:
+        """Convolve slabs of planes; see `in_pieces`."""
+        length, rows = result.shape[2], slice(0, result.shape[3])
+        plane = result[0, 0, 0].nbytes * (self.in_channels + self.out_channels)
+        step = slab_length(length, plane)
+        bounds = [*range(0, length, step), length]
 
-    def between(self, x: Tensor, before: bool = False, after: bool = False) -> Tensor:
-        """Convolve planes of a laid-out map by oneDNN; float32 also where it is small (up to 20,480 channels by rows),
-        which PyTorch convolves by an older way at a third of the speed.
+        def room(planes: int) -> Tensor:
+            return new_map(result, self.in_channels, (planes, *result.shape[3:]))
 
-        Args:
-            x: (B, in, X, Y, Z).
-            before, after: whether its first, its last plane is there as a neighbour alone; else nothing lies beyond.
+        @torch.inference_mode()
+        def edge(border: int) -> Tensor:
+            """Return the planes on both sides, which the neighbours may overwrite."""
+            planes = room(2)
+            fill(slice(border - 1, border + 1), rows, planes)
+            return planes
 
-        Returns:
-            (B, out, X - before - after, Y, Z).
-        """
-        assert self.bias is not None
-        exact = x.dtype == self.weight.dtype == torch.float32
-        inner, one = before and after, (1, 1, 1)
-        padding = (0, 1, 1) if inner else one
+        @torch.inference_mode()
+        def slab(low: int, high: int, before: Tensor | None, behind: Tensor | None) -> None:
+            seen = room(high - low + 2)  # with a plane on each side
+            first, last = (low, high) if overwrites else (max(low - 1, 0), min(high + 1, length))
+            fill(slice(first, last), rows, seen[:, :, first - low + 1 : last - low + 1])
+            if first == low:
+                seen[:, :, 0] = 0 if before is None else before[:, :, 0]
+            if last == high:
+                seen[:, :, -1] = 0 if behind is None else behind[:, :, 1]
+            made, place = self._within(seen), result[:, :, low:high]
+            if added is None:
+                place.copy_(made)
+            else:
+                torch.add(made, added(slice(low, high), rows), out=place)
+
+        if step == length:
+            return slab(0, length, None, None)
+        edges: list[Tensor | None] = [None] * len(bounds)
+        if overwrites:
+            edges[1:-1] = one_thread_each(edge, bounds[1:-1], 4 * plane)
+        slabs = list(zip(pairwise(bounds), pairwise(edges), strict=True))
+        one_thread_each(lambda given: slab(*given[0], *given[1]), slabs, 2 * (step + 2) * plane)
+
+    def _within(self, x: Tensor) -> Tensor:
+        """Convolve the inner planes of (1, in, X, Y, Z) by oneDNN; float32 also where a map is small (up to 20,480
+        channels by rows), which PyTorch convolves by an older way at a third of the speed."""
+        exact, padding, one = x.dtype == self.weight.dtype == torch.float32, (0, 1, 1), (1, 1, 1)
         if exact and torch.backends.mkldnn.is_available():
-            made = torch.mkldnn_convolution(x, self.weight, self.bias, padding, one, one, 1)
-        else:
-            made = F.conv3d(x, self.weight, self.bias, padding=padding)
-        return made if inner else made[:, :, int(before) : x.shape[2] - after]
+            return torch.mkldnn_convolution(x, self.weight, self.bias, padding, one, one, 1)
+        return F.conv3d(x, self.weight, self.bias, padding=padding)
 
     def on_doubled(self, x: Tensor) -> Tensor:
         """Convolve x with each voxel repeated 2x2x2 times: (B, in, X, Y, Z) → (B, out, 2X, 2Y, 2Z)."""
@@ -89,8 +130,30 @@ class Conv3(nn.Conv3d):
         return F.conv_transpose3d(x, weight, self.bias, stride=2, padding=1)
 
 
-def _copy(item: Tensor, planes: slice, rows: slice, room: Tensor) -> None:
-    room.copy_(item[:, :, planes, rows])
+SLAB_BYTES, SLAB_PLANES, SMALL_MAP = 2**22, 8, 2**23
+"""Of what a slab reads and makes, which should stay in the cache; the fewest planes, for two more are read; and of a
+map that is convolved whole, since Python takes as long as the arithmetic where it hands out slabs."""
+
+
+def slab_length(length: int, plane: int) -> int:
+    """Return how many of `length` planes are convolved at once, each of which takes `plane` bytes in what is read and
+    what is made: two slabs or more of a map that is not small."""
+    if length * plane <= SMALL_MAP:
+        return length
+    step = max(SLAB_PLANES, min(SLAB_BYTES // plane, -(-length // 2)))
+    return -(-step // 4) * 4  # of a map that is doubled or halved, too, each slab has whole planes
+
+
+def slab_room(length: int, plane: int) -> int:
+    """Return the bytes that `Conv3.in_pieces` takes at most beside the maps: what a whole map is made of and becomes,
+    or a slab for each thread and what it is made of; see `slab_length`."""
+    step = slab_length(length, plane)
+    return plane * (5 * length if step == length else 2 * torch.get_num_threads() * (step + 2))
+
+
+def _copy(parts: Sequence[Tensor], planes: slice, rows: slice, room: Tensor) -> None:
+    for part, its in zip(parts, room.split([part.shape[1] for part in parts], dim=1), strict=True):
+        its.copy_(part[:, :, planes, rows])
 
 
 class Conv1(nn.Conv3d):
@@ -107,11 +170,11 @@ class Conv1(nn.Conv3d):
         return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
 
 
-def new_map(x: Tensor, channels: int, size: Sequence[int] | None = None) -> Tensor:
-    """Return room for a map with channels last, of the type and, unless another is given, size of x (B, C, X, Y, Z)."""
-    shape = (len(x), channels, *(size or x.shape[2:]))
-    make_room(math.prod(shape) * x.itemsize)
-    return torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last_3d)
+def new_map(x: Tensor, channels: int, size: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    """Return room for a map with channels last, of the size and type of x (B, C, X, Y, Z) unless others are given."""
+    shape, dtype = (len(x), channels, *(size or x.shape[2:])), dtype or x.dtype
+    make_room(math.prod(shape) * dtype.itemsize)
+    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last_3d)
 
 
 def make_room(size: int) -> None:

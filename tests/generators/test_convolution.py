@@ -63,14 +63,6 @@ def test_one_thread_and_several_make_the_same_of_a_wide_layer_but_for_last_digit
     assert gap(layer(x), several.double()) < 1e-5
 
 
-@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("length", [3, 5, 9, 10])
-def test_planes_that_are_neighbours_alone_are_not_made(before, after, length):
-    layer, x = Conv3(3, 5), torch.randn(1, 3, length, 4, 6)
-    exact = F.conv3d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
-    assert gap(layer.between(last(x), before, after), exact[:, :, before : length - after]) < 1e-5
-
-
 def side_by_side_maps(*size):
     """Return a norm and a convolution, two maps side by side, and in float64 what they become with the second added."""
     norm, layer = Norm(4, 12), Conv3(12, 5)
@@ -101,6 +93,8 @@ def test_maps_side_by_side_are_normalised_and_convolved_by_fours(monkeypatch, ov
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-4), (torch.bfloat16, 0.06)])
 @pytest.mark.parametrize("planes", [4, 8, 100])
 @pytest.mark.parametrize("overwritten", [False, True])
+@pytest.mark.parametrize("threads", [3], indirect=True)
+@pytest.mark.usefixtures("threads")
 def test_maps_side_by_side_are_normalised_and_convolved_a_slab_at_a_time(
     monkeypatch, dtype, limit, planes, overwritten
 ):
@@ -109,11 +103,31 @@ def test_maps_side_by_side_are_normalised_and_convolved_a_slab_at_a_time(
     plain = convolved(norm, parts, layer, lambda at: parts[1][at])
     assert gap(plain, exact) < 1e-4
     lay_out(layer, CPU, dtype)
-    monkeypatch.setattr(blocks, "SLAB_BYTES", planes * 12 * 5 * 4 * dtype.itemsize)
+    monkeypatch.setattr(convolution, "SLAB_BYTES", planes * 17 * 5 * 4 * dtype.itemsize)
+    monkeypatch.setattr(convolution, "SLAB_PLANES", 4)
+    monkeypatch.setattr(convolution, "SMALL_MAP", 0)
     kept, parts = parts[1].to(dtype), [last(part.to(dtype)) for part in parts]
     made = convolved(norm, parts, layer, lambda at: kept[at], into=parts[1] if overwritten else None)
     assert (made is parts[1]) == overwritten
     assert gap(made, exact) < limit
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("threads", [3], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_a_narrow_network_makes_the_same_bytes_on_one_thread_and_on_several(monkeypatch, dtype):
+    """Before, bfloat16 differed by up to 0.13 % of the range: oneDNN shares a whole map among threads in other ways."""
+    monkeypatch.setattr(convolution, "SMALL_MAP", 2**12)
+    network = WaveletUNet(NetworkConfig(16, (1, 2, 3), 1, 8)).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    lay_out(network, CPU, dtype)
+    x, when = torch.randn(1, 32, 20, 24, 16), torch.tensor([5])
+    with torch.autocast("cpu", dtype, dtype != torch.float32):
+        several = network([x[:, :8], x[:, 8:]], when)
+        torch.set_num_threads(1)
+        assert torch.equal(network(x, when), several)
+    assert several.float().std() > 1e-3
 
 
 def test_a_wide_layer_takes_them_where_it_is_laid_out_and_no_gradient_is_wanted(monkeypatch):
@@ -192,7 +206,7 @@ def test_norms_with_channels_last_keep_their_digits(offset):
 @pytest.mark.parametrize("threads", [3], indirect=True)
 @pytest.mark.usefixtures("threads")
 def test_a_large_map_is_normalised_by_several_threads_as_by_one(monkeypatch):
-    monkeypatch.setattr(blocks, "SHARE", 7000)
+    monkeypatch.setattr(blocks, "TOGETHER", 2000)
     norm, x = Norm(4, 12), torch.randn(1, 12, 19, 24, 20) + 10
     exact = F.group_norm(x.double(), 4, norm.weight.double(), norm.bias.double())
     several = norm(last(x))
@@ -215,8 +229,8 @@ def test_every_layer_of_a_laid_out_network_sees_one_layout_and_one_type(monkeypa
     first, *rest = [module for module in network.modules() if isinstance(module, (nn.Conv3d, Norm))]
     for module in rest:
         module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    between, scales = Conv3.between, Norm.scales
-    monkeypatch.setattr(Conv3, "between", lambda self, x, *ends: seen.append(x) or between(self, x, *ends))
+    within, scales = Conv3._within, Norm.scales
+    monkeypatch.setattr(Conv3, "_within", lambda self, x: seen.append(x) or within(self, x))
     monkeypatch.setattr(Norm, "scales", lambda self, parts: seen.extend(parts) or scales(self, parts))
     with torch.autocast("cpu", dtype, dtype != torch.float32):
         network(torch.randn(1, 32, 8, 12, 4), torch.tensor([5]))

@@ -20,8 +20,9 @@ from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
 from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
 from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
-from mrimpute.generators.blocks import lay_out, slab_room
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
+from mrimpute.generators.convolution import slab_room
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import FloatArray

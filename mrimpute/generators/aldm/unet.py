@@ -68,7 +68,7 @@ class NoisePredictor(nn.Module):
 
         self.time_embed = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.label_emb = nn.Embedding(config.classes, embedding)
-        self.input_blocks = nn.ModuleList([TimestepSequential([nn.Conv3d(3 * config.latent, base, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList([TimestepSequential([Conv3(3 * config.latent, base)])])
         skips, current = [base], base
         for level, width in enumerate(widths):
             for _ in range(config.unet_res_blocks):

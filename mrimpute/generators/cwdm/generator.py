@@ -12,9 +12,10 @@ from mrimpute.device import give_back_memory
 from mrimpute.diffusion.ladder import LADDERS, Ladder, trailing_timesteps
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
-from mrimpute.generators.blocks import lay_out, slab_room
+from mrimpute.generators.blocks import lay_out
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.converted import ConvertedNetwork
+from mrimpute.generators.convolution import slab_room
 from mrimpute.generators.cwdm import _wavelet
 from mrimpute.generators.cwdm.checkpoint import load_networks, network_config
 from mrimpute.generators.cwdm.config import BANDS, NetworkConfig

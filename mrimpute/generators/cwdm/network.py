@@ -13,7 +13,6 @@ from mrimpute.generators.blocks import (
     ResBlock,
     TimestepSequential,
     halve,
-    joined,
     silu,
     timestep_embedding,
     zeroed,
@@ -39,7 +38,7 @@ class WaveletUNet(nn.Module):
         deepest = len(widths) - 1
         self.time_embed = nn.Sequential(nn.Linear(base, 4 * base), nn.SiLU(), nn.Linear(4 * base, 4 * base))
 
-        self.input_blocks = nn.ModuleList([TimestepSequential([nn.Conv3d(config.in_channels, base, 3, padding=1)])])
+        self.input_blocks = nn.ModuleList([TimestepSequential([Conv3(config.in_channels, base)])])
         skips, current = [base], base
         for level, width in enumerate(widths):
             for _ in range(config.res_blocks):
@@ -78,8 +77,7 @@ class WaveletUNet(nn.Module):
             (B, 8, X, Y, Z).
         """
         embedding = self.time_embed(timestep_embedding(timesteps, self.config.base_channels))
-        h = joined(x)
-        skips = []
+        h, skips = x, []
         for stage in self.input_blocks:
             h = stage(h, embedding)  # (B, width, X/2^level, …)
             skips.append(h)

@@ -144,9 +144,10 @@ def test_cuda_equals_cpu(tiny_weights):
     assert np.abs(images[0] - images[1]).max() < 1e-3
 
 
-@pytest.mark.parametrize(("dtype", "grew"), [(torch.float32, 1.93e9), (torch.bfloat16, 0.98e9)])
+@pytest.mark.parametrize(("dtype", "grew"), [(torch.float32, 1.93e9), (torch.bfloat16, 1.11e9)])
+@pytest.mark.usefixtures("two_threads")
 def test_memory_estimate_for_the_authors_network_is_near_the_measured_peak(dtype, grew):
-    """Measured: a process of 1.0e9 bytes grew to 2.92e9 and 1.97e9."""
+    """Measured on two threads: a process of 1.0e9 bytes grew to 2.92e9 and 2.14e9."""
     needed = memory_needed(load_registry()["cwdm-flair"], (224, 224, 160), CPU, dtype)
     assert grew < needed < 1.25 * grew
 
