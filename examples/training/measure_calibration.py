@@ -32,6 +32,7 @@ from mrimpute.calibration.use import steadied
 from mrimpute.contrasts import BRATS_FOUR, Contrast
 from mrimpute.generators import regression
 from mrimpute.generators.contract import door, method_of
+from mrimpute.generators.syndiff.generator import SOURCE_SHARE
 from mrimpute.io import read_whole
 from mrimpute.metrics import score
 from mrimpute.plan import route
@@ -200,7 +201,7 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     """Return PSNR and SSIM in all ways; with one study, the mean over the other patients."""
     present, matrices = tuple(case.images), [one.matrix for one in grams]
 
-    def blended(weights: FloatArray, share: float | None = None) -> Figures:
+    def blended(weights: FloatArray, share: float) -> Figures:
         return _score(case, _blend(case, estimated(case.images, case.head, present, weights), share))
 
     package = steadied(target, present, ())
@@ -209,11 +210,11 @@ def _measured(case: Case, target: Contrast, grams: list[Gram], joints: list[Join
     def curved(some: list[Joint]) -> Figures:
         return _score(case, corrected(case.made, case.head, fitted(some)))
 
-    share = CALIBRATED_SHARE.get(target)
+    share, own_share = CALIBRATED_SHARE[target], SOURCE_SHARE.get(target, regression.NETWORK_SHARE)
     single = [blended(held_coefficients([matrix], present, target), share) for matrix in matrices]
     return [
-        _score(case, _blend(case, case.own)),
-        blended(package.weights, package.share_beside(1)),
+        _score(case, _blend(case, case.own, own_share)),
+        blended(package.weights, package.share_beside(1) or own_share),
         tuple(np.mean(single, axis=0)),
         blended(held_coefficients(matrices, present, target), share),
         _score(case, case.made),
@@ -232,7 +233,7 @@ def _within(cases: dict[str, Case], target: Contrast, name: str, grams: dict[str
         present = tuple(case.images)
         weights = held_coefficients([grams[one].matrix for one in learnt], present, target)
         made = estimated(case.images, case.head, present, weights)
-        image = _blend(case, made, CALIBRATED_SHARE.get(target)) if finished else made
+        image = _blend(case, made, CALIBRATED_SHARE[target]) if finished else made
         return np.abs(image - case.truth)[case.head]
 
     apart = [errors(one, [other for other in others if other != one]) for one in others]
@@ -255,8 +256,7 @@ def _network(checkpoint: Checkpoint, ready: Prepared, target: Contrast) -> tuple
     return made.voxels, own.numpy()
 
 
-def _blend(case: Case, estimate: FloatArray, share: float | None = None) -> FloatArray:
-    share = regression.NETWORK_SHARE if share is None else share
+def _blend(case: Case, estimate: FloatArray, share: float) -> FloatArray:
     made, head = torch.from_numpy(case.made), torch.from_numpy(np.ascontiguousarray(case.head))
     return regression.blended(made, torch.from_numpy(estimate), head, share).numpy()
 

@@ -166,8 +166,9 @@ def test_singles_that_agree_leave_nothing_for_the_one_on_all_sources_to_stray_wi
 
 def test_a_t2_gets_more_of_its_network_where_the_regression_on_all_sources_strays():
     shares = [replace(strayed(0)[1], target=one, astray=True).share_beside(1) for one in (T1, T2, FLAIR)]
-    assert shares == [None, 0.75, None]
-    assert replace(strayed(0)[1], target=T2).share_beside(1) is None
+    assert shares == [0.5, 0.75, 0.5]
+    assert replace(strayed(0)[1], target=T2).share_beside(1) == 0.5
+    assert replace(strayed(0)[1], target=T2).share_beside(2) is None  # the network's own
 
 
 def test_the_regression_for_any_scanner_knows_those_on_one_source_each():

@@ -203,7 +203,7 @@ def test_beside_more_sources_a_calibrated_network_gives_less_structure(three):
     site = learn(three, "site").site
     flair, t2 = (site.regressor(target, (T1, other), ()) for target, other in ((FLAIR, T2), (T2, FLAIR)))
     assert (flair.share_beside(1), flair.share_beside(2)) == (0.1, 0.25)
-    assert (t2.share_beside(1), t2.share_beside(2)) == (0.35, None)  # None: the network's own half
+    assert (t2.share_beside(1), t2.share_beside(2)) == (0.35, 0.5)
 
 
 def test_a_calibration_of_an_earlier_version_is_refused(tmp_path):

@@ -24,7 +24,7 @@ from mrimpute.training.cases import TrainingCase
 from tests.processes import Forked
 
 CPU = torch.device("cpu")
-T1, T2 = Contrast.T1, Contrast.T2
+T1, T2, FLAIR = Contrast.T1, Contrast.T2, Contrast.FLAIR
 TINY = NetworkConfig(72, 4, (1, 2), 1, (), latent_width=8, latent_size=8, latent_layers=1)
 
 
@@ -92,6 +92,10 @@ def test_the_regression_of_a_checkpoint_steadies_its_volumes(cases, tmp_path):
     given = dataclasses.replace(prepared, estimates={T2: truth}, network_share=0.0)
     (alone,) = steady(given, (T2,), 0, lambda *_: None)
     assert np.allclose(alone.voxels, truth, atol=1e-6)
+    for target, share in ((T1, 0.5), (T2, 0.6), (FLAIR, 0.45)):
+        blended = dataclasses.replace(steady, target=target).blended(raw.voxels, source, prepared.head, truth)
+        difference = raw.voxels - truth
+        assert np.allclose(blended, np.clip(truth + share * (difference - difference.mean()), 0, 1), atol=1e-5), target
 
 
 @pytest.mark.parametrize("changes", [{}, {"paired": True, "augment": Augmentation.parse("all"), "batch": 2}])
