@@ -124,10 +124,18 @@ def configure(threads: int | None) -> None:
     """Set the number of CPU threads (default: those this job may use), and exact float32 and equal bytes on CUDA."""
     import torch
 
-    torch.set_num_threads(threads or allowed_cpus())
+    _set_threads(threads or allowed_cpus())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
+
+
+def _set_threads(count: int) -> None:
+    """Have PyTorch use so many threads in this one."""
+    import torch
+
+    torch.get_num_threads()  # else its first work here would set the number that any thread set last
+    torch.set_num_threads(count)
 
 
 def threads_used() -> int:
@@ -242,16 +250,8 @@ _HELPERS: list[ThreadPoolExecutor] = []
 def _helpers(count: int) -> list[ThreadPoolExecutor]:
     """Return so many threads, or those that there are where memory is short (see `has_room_for_threads`)."""
     while len(_HELPERS) < count and has_room_for_threads():
-        _HELPERS.append(ThreadPoolExecutor(1, "layer", initializer=_have_one))
+        _HELPERS.append(ThreadPoolExecutor(1, "layer", initializer=_set_threads, initargs=(1,)))
     return _HELPERS[: max(count, 0)]
-
-
-def _have_one() -> None:
-    """Have PyTorch use one thread in this one."""
-    import torch
-
-    torch.get_num_threads()  # else the first piece of work sets what was set last, by whatever thread
-    torch.set_num_threads(1)
 
 
 def has_room_for_threads() -> bool:
