@@ -1,6 +1,6 @@
 """Prepared sources + a generator → an image on the study's grid. No disk, no options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,16 +13,19 @@ from mrimpute.errors import WeightsUnavailable
 from mrimpute.generators.contract import Generator
 from mrimpute.prepare import Image, Prepared, prepare, restore
 from mrimpute.prepare.frame import image_of, place_beside
+from mrimpute.prepare.once import once_in_a_row
 from mrimpute.prepare.skull import BrainMask, masked
 from mrimpute.prepare.sources import Sources
-from mrimpute.registry import Record
+from mrimpute.registry import InputSpec, Record
+from mrimpute.volume import Volume
 
 StepsDone = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 
 def prepare_sources(sources: Sources, record: Record, mask: BrainMask | None) -> Prepared:
-    """Bring the sources of one target into the frame that a checkpoint was trained in.
+    """Bring the sources of one target into the frame that a checkpoint was trained in; the next target of a study, if
+    it is made from the same in the same frame, shares what came of it.
 
     Args:
         sources: as they lie on their reference.
@@ -33,7 +36,15 @@ def prepare_sources(sources: Sources, record: Record, mask: BrainMask | None) ->
         StudyRefused: the sources do not lie on each other, or one has no grey values.
     """
     volumes = {contrast: sources.volumes[contrast] for contrast in record.sources if contrast in sources.volumes}
-    return prepare(masked(volumes, mask), record.inputs, (sources.reference.contrast, sources.onto))
+    seen = masked(volumes, mask)
+    return _prepared((sources.onto, *seen.values()), (tuple(seen), record.inputs, sources.reference.contrast))
+
+
+@once_in_a_row
+def _prepared(volumes: Sequence[Volume], wish: tuple[tuple[Contrast, ...], InputSpec, Contrast]) -> Prepared:
+    """Prepare sources, which stand behind the reference."""
+    (onto, *sources), (contrasts, inputs, reference) = volumes, wish
+    return prepare(dict(zip(contrasts, sources, strict=True)), inputs, (reference, onto))
 
 
 def with_correction(ready: Prepared, sources: Sources, mask: BrainMask | None, correction: Correction) -> Prepared:

@@ -45,6 +45,22 @@ def test_an_image_lies_on_the_grid_of_its_reference_and_is_0_outside_the_head(ma
     assert image.recipe.grid.same_as(sources.onto.grid)
 
 
+def test_targets_from_the_same_sources_in_the_same_frame_share_them(make_study):
+    study = find_series(make_study())
+    listed = [study.get(contrast) for contrast in BRATS_FOUR[:3]]
+    volumes = {series.path: series.read() for series in listed}
+    records = {name: load_registry()[name].record for name in ("cwdm-flair-small", "cwdm-t2-small", "cwdm-flair")}
+
+    def ready(name):
+        return prepare_sources(choose_sources(listed, None, volumes, False, None), records[name], None)
+
+    first = ready("cwdm-flair-small")
+    assert ready("cwdm-flair-small") is first
+    fewer = ready("cwdm-t2-small")
+    assert set(fewer.images) == set(first.images) - {Contrast.T2}
+    assert ready("cwdm-flair").recipe.window != first.recipe.window
+
+
 def test_what_a_mask_leaves_out_is_0(make_study):
     image, sources = made(make_study)
     inside = np.zeros(image.unit.shape, bool)

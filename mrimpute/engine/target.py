@@ -170,7 +170,7 @@ class Maker:
         bench = self._bench(checked, mask, weights, watch)
         dicom = request.dicom_of(fingerprint.sources)
         highest = max(request.highest_number, sources.highest_number)
-        blank = image_of(bench.ready, order.job.target, np.zeros(bench.ready.recipe.grid.shape, np.float32))
+        blank = image_of(bench.ready, order.job.target, np.broadcast_to(np.float32(0), bench.ready.recipe.grid.shape))
         result = Result(blank, place, sources, dicom, highest, mask, fingerprint, checkpoint, standing)
         result = replace(result, checked=options.checks)
         if standing.finished:

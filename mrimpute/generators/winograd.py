@@ -8,6 +8,7 @@ thread, so that threads need not wait for each other at every small product.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -42,22 +43,24 @@ def convolve(weight: Tensor, bias: Tensor, fill: Fill, result: Tensor, added: Ad
         result: (1, out, X, Y, Z), channels last.
         added: see `Added`.
     """
-    height, depth = result.shape[3:]
+    inputs, outputs, (length, height, depth) = weight.shape[1], weight.shape[0], result.shape[2:]
     kernels = torch.einsum("kd,rh,oidhw->kroiw", FILTER, FILTER, weight).unsqueeze(-2)
     taps = [[tap.contiguous(memory_format=torch.channels_last) for tap in plane] for plane in kernels]
     bounds = _bounds(height, depth)
-    edges: list[Tensor | None] = [None]
-    for border in bounds[1:-1]:  # the rows on both sides, which the neighbour may overwrite
-        edge = _room(weight.shape[1], len(result[0, 0]), 2, depth)
-        fill(slice(None), slice(border - 1, border + 1), edge)
-        edges.append(edge)
-    bands = [
-        _Band(weight.shape[1], slice(*rows), *ends)
-        for rows, ends in zip(pairwise(bounds), pairwise([*edges, None]), strict=True)
-    ]
-    widest = max(band.rows.stop - band.rows.start for band in bands)
-    room = 4 * depth * (widest + 6) * (10 * weight.shape[1] + 13 * weight.shape[0])
-    one_thread_each(lambda band: band.convolve(taps, bias, fill, result, added), bands, room)
+    spare: list[Tensor] = []
+    bands, next_one = _bands(inputs, bounds, fill, result, spare), Lock()
+
+    @torch.inference_mode()
+    def work(_number: int) -> None:
+        with next_one:
+            band = next(bands, None)  # None where reading one before it failed
+        if band:
+            band.convolve(taps, bias, fill, result, added)
+            spare.extend(edge for edge in (band.above, band.below) if edge is not None)
+
+    widest = max(end - begin for begin, end in pairwise(bounds))
+    room = 4 * depth * ((widest + 6) * (10 * inputs + 13 * outputs) + 2 * length * inputs)
+    one_thread_each(work, range(len(bounds) - 1), room)
 
 
 def _bounds(height: int, depth: int) -> list[int]:
@@ -73,6 +76,23 @@ def _room(channels: int, *size: int) -> Tensor:
     return torch.empty((1, channels, *size), memory_format=last)
 
 
+def _bands(inputs: int, bounds: Sequence[int], fill: Fill, result: Tensor, spare: list[Tensor]) -> Iterator["_Band"]:
+    """Yield the bands one below the other. The rows on both sides of a border, which its two bands may overwrite, are
+    read before the first of these is yielded, into rooms that are spare again where there are any: rows of all borders
+    take 0.1 GB, and rooms that are given back and made anew leave holes in memory."""
+
+    def row(number: int) -> Tensor:
+        room = spare.pop() if spare else _room(inputs, result.shape[2], 1, result.shape[4])
+        fill(slice(None), slice(number, number + 1), room)
+        return room
+
+    above = None
+    for begin, end in pairwise(bounds):
+        below, behind = (row(end), row(end - 1)) if end < bounds[-1] else (None, None)
+        yield _Band(inputs, slice(begin, end), above, below)
+        above = behind
+
+
 @dataclass(frozen=True)
 class _Band:
     """Rows of all planes.
@@ -80,8 +100,7 @@ class _Band:
     Attributes:
         inputs: channels of what is convolved.
         rows: which.
-        above, below: (1, in, X, 2, Z), of which the first is the row before the first, the second the one behind the
-            last; None where the map ends.
+        above, below: (1, in, X, 1, Z), the row before the first and the one behind the last; None where the map ends.
     """
 
     inputs: int
@@ -89,7 +108,6 @@ class _Band:
     above: Tensor | None
     below: Tensor | None
 
-    @torch.inference_mode()
     def convolve(self, taps: list[list[Tensor]], bias: Tensor, fill: Fill, result: Tensor, added: Added | None) -> None:
         """Convolve; see `convolve`."""
         _, outputs, length, _, depth = result.shape
@@ -131,7 +149,7 @@ class _Band:
         if self.above is not None:
             room[:, :, 0] = self.above[:, :, number, 0]
         if self.below is not None:
-            room[:, :, behind] = self.below[:, :, number, 1]
+            room[:, :, behind] = self.below[:, :, number, 0]
 
 
 def _combinations(d: Sequence[Tensor], room: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -1,17 +1,18 @@
 """What is computed of volumes is kept while these live: a study's pairs are compared again for every target."""
 
-from collections.abc import Callable, Hashable, MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import wraps
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from mrimpute.volume import Volume
 
 Second = TypeVar("Second", Volume, float)
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
+Wish = TypeVar("Wish")
 
 
 def once_each(compute: Callable[[Volume], Answer]) -> Callable[[Volume], Answer]:
@@ -37,6 +38,22 @@ def once(compute: Callable[[Volume, Second], Answer]) -> Callable[[Volume, Secon
     def looked_up(volume: Volume, second: Second) -> Answer:
         answers = kept.setdefault(volume, WeakKeyDictionary() if isinstance(second, Volume) else {})
         return _answer(answers, second, lambda: compute(volume, second))
+
+    return looked_up
+
+
+def once_in_a_row(compute: Callable[[Sequence[Volume], Wish], Answer]) -> Callable[[Sequence[Volume], Wish], Answer]:
+    """Let a function of volumes and a wish keep its last answer while the first of them lives, for the next who asks
+    for the same; see `once`. Wishes are told apart by their values."""
+    kept: WeakKeyDictionary[Volume, tuple[list[ref[Volume]], Wish, Answer]] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def looked_up(volumes: Sequence[Volume], wish: Wish) -> Answer:
+        asked = [ref(volume) for volume in volumes], wish
+        found = kept.get(volumes[0])
+        if found is None or found[:2] != asked:
+            found = kept[volumes[0]] = (*asked, compute(volumes, wish))
+        return found[2]
 
     return looked_up
 

@@ -51,6 +51,37 @@ def test_products_of_fours_make_a_convolution(monkeypatch, size, voxels, threads
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize("threads", [1, 3], indirect=True)
+def test_rows_at_the_borders_of_many_bands_are_kept_while_their_bands_are_at_work(monkeypatch, threads):
+    """The result takes the place of what it is made from."""
+    monkeypatch.setattr(winograd, "BAND", 16)
+    layer, x, rooms = Conv3(3, 5), last(torch.randn(1, 5, 4, 64, 4)), []
+    exact = F.conv3d(x[:, :3].double(), layer.weight.double(), layer.bias.double(), padding=1)
+
+    def fill(planes, rows, room):
+        room.copy_(x[:, :3, planes, rows])
+        if planes == slice(None):
+            rooms.append(room)
+
+    winograd.convolve(layer.weight, layer.bias, fill, x)
+    assert gap(x, exact) < 2e-5
+    assert len(rooms) >= 14
+    assert len({room.data_ptr() for room in rooms}) <= 2 * threads + 1
+
+
+def test_a_failure_at_a_border_of_bands_is_told(monkeypatch):
+    monkeypatch.setattr(winograd, "BAND", 16)
+    layer, x = Conv3(3, 3), last(torch.randn(1, 3, 4, 64, 4))
+
+    def fill(_planes, rows, room):
+        if rows == slice(32, 33):
+            raise MemoryError
+        room.zero_()
+
+    with pytest.raises(MemoryError):
+        winograd.convolve(layer.weight, layer.bias, fill, x)
+
+
 @pytest.mark.parametrize("threads", [3], indirect=True)
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("widths", [(64, 64), (96, 64)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mrimpute.device import side_by_side
-from mrimpute.prepare.once import _answer, once, once_each
+from mrimpute.prepare.once import _answer, once, once_each, once_in_a_row
 from mrimpute.volume import Grid, Volume
 
 
@@ -47,6 +47,27 @@ def test_what_is_raised_is_not_kept():
     with pytest.raises(ValueError, match="first"):
         odd(one)
     assert odd(one) == odd(one) == 7
+
+
+def test_the_last_answer_stays_for_who_asks_for_the_same_of_the_same_volumes():
+    asked = []
+
+    @once_in_a_row
+    def answer(volumes, wish):
+        asked.append(wish)
+        return [len(volumes), wish]
+
+    first, second = volume(), volume()
+    found = answer((first, second), ["a"])
+    assert answer((first, second), ["a"]) is found
+    assert answer((first, volume()), ["a"]) is not found
+    assert answer((first, second), ["b"]) == [2, ["b"]]
+    assert answer((first,), ["b"]) == [1, ["b"]]
+    assert len(asked) == 4
+    alive = weakref.ref(first)
+    del first
+    gc.collect()
+    assert alive() is None
 
 
 def test_one_who_waits_for_what_is_raised_computes_it_himself():

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import AldmConfig
+from mrimpute.generators.aldm.embedding import Embedding
 from mrimpute.generators.aldm.spade import SpadeStack
 from mrimpute.generators.blocks import Norm, Upsample, convolved, laid_out_as
-from mrimpute.generators.convolution import Conv1, Conv3
+from mrimpute.generators.convolution import Conv1, Conv3, is_laid_out, new_map
 
 EPS = 1e-6
 ROWS = 512
 """Latent vectors compared with the code book at once: all of them would take 6 GB."""
+PLANES = 4
+"""Planes of a halved map that are made at once."""
 
 
 class ResidualBlock(nn.Module):
@@ -53,9 +56,18 @@ class Downsample(nn.Module):
         self.conv = nn.Conv3d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2)."""
-        halved: Tensor = self.conv(F.pad(x, (0, 1, 0, 1, 0, 1)))
-        return halved
+        """(B, C, X, Y, Z) → (B, C, X/2, Y/2, Z/2); of a laid-out map some planes at a time, since the zeros beside it
+        make a copy of it."""
+        if not is_laid_out(x):
+            halved: Tensor = self.conv(F.pad(x, (0, 1, 0, 1, 0, 1)))
+            return halved
+        length = x.shape[2]
+        made = new_map(x, self.conv.out_channels, [size // 2 for size in x.shape[2:]])
+        for low in range(0, made.shape[2], PLANES):
+            end = 2 * (low + PLANES)
+            slab = F.pad(x[:, :, 2 * low : end + 1], (0, 1, 0, 1, 0, int(end >= length)))
+            made[:, :, low : low + PLANES] = self.conv(slab)
+        return made
 
 
 class Level(nn.Module):
@@ -148,7 +160,7 @@ class Quantiser(nn.Module):
 
     def __init__(self, codes: int, width: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(codes, width)
+        self.embedding = Embedding(codes, width)
         nn.init.uniform_(self.embedding.weight, -1 / codes, 1 / codes)
 
     def nearest(self, rows: Tensor) -> Tensor:

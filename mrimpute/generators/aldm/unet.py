@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.generators.aldm.config import UNET_GROUPS, AldmConfig
+from mrimpute.generators.aldm.embedding import Embedding
 from mrimpute.generators.blocks import Norm, ResBlock, TimestepSequential, Upsample, silu, timestep_embedding, zeroed
 from mrimpute.generators.convolution import Conv3
 
@@ -67,7 +68,7 @@ class NoisePredictor(nn.Module):
             return [ResBlock(inputs, outputs, embedding, UNET_GROUPS), *attends]
 
         self.time_embed = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.label_emb = nn.Embedding(config.classes, embedding)
+        self.label_emb = Embedding(config.classes, embedding)
         self.input_blocks = nn.ModuleList([TimestepSequential([Conv3(3 * config.latent, base)])])
         skips, current = [base], base
         for level, width in enumerate(widths):

@@ -4,15 +4,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mrimpute.diffusion.ladder import root_linear_ladder
 from mrimpute.errors import UsageError
 from mrimpute.generators.aldm import autoencoder
-from mrimpute.generators.aldm.autoencoder import FirstStage
+from mrimpute.generators.aldm.autoencoder import Downsample, FirstStage
 from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.method import check_steps
 from mrimpute.generators.aldm.sampling import ddim, ddim_schedule
 from mrimpute.generators.aldm.unet import NoisePredictor
+from mrimpute.generators.blocks import lay_out
 from tests.conftest import GOLDENS
 
 
@@ -36,6 +38,27 @@ def test_the_default_networks_have_the_official_keys(shared):
     prefix = "model.diffusion_model."
     assert unet == {key.removeprefix(prefix): shape for key, shape, _ in whole if key.startswith(prefix)}
     assert list(unet) == [key.removeprefix(prefix) for key, _, _ in whole if key.startswith(prefix)]
+
+
+def test_networks_made_for_their_sizes_alone_draw_no_weights(monkeypatch):
+    """PyTorch would import its compiler, to draw nothing."""
+    monkeypatch.setattr(nn.init, "normal_", lambda *_given: pytest.fail("drawn"))
+    with torch.device("meta"):
+        networks = FirstStage(AldmConfig()), NoisePredictor(AldmConfig())
+    assert all(parameter.is_meta for network in networks for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("size", [(16, 6, 4), (18, 5, 4), (19, 4, 7), (2, 2, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_laid_out_map_is_halved_some_planes_at_a_time(size, dtype):
+    layer = Downsample(16)
+    x = torch.randn(2, 16, *size).to(dtype)
+    exact = layer.to(dtype)(x)
+    lay_out(layer, torch.device("cpu"), dtype)
+    made = layer(x.contiguous(memory_format=torch.channels_last_3d))
+    assert made.shape == exact.shape
+    assert made.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(made, exact)
 
 
 def test_the_weights_are_those_of_the_rule(golden):
