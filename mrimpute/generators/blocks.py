@@ -120,7 +120,7 @@ def convolved(
         at = slice(item, item + 1)
         fill = _normalised(norm, [part[at] for part in parts])
         its = None if added is None else partial(_of_item, added, at)
-        convolve.in_pieces(fill, made[at], its, overwrites=into is not None)
+        convolve.in_pieces(fill, made[at], its)
     return made
 
 

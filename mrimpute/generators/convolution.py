@@ -7,14 +7,14 @@ network's output).
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mrimpute.device import KEPT_PIECE, give_back_memory, one_thread_each
+from mrimpute.device import KEPT_PIECE, give_back_memory
 from mrimpute.generators import winograd
+from mrimpute.generators.pieces import share_out
 from mrimpute.generators.winograd import Added, Fill
 
 DOUBLED = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
@@ -42,67 +42,56 @@ class Conv3(nn.Conv3d):
             self.in_pieces(partial(_copy, [part[item : item + 1] for part in parts]), result)
         return made
 
-    def in_pieces(self, fill: Fill, result: Tensor, added: Added | None = None, overwrites: bool = False) -> None:
+    def in_pieces(self, fill: Fill, result: Tensor, added: Added | None = None) -> None:
         """Convolve one map, bands of rows by `winograd` or slabs of planes by oneDNN, side by side, each by one thread,
         so that threads need not wait for each other at every small step.
 
         Args:
             fill: where the map comes from. It and `added` are called by several threads, each for planes and rows of
-                its own.
+                its own; what is read may lie in the result, and is read before it is overwritten.
             result: (1, out, X, Y, Z), channels last.
             added: what is added to planes and rows of the result.
-            overwrites: whether what they read lies in the result; it is read before it is overwritten.
         """
         assert self.bias is not None
         if self.takes_fours(result):
             winograd.convolve(self.weight, self.bias, fill, result, added)
         else:
-            self._by_slabs(fill, result, added, overwrites)
+            self._by_slabs(fill, result, added)
 
     def takes_fours(self, x: Tensor) -> bool:
         """Tell whether `winograd` is quicker for a map (B, C, X, Y, Z), or for maps of which it is one."""
         exact, width = x.dtype == self.weight.dtype == torch.float32, min(self.in_channels, self.out_channels)
         return exact and width >= MIN_WIDTH and x[0, 0, 0].numel() >= MIN_PLANE and is_laid_out(x)
 
-    def _by_slabs(self, fill: Fill, result: Tensor, added: Added | None, overwrites: bool) -> None:
+    def _by_slabs(self, fill: Fill, result: Tensor, added: Added | None) -> None:
         """Convolve slabs of planes; see `in_pieces`."""
         length, rows = result.shape[2], slice(0, result.shape[3])
         plane = result[0, 0, 0].nbytes * (self.in_channels + self.out_channels)
         step = slab_length(length, plane)
-        bounds = [*range(0, length, step), length]
 
         def room(planes: int) -> Tensor:
             return new_map(result, self.in_channels, (planes, *result.shape[3:]))
 
-        @torch.inference_mode()
-        def edge(border: int) -> Tensor:
-            """Return the planes on both sides, which the neighbours may overwrite."""
-            planes = room(2)
-            fill(slice(border - 1, border + 1), rows, planes)
-            return planes
+        def edge(number: int, kept: Tensor | None) -> Tensor:
+            kept = room(1) if kept is None else kept
+            fill(slice(number, number + 1), rows, kept)
+            return kept
 
-        @torch.inference_mode()
         def slab(low: int, high: int, before: Tensor | None, behind: Tensor | None) -> None:
             seen = room(high - low + 2)  # with a plane on each side
-            first, last = (low, high) if overwrites else (max(low - 1, 0), min(high + 1, length))
-            fill(slice(first, last), rows, seen[:, :, first - low + 1 : last - low + 1])
-            if first == low:
-                seen[:, :, 0] = 0 if before is None else before[:, :, 0]
-            if last == high:
-                seen[:, :, -1] = 0 if behind is None else behind[:, :, 1]
-            made, place = self._within(seen), result[:, :, low:high]
+            fill(slice(low, high), rows, seen[:, :, 1:-1])
+            for place, neighbour in ((0, before), (-1, behind)):
+                seen[:, :, place] = 0 if neighbour is None else neighbour[:, :, 0]
+            made, its = self._within(seen), result[:, :, low:high]
             if added is None:
-                place.copy_(made)
+                its.copy_(made)
             else:
-                torch.add(made, added(slice(low, high), rows), out=place)
+                torch.add(made, added(slice(low, high), rows), out=its)
 
         if step == length:
-            return slab(0, length, None, None)
-        edges: list[Tensor | None] = [None] * len(bounds)
-        if overwrites:
-            edges[1:-1] = one_thread_each(edge, bounds[1:-1], 4 * plane)
-        slabs = list(zip(pairwise(bounds), pairwise(edges), strict=True))
-        one_thread_each(lambda given: slab(*given[0], *given[1]), slabs, 2 * (step + 2) * plane)
+            slab(0, length, None, None)
+        else:
+            share_out([*range(0, length, step), length], edge, slab, 2 * (step + 2) * plane)
 
     def _within(self, x: Tensor) -> Tensor:
         """Convolve the inner planes of (1, in, X, Y, Z) by oneDNN; float32 also where a map is small (up to 20,480

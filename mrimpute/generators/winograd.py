@@ -8,13 +8,13 @@ thread, so that threads need not wait for each other at every small product.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from threading import Lock
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mrimpute.device import one_thread_each
+from mrimpute.generators.pieces import share_out
 
 FILTER = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 """G of F(4, 3): what six products make of three taps (section 4.3)."""
@@ -47,20 +47,18 @@ def convolve(weight: Tensor, bias: Tensor, fill: Fill, result: Tensor, added: Ad
     kernels = torch.einsum("kd,rh,oidhw->kroiw", FILTER, FILTER, weight).unsqueeze(-2)
     taps = [[tap.contiguous(memory_format=torch.channels_last) for tap in plane] for plane in kernels]
     bounds = _bounds(height, depth)
-    spare: list[Tensor] = []
-    bands, next_one = _bands(inputs, bounds, fill, result, spare), Lock()
 
-    @torch.inference_mode()
-    def work(_number: int) -> None:
-        with next_one:
-            band = next(bands, None)  # None where reading one before it failed
-        if band:
-            band.convolve(taps, bias, fill, result, added)
-            spare.extend(edge for edge in (band.above, band.below) if edge is not None)
+    def row(number: int, room: Tensor | None) -> Tensor:
+        room = _room(inputs, length, 1, depth) if room is None else room
+        fill(slice(None), slice(number, number + 1), room)
+        return room
+
+    def work(begin: int, end: int, above: Tensor | None, below: Tensor | None) -> None:
+        _Band(inputs, slice(begin, end), above, below).convolve(taps, bias, fill, result, added)
 
     widest = max(end - begin for begin, end in pairwise(bounds))
     room = 4 * depth * ((widest + 6) * (10 * inputs + 13 * outputs) + 2 * length * inputs)
-    one_thread_each(work, range(len(bounds) - 1), room)
+    share_out(bounds, row, work, room)
 
 
 def _bounds(height: int, depth: int) -> list[int]:
@@ -74,23 +72,6 @@ def _bounds(height: int, depth: int) -> list[int]:
 def _room(channels: int, *size: int) -> Tensor:
     last = torch.channels_last_3d if len(size) == 3 else torch.channels_last
     return torch.empty((1, channels, *size), memory_format=last)
-
-
-def _bands(inputs: int, bounds: Sequence[int], fill: Fill, result: Tensor, spare: list[Tensor]) -> Iterator["_Band"]:
-    """Yield the bands one below the other. The rows on both sides of a border, which its two bands may overwrite, are
-    read before the first of these is yielded, into rooms that are spare again where there are any: rows of all borders
-    take 0.1 GB, and rooms that are given back and made anew leave holes in memory."""
-
-    def row(number: int) -> Tensor:
-        room = spare.pop() if spare else _room(inputs, result.shape[2], 1, result.shape[4])
-        fill(slice(None), slice(number, number + 1), room)
-        return room
-
-    above = None
-    for begin, end in pairwise(bounds):
-        below, behind = (row(end), row(end - 1)) if end < bounds[-1] else (None, None)
-        yield _Band(inputs, slice(begin, end), above, below)
-        above = behind
 
 
 @dataclass(frozen=True)
