@@ -18,6 +18,7 @@ Everything else is a bug and ends with code 1.
 """
 
 import errno
+import traceback
 from enum import IntEnum
 
 
@@ -144,7 +145,14 @@ _NO_THREAD = ("start new thread", "PlatformMultiThreader")
 
 
 def as_mrimpute_error(error: Exception) -> MrimputeError:
-    """Return an error of the tree as it is, what the system refused as that, and all else as a bug in one line."""
+    """Return an error of the tree as it is, what the system refused as that, and all else as a bug in one line.
+
+    What the calls held that it ended is let go of: after a target that failed, the next one needs the memory.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
     if isinstance(error, MrimputeError):
         return error
     if isinstance(error, OSError) and error.errno in _SYSTEM:
