@@ -195,6 +195,7 @@ def one_thread_each(
     results: list[Made] = []
 
     def help_out() -> None:
+        _set_threads(1)
         try:
             for number, item in _taken(todo):
                 made[number] = work(item)
@@ -209,15 +210,18 @@ def one_thread_each(
 
     begun: list[Future[None]] = []
     try:
-        begun = [helper.submit(help_out) for helper in helpers]
+        begun.extend(helper.submit(help_out) for helper in helpers)
         torch.set_num_threads(1)
         for number, item in _taken(todo):
             made[number] = work(item)
             tell()
     finally:
         todo.clear()
-        wait(begun)
-        torch.set_num_threads(threads)  # PyTorch lets threads that begin later have what was set last
+        try:
+            begun = [one for one in begun if not one.cancel()]  # one that another call holds up is not waited for
+            wait(begun)
+        finally:
+            torch.set_num_threads(threads)  # PyTorch lets threads that begin later have what was set last
     for one in begun:
         one.result()
     tell()
@@ -244,13 +248,13 @@ def _at_once(threads: int, bytes_each: int) -> int:
 
 
 _HELPERS: list[ThreadPoolExecutor] = []
-"""Threads on each of which PyTorch has one thread. They stay: to begin two takes a millisecond."""
+"""Threads for pieces of work. They stay: to begin two takes a millisecond."""
 
 
 def _helpers(count: int) -> list[ThreadPoolExecutor]:
     """Return so many threads, or those that there are where memory is short (see `has_room_for_threads`)."""
     while len(_HELPERS) < count and has_room_for_threads():
-        _HELPERS.append(ThreadPoolExecutor(1, "layer", initializer=_set_threads, initargs=(1,)))
+        _HELPERS.append(ThreadPoolExecutor(1, "layer"))
     return _HELPERS[: max(count, 0)]
 
 

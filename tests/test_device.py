@@ -181,6 +181,27 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun(two_threads):
     assert kept.traceback and len(begun) == count  # though the frames live
 
 
+def test_work_is_done_while_another_call_holds_the_helpers(two_threads):
+    """Before, it waited for all of the other's."""
+    both, go_on = threading.Barrier(3), threading.Event()
+
+    def hold(_item):
+        both.wait(20)
+        return go_on.wait(20)
+
+    held = []
+    other = threading.Thread(
+        target=lambda: (torch.set_num_threads(2), held.extend(device.one_thread_each(hold, "ab", 1)))
+    )
+    other.start()
+    both.wait(20)
+    assert device.one_thread_each(str.upper, "cde", 1) == ["C", "D", "E"]
+    assert not held
+    go_on.set()
+    other.join()
+    assert held == [True, True]
+
+
 def test_freed_memory_goes_back_to_the_system_where_the_c_library_can(monkeypatch):
     calls = []
 

@@ -134,10 +134,10 @@ def slab_length(length: int, plane: int) -> int:
 
 
 def slab_room(length: int, plane: int) -> int:
-    """Return the bytes that `Conv3.in_pieces` takes at most beside the maps: what a whole map is made of and becomes,
-    or a slab for each thread and what it is made of; see `slab_length`."""
+    """Return the bytes that `Conv3.in_pieces` takes beside the maps at least: what a whole map is made of and becomes,
+    or a slab for each of two threads and what it is made of (more are at work only where memory is free for them)."""
     step = slab_length(length, plane)
-    return plane * (5 * length if step == length else 2 * torch.get_num_threads() * (step + 2))
+    return plane * (5 * length if step == length else 2 * min(2, torch.get_num_threads()) * (step + 2))
 
 
 def _copy(parts: Sequence[Tensor], planes: slice, rows: slice, room: Tensor) -> None:

@@ -77,7 +77,7 @@ class WaveletUNet(nn.Module):
             (B, 8, X, Y, Z).
         """
         embedding = self.time_embed(timestep_embedding(timesteps, self.config.base_channels))
-        h, skips = x, []
+        h, skips = x if isinstance(x, Tensor) else list(x), []  # stages empty a list
         for stage in self.input_blocks:
             h = stage(h, embedding)  # (B, width, X/2^level, …)
             skips.append(h)
