@@ -149,10 +149,12 @@ def as_mrimpute_error(error: Exception) -> MrimputeError:
 
     What the calls held that it ended is let go of: after a target that failed, the next one needs the memory.
     """
-    cause: BaseException | None = error
-    while cause is not None:
-        traceback.clear_frames(cause.__traceback__)
-        cause = cause.__cause__ or cause.__context__
+    causes: list[BaseException] = [error]
+    for one in causes:
+        traceback.clear_frames(one.__traceback__)
+        further = one.__cause__ or one.__context__
+        if further and further not in causes:
+            causes.append(further)
     if isinstance(error, MrimputeError):
         return error
     if isinstance(error, OSError) and error.errno in _SYSTEM:

@@ -1,15 +1,15 @@
 """Pieces of 3-D diffusion networks that more than one generator is built of."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mrimpute.device import one_thread_each
-from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out, new_map
+from mrimpute.generators.convolution import Conv1, Conv3, double, is_laid_out, joined, new_map
 from mrimpute.generators.winograd import Fill
 
 
@@ -79,13 +79,6 @@ def scaled(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     mean, variance = torch.zeros_like(gain), torch.ones_like(gain)
     made: Tensor = F.batch_norm(x, mean, variance, gain, offset, training=False, eps=0.0)
     return made
-
-
-def joined(parts: Tensor | Sequence[Tensor]) -> Tensor:
-    """Return maps (B, C_i, X, Y, Z) as one."""
-    if isinstance(parts, Tensor):
-        return parts
-    return torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
 
 
 Added = Callable[[tuple[slice, ...]], Tensor]
@@ -164,6 +157,13 @@ def lay_out(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Non
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for parameter in network.parameters():  # what is still part of the file's map would keep all of it in memory
         parameter.data = parameter.data.clone()
+
+
+@cache
+def parameter_count(network: Callable[..., nn.Module], config: Hashable) -> int:
+    """Count the weights of a network of such sizes without making them; once, for every study of a call asks."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in network(config).parameters())
 
 
 def laid_out_as(x: Tensor, weight: Tensor) -> Tensor:

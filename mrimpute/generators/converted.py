@@ -16,7 +16,7 @@ from mrimpute._version import __version__
 from mrimpute.device import OPENVINO, threads_used
 from mrimpute.errors import MrimputeError, WeightsUnavailable
 from mrimpute.files import new_part, remove_dead_parts, unremoved
-from mrimpute.generators.blocks import joined
+from mrimpute.generators.convolution import joined
 from mrimpute.registry import Checkpoint, home_folder
 from mrimpute.registry.store import exclusively, put
 from mrimpute.write.provenance import RECIPE_VERSION

@@ -35,7 +35,7 @@ class Conv3(nn.Conv3d):
         `lay_out` prepared, and the result has the network's."""
         parts = [x] if isinstance(x, Tensor) else x
         if not is_laid_out(self.weight):
-            plain: Tensor = super().forward(torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0])
+            plain: Tensor = super().forward(joined(parts))
             return plain
         made = new_map(parts[0], self.out_channels, dtype=self.weight.dtype)
         for item, result in enumerate(made.split(1)):
@@ -126,11 +126,11 @@ map that is convolved whole, since Python takes as long as the arithmetic where 
 
 def slab_length(length: int, plane: int) -> int:
     """Return how many of `length` planes are convolved at once, each of which takes `plane` bytes in what is read and
-    what is made: two slabs or more of a map that is not small."""
+    what is made: all of a small map, else half of them or less, but not fewer than eight."""
     if length * plane <= SMALL_MAP:
         return length
     step = max(SLAB_PLANES, min(SLAB_BYTES // plane, -(-length // 2)))
-    return -(-step // 4) * 4  # of a map that is doubled or halved, too, each slab has whole planes
+    return min(length, -(-step // 4) * 4)  # of a map that is doubled or halved, too, each slab has whole planes
 
 
 def slab_room(length: int, plane: int) -> int:
@@ -157,6 +157,13 @@ class Conv1(nn.Conv3d):
             plain: Tensor = super().forward(x)
             return plain
         return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+
+
+def joined(parts: Tensor | Sequence[Tensor]) -> Tensor:
+    """Return maps (B, C_i, X, Y, Z) as one."""
+    if isinstance(parts, Tensor):
+        return parts
+    return torch.cat(list(parts), dim=1) if len(parts) > 1 else parts[0]
 
 
 def new_map(x: Tensor, channels: int, size: Sequence[int] | None = None, dtype: torch.dtype | None = None) -> Tensor:

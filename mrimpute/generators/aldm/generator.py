@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import numpy as np
 import torch
@@ -16,11 +15,10 @@ from mrimpute.diffusion.noise import noise_stream
 from mrimpute.generators import regression
 from mrimpute.generators.aldm.autoencoder import ROWS
 from mrimpute.generators.aldm.checkpoint import Networks, load_networks, network_config
-from mrimpute.generators.aldm.config import AldmConfig
 from mrimpute.generators.aldm.method import NO_DIFFUSION, PAPER
 from mrimpute.generators.aldm.network import FirstStage, NoisePredictor
 from mrimpute.generators.aldm.sampling import DdimSchedule, ddim, ddim_schedule
-from mrimpute.generators.blocks import lay_out
+from mrimpute.generators.blocks import lay_out, parameter_count
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.convolution import slab_room
 from mrimpute.prepare import Prepared
@@ -170,17 +168,10 @@ def memory_needed(
     length, plane = window[0], window[1] * window[2]
     each = dtype.itemsize if device.type == "cpu" else 4
     room = slab_room(length, each * wide * config.channels * plane) if device.type == "cpu" else 0
-    beside = 1.05 if dtype == torch.float32 else 1.4  # slabs keep what lies at their borders, bands next to nothing
+    beside = 1.05 if dtype == torch.float32 else 1.4  # measured: slabs take more than bands
     maps = wide + beside if device.type == "cpu" else 6
     autoencoder = length * plane * (each * maps * config.channels + 4 * 4)
     diffusion = 4 * length * plane // config.reduction**3 * 8 * config.unet_channels
     compared = 4 * 2 * ROWS * config.codes
-    return int(max(autoencoder, diffusion, compared) + each * _parameters(config)) + room
-
-
-@cache
-def _parameters(config: AldmConfig) -> int:
-    """Count the weights of both networks without making them; once, for every study of a call asks."""
-    with torch.device("meta"):
-        networks = FirstStage(config), NoisePredictor(config)
-    return sum(parameter.numel() for network in networks for parameter in network.parameters())
+    weights = parameter_count(FirstStage, config) + parameter_count(NoisePredictor, config)
+    return int(max(autoencoder, diffusion, compared) + each * weights) + room

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from mrimpute.device import give_back_memory
 from mrimpute.diffusion.ladder import LADDERS, Ladder, trailing_timesteps
 from mrimpute.diffusion.noise import noise_stream
 from mrimpute.diffusion.step import Sampler, reverse
-from mrimpute.generators.blocks import lay_out
+from mrimpute.generators.blocks import lay_out, parameter_count
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.converted import ConvertedNetwork
 from mrimpute.generators.convolution import slab_room
@@ -176,11 +175,4 @@ def memory_needed(
     wide = config.base_channels * sum(config.channel_mult[:2])
     room = slab_room(length, each * wide * plane[0] * plane[1]) if on_cpu else 0
     known = 4 * voxels * copies * config.in_channels
-    return known + each * (_parameters(config) + voxels * maps * config.base_channels) + room
-
-
-@cache
-def _parameters(config: NetworkConfig) -> int:
-    """Count a network's weights without making them; once, for every study of a call asks."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in Denoiser(config).parameters())
+    return known + each * (parameter_count(Denoiser, config) + voxels * maps * config.base_channels) + room

@@ -12,10 +12,10 @@ from mrimpute.diffusion.ladder import LADDERS, Ladder
 from mrimpute.diffusion.noise import seeded
 from mrimpute.diffusion.step import posterior_step
 from mrimpute.generators import regression
-from mrimpute.generators.blocks import lay_out
+from mrimpute.generators.blocks import lay_out, parameter_count
 from mrimpute.generators.contract import Progress, Sampling, Synthetic
 from mrimpute.generators.syndiff.checkpoint import load_networks, network_config
-from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig, parameter_bytes
+from mrimpute.generators.syndiff.network import DiffusiveGenerator, NetworkConfig
 from mrimpute.prepare import Prepared
 from mrimpute.registry import Checkpoint
 from mrimpute.volume import BoolArray, FloatArray
@@ -196,7 +196,7 @@ def memory_needed(
     """Estimate the least bytes of one run, those of float32 in either type: weights, and about 20 maps of the finest
     level for each slice at once; on a CPU that is one, and more only where there is room."""
     config = network_config(checkpoint)
-    return parameter_bytes(config) + _bytes_of_a_slice(config, window) * _batch(device)
+    return 4 * parameter_count(DiffusiveGenerator, config) + _bytes_of_a_slice(config, window) * _batch(device)
 
 
 def _bytes_of_a_slice(config: NetworkConfig, window: tuple[int, ...]) -> int:

@@ -3,9 +3,6 @@
 Parameter names are those of the authors' checkpoints.
 """
 
-import math
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,7 +21,7 @@ from mrimpute.generators.syndiff.layers import (
     sinusoids,
 )
 
-__all__ = ["DiffusiveGenerator", "NetworkConfig", "parameter_bytes"]
+__all__ = ["DiffusiveGenerator", "NetworkConfig"]
 
 IMAGES = 2
 """Channels in and out: the noisy target and the source; of the output only the first counts."""
@@ -126,12 +123,3 @@ class DiffusiveGenerator(nn.Module):
         h = silu(next(modules)(h.float().contiguous()).to(h.dtype))
         made: Tensor = torch.tanh(next(modules)(h))
         return made
-
-
-@cache
-def parameter_bytes(config: NetworkConfig) -> int:
-    """Return the bytes of the generator's weights in float32, without making it; once, for every study of a call
-    asks."""
-    with torch.device("meta"):
-        network = DiffusiveGenerator(config)
-    return 4 * sum(math.prod(tensor.shape) for tensor in network.parameters())
