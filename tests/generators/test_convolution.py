@@ -155,7 +155,10 @@ def test_a_narrow_block_makes_the_same_bytes_on_one_thread_and_on_several(monkey
         nn.init.normal_(parameter, std=0.1)
     lay_out(block, CPU, dtype)
     parts, embedding = [last(torch.randn(2, width, 21, 9, 7).to(dtype)) for width in (16, 8)], torch.randn(2, 5)
+    used, within = [], Conv3._within
+    monkeypatch.setattr(Conv3, "_within", lambda self, x: used.append(torch.get_num_threads()) or within(self, x))
     several = block(parts, embedding)
+    assert used == [1] * 8  # two slabs of each of two maps, in two layers
     torch.set_num_threads(1)
     assert torch.equal(block(parts, embedding), several)
     assert several.float().std() > 0.1
