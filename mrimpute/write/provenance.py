@@ -25,7 +25,7 @@ WARNING = (
     "It may lack findings or show false ones. Not for diagnosis."
 )
 
-RECIPE_VERSION = "0.7"
+RECIPE_VERSION = "0.8"
 """Of what mrimpute does with equal inputs, weights and options; it rises with every change that alters voxels."""
 
 SOURCE_LINK = "raw"
