@@ -156,3 +156,16 @@ def test_the_authors_syndiff_does_not_see_a_saturated_brain(shared):
     tissue = tissue[tissue > 0]
     assert (tissue == 1).mean() < 0.001  # half of it was 1 while the mean of the whole volume was the anchor
     assert np.median(tissue) == pytest.approx(0.30, abs=0.03)  # of the authors' sample slices 0.30
+
+
+def test_it_is_told_where_a_source_ends_inside_the_head(cli, tmp_path, tiny_weights):
+    longer = OBLIQUE @ np.diag([1, 1, 1.4, 1])
+    for contrast in (Contrast.T1, Contrast.T1C, Contrast.T2):
+        first = 11 if contrast is Contrast.T1C else 0
+        affine = longer @ nib.affines.from_matvec(np.eye(3), [0, 0, first])
+        name = f"case{WORDS['brats23'][contrast]}.nii.gz"
+        write_nifti(tmp_path / "case" / name, head_voxels(contrast)[:, :, first:], affine)
+    done = cli("fill", tmp_path / "case", "--missing", "flair", "--weights", tiny_weights[Contrast.FLAIR])
+    assert done.returncode == 0, done.stderr
+    assert "t1c ends inside the head" in done.stderr
+    assert "t2 ends" not in done.stderr

@@ -1,7 +1,8 @@
-"""Is there a head in the image at all: how far its tissue reaches in each direction."""
+"""Is there a head in the image at all, and the whole of it: how far its tissue reaches, what lies outside."""
 
 from collections.abc import Mapping
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +10,17 @@ from mrimpute.contrasts import Contrast
 from mrimpute.device import side_by_side
 from mrimpute.errors import StudyRefused
 from mrimpute.prepare.skull import head_of
-from mrimpute.volume import Volume
+from mrimpute.volume import BoolArray, FloatArray, Grid, Volume, box_of
 
 MIN_SPAN_MM = 60.0
 """A source whose tissue spans less in a direction is a slab, a surface coil's corner, or has a wrong spacing."""
+MAX_UNSEEN = 0.01
+"""Share of the head outside a series from which that is told. Of eleven studies, three of them with series on grids of
+their own, none has any."""
+POINTS_MM = 4.0
+"""About how far apart the voxels are that are looked at for it."""
+MIN_ABOVE = 0.01
+"""Least share of the voxels other than 0 that must be above it."""
 STRAY = 0.5
 """Percent of the tissue at either end that does not count: single bright voxels far from the head."""
 
@@ -24,8 +32,14 @@ def check_extent(volumes: Mapping[Contrast, Volume]) -> None:
         volumes: of the sources, by contrast.
 
     Raises:
-        StudyRefused: the tissue of one spans less than 60 mm in a direction.
+        StudyRefused: hardly a voxel of one is above 0, or its tissue spans less than 60 mm in a direction.
     """
+    for contrast, volume in volumes.items():
+        if np.count_nonzero(volume.voxels > 0) < MIN_ABOVE * np.count_nonzero(volume.voxels):
+            raise StudyRefused(
+                f"{contrast} ({volume.path}) is below 0 nearly everywhere",
+                "give the image as it was scanned, with background 0",
+            )
     found = side_by_side(spans_mm, volumes.values())
     for (contrast, volume), spans in zip(volumes.items(), found, strict=True):
         if min(spans) < MIN_SPAN_MM:
@@ -52,3 +66,44 @@ def _planes(counts: NDArray[np.int64]) -> int:
     reached = np.cumsum(counts) / counts.sum() * 100
     first, last = np.searchsorted(reached, STRAY, side="right"), np.searchsorted(reached, 100 - STRAY)
     return int(last - first) + 1
+
+
+def ending_inside(volumes: Mapping[Contrast, Volume], grid: Grid) -> list[str]:
+    """Say which series end inside the head: what is made outside of them is made without them.
+
+    Args:
+        volumes: the series of one target, as they lie on each other.
+        grid: of the result; what lies outside it does not count.
+    """
+    heads = {contrast: _points(volume, grid) for contrast, volume in volumes.items()}
+    notes = []
+    for contrast, volume in volumes.items():
+        shown = box_of(volume.voxels, (1, 1, 1))
+        unseen = max(_share_outside(points, volume.grid, shown) for points in heads.values())
+        if unseen > MAX_UNSEEN:
+            notes.append(
+                f"{contrast} ends inside the head: {unseen:.0%} of the head lies outside it; what is made there lacks "
+                f"{contrast} and is not to be trusted"
+            )
+    return notes
+
+
+def _points(volume: Volume, grid: Grid) -> FloatArray:
+    """Return positions of voxels of a volume's head that lie within a grid, (N, 3) RAS mm."""
+    x, y, z = (max(1, round(POINTS_MM / edge)) for edge in volume.grid.spacing)
+    indices = np.argwhere(head_of(volume)[::x, ::y, ::z]) * (x, y, z)
+    points = nib.affines.apply_affine(volume.grid.affine, indices)
+    kept: FloatArray = points[_within(points, grid, tuple(slice(0, n) for n in grid.shape))]
+    return kept
+
+
+def _share_outside(points: FloatArray, grid: Grid, box: tuple[slice, ...]) -> float:
+    """Return the share of positions (N, 3) RAS mm that lie outside a box of a grid's voxels; 0 of none."""
+    return 1.0 - float(np.mean(_within(points, grid, box))) if len(points) else 0.0
+
+
+def _within(points: FloatArray, grid: Grid, box: tuple[slice, ...]) -> BoolArray:
+    """Tell which positions (N, 3) RAS mm lie within a box of a grid's voxels."""
+    indices = nib.affines.apply_affine(np.linalg.inv(grid.affine), points)
+    low, high = [one.start - 0.5 for one in box], [one.stop - 0.5 for one in box]
+    return np.asarray(((indices >= low) & (indices <= high)).all(axis=1))

@@ -104,9 +104,12 @@ def _head_of(volume: Volume) -> BoolArray:
         return filled(nonzero)
     if nonzero.mean() <= FILLED_BY_NOISE:
         return nonzero  # a hole in it is air
+    top = float(np.percentile(volume.voxels, 99))
+    if top <= 0:
+        return nonzero  # nothing is bright: a source is refused for it
     import SimpleITK as sitk
 
-    roots = np.sqrt(np.clip(volume.voxels, 0, np.percentile(volume.voxels, 99))).astype(np.float32)
+    roots = np.sqrt(np.clip(volume.voxels, 0, top)).astype(np.float32)
     image = sitk.GetImageFromArray(roots)
     image.SetSpacing(volume.grid.spacing[::-1])
     bright = sitk.OtsuThreshold(sitk.SmoothingRecursiveGaussian(image, SMOOTH_MM), 0, 1)

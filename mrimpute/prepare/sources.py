@@ -9,6 +9,7 @@ from pathlib import Path
 from mrimpute.contrasts import Contrast
 from mrimpute.device import side_by_side
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
+from mrimpute.prepare.extent import ending_inside
 from mrimpute.prepare.frame import choose_reference
 from mrimpute.prepare.register import Frame, align, check_pair
 from mrimpute.prepare.rigid import MIN_LITRES, Alignment, measure
@@ -182,10 +183,11 @@ def choose_sources(
     if reference and reference.trusted:
         notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
     beside, lying, passed_over = _all_beside(regressed, volumes, chosen, register)
+    notes += [*passed_over, *ending_inside(settled | beside, onto.grid)]
     placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
     full = tuple(with_skull(read.items()))
-    return Sources(chosen, onto, settled, alignments | lying, placed, highest, full, (*notes, *passed_over), beside)
+    return Sources(chosen, onto, settled, alignments | lying, placed, highest, full, tuple(notes), beside)
 
 
 def _all_beside(

@@ -1,13 +1,15 @@
 """An image that shows too little of a head is no source."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.prepare.extent import MIN_SPAN_MM, spans_mm
+from mrimpute.prepare.extent import MIN_SPAN_MM, ending_inside, spans_mm
 from mrimpute.volume import Grid, Volume
-from tests.conftest import OBLIQUE, head_voxels, tree
+from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
 
 
 def volume(voxels, spacing):
@@ -61,3 +63,36 @@ def test_noise_around_a_head_is_not_tissue():
 
 def test_an_empty_image_spans_nothing():
     assert spans_mm(volume(np.zeros((40, 40, 40)), (2.0, 2.0, 2.0))) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("cut", ["field of view", "zeros"])
+def test_it_is_told_which_series_ends_inside_the_head(cut):
+    whole = volume(head_voxels(Contrast.T1), (4.0, 4.0, 5.0))
+    voxels = head_voxels(Contrast.T2)
+    voxels[:, :, :12] = 0
+    shorter = volume(voxels, (4.0, 4.0, 5.0))
+    if cut == "field of view":
+        affine = shorter.grid.affine.copy()
+        affine[2, 3] = 12 * 5.0
+        shorter = replace(shorter, voxels=shorter.voxels[:, :, 12:], grid=Grid((40, 48, 24), affine))
+    (note,) = ending_inside({Contrast.T1: whole, Contrast.T2: shorter}, whole.grid)
+    first = 12 if cut == "field of view" else 11  # zeros may be an edge's
+    share = np.count_nonzero(whole.voxels[:, :, :first]) / np.count_nonzero(whole.voxels)
+    assert f"t2 ends inside the head: {share:.0%} of the head lies outside it" in note
+    assert ending_inside({Contrast.T1: whole, Contrast.T2: whole}, whole.grid) == []
+    upper = Grid((40, 48, 24), whole.grid.affine @ nib.affines.from_matvec(np.eye(3), [0, 0, 12]))
+    assert ending_inside({Contrast.T1: whole, Contrast.T2: shorter}, upper) == []  # the result lies inside
+
+
+def test_a_head_below_zero_is_refused_in_one_line(cli, make_study):
+    folder = make_study()
+    for path in folder.iterdir():
+        image = nib.load(path)
+        write_nifti(path, np.asarray(image.dataobj) - 1024 * 2, image.affine)
+    before = tree(folder)
+    done = cli("fill", folder, "--missing", "flair", "--weights", "builtin")
+    assert done.returncode == 3
+    (line,) = done.stderr.strip().splitlines()
+    assert "t1 (" in line
+    assert "is below 0 nearly everywhere; give the image as it was scanned" in line
+    assert tree(folder) == before

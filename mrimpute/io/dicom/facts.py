@@ -79,6 +79,7 @@ class Slice:
         rescale: slope and intercept of the stored values.
         thickness: of the slice in mm, 0 where not recorded.
         window: lowest and highest rescaled grey value that a viewer is told to show, None where not recorded.
+        padding: lowest and highest stored value that stands for no image, None where not recorded.
     """
 
     file: Path
@@ -95,6 +96,7 @@ class Slice:
     rescale: tuple[float, float] = (1.0, 0.0)
     thickness: float = 0.0
     window: tuple[float, float] | None = None
+    padding: tuple[float, float] | None = None
 
 
 def slice_of(
@@ -110,6 +112,8 @@ def slice_of(
         geometry: FloatArray | Defect = defect or _geometry(find)
         slope = _stated(find("RescaleSlope", "PixelValueTransformationSequence"), "a rescale slope", 1.0)
         intercept = _stated(find("RescaleIntercept", "PixelValueTransformationSequence"), "a rescale intercept", 0.0)
+        if find("ModalityLUTSequence") is not None:
+            raise Defect("grey values that are told by a table (Modality LUT)", "export the series without one")
         if slope == 0:
             raise Defect("a rescale slope of 0", "correct the header, or export the series again")
         rescale = slope, intercept
@@ -133,6 +137,7 @@ def slice_of(
         rescale=rescale,
         thickness=thickness,
         window=_window(find),
+        padding=_padding(find),
     )
 
 
@@ -143,6 +148,19 @@ def _window(find: Callable[..., Any]) -> tuple[float, float] | None:
     if centre is None or width is None or width <= 0:
         return None
     return centre - width / 2, centre + width / 2
+
+
+def _padding(find: Callable[..., Any]) -> tuple[float, float] | None:
+    """Return the stored values that stand for no image (DICOM PS3.3 C.7.5.1.1.2), as signed as the pixels are: some
+    scanners write the value of signed pixels as an unsigned one."""
+    value = _number(find("PixelPaddingValue"))
+    if value is None:
+        return None
+    limit = _number(find("PixelPaddingRangeLimit"))
+    count = 2.0 ** (_number(find("BitsAllocated")) or 16)
+    least = -count / 2 if find("PixelRepresentation") == 1 else 0.0
+    ends = [(one - least) % count + least for one in (value, value if limit is None else limit)]
+    return min(ends), max(ends)
 
 
 def _geometry(find: Callable[..., Any]) -> FloatArray:

@@ -34,9 +34,18 @@ def read_volume(series: DicomSeries) -> Volume:
                 opened = {item.file: _decoded(item, digest)}
             frames = opened[item.file]
             frame = frames if item.frame is None else frames[item.frame]
-            slope, intercept = item.rescale
-            planes.append((np.asarray(frame, np.float64) * slope + intercept).astype(np.float32).T)
+            planes.append(_rescaled(np.asarray(frame, np.float64), item).astype(np.float32).T)
     return Volume(np.stack(planes, axis=2), series.grid, series.path, digest.hexdigest())
+
+
+def _rescaled(stored: FloatArray, item: Slice) -> FloatArray:
+    """Return the grey values of a slice's stored values; 0 where these stand for no image."""
+    slope, intercept = item.rescale
+    grey: FloatArray = stored * slope + intercept
+    if item.padding:
+        low, high = item.padding
+        grey[(stored >= low) & (stored <= high)] = 0.0
+    return grey
 
 
 def reads_back(folder: Path, grid: Grid, stored: FloatArray) -> bool:

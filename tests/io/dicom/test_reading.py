@@ -124,6 +124,10 @@ REFUSED = {
         lambda build: build(change=put(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)),
         "colour pixels",
     ),
+    "grey values by a table": (
+        lambda build: build(change=put(ModalityLUTSequence=[Dataset()])),
+        r"told by a table \(Modality LUT\)",
+    ),
     "different pixel spacings": (
         lambda build: build(change=on(3, put(PixelSpacing=[0.8, 0.9]))),
         "different pixel spacings",
@@ -336,6 +340,22 @@ def test_each_slice_has_its_own_rescaling(build):
     voxels = find_series(folder.parent).get(T1).read().voxels
     expected = head_voxels(T1, (40, 48, 9)) * (0.5 + np.arange(9)) + np.arange(9)
     np.testing.assert_allclose(voxels, expected, rtol=1e-6)
+
+
+def test_padding_is_no_tissue(build):
+    """Pixels are signed here; the value of the padding is written as an unsigned one, as some scanners do."""
+
+    def padded(data, index):
+        stored = data.pixel_array
+        stored[:3], stored[3, :5] = -2000, -1999
+        put(PixelData=stored.tobytes(), RescaleSlope=2, RescaleIntercept=7)(data, index)
+        data.add_new("PixelPaddingValue", "US", 65536 - 2000)
+        data.add_new("PixelPaddingRangeLimit", "SS", -1999)
+
+    voxels = find_series(build(change=padded).parent).get(T1).read().voxels
+    expected = head_voxels(T1, (40, 48, 9)) * 2.0 + 7
+    expected[:, :3] = expected[:5, 3] = 0
+    np.testing.assert_array_equal(voxels, expected)
 
 
 SPLIT = {
