@@ -35,6 +35,8 @@ _AFTERWARDS = frozenset(_ASKING.split())
 """Words of giving that ask for an agent: where an unknown word stands next to them, it may be one."""
 _POSTPOSED = frozenset({"sonrasi", "jalkeen", "utana", "後", "后", "후"})
 """Those of them that stand behind what they belong to."""
+_NONE_OF = ("non", "no", "wo", "without", "pre", "sans", "sin", "ohne")
+"""How a denial begins that may deny the word of giving behind it."""
 _NAMES = frozenset({"blanco", "blanca"})
 """Words for native that are names of persons at the beginning."""
 _IMAGE = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.PLANE, Kind.VOLUME)
@@ -162,8 +164,10 @@ def _unexplained(place: _Place) -> bool:
     if place.kind(1) is Kind.EXAM or (_imaged(place) and answer):
         return True
     near = place.near(-1)
-    if near is None or near.word == place.token.word:
+    if near is None:
         return False
+    if near.word == place.token.word:  # a compound: Hochkontrast, Bildkontrast
+        return _unknown(near) and place.token.text.startswith(("kontr", "contr"))
     if near.value == MAY_DENY:
         return True
     if near.text in _BARE:
@@ -220,7 +224,10 @@ def _contrast(place: _Place) -> str:
 
 
 def _lone_c(place: _Place) -> str:
-    """Judge a C: +C where it ends the name or follows what was imaged, or begins it."""
+    """Judge a C: +C where it ends the name or follows what was imaged, or begins it; an N before it may deny it."""
+    near = place.near(-1)
+    if near and near.text == "n":
+        return "unclear"  # N/C in a file's name
     image_before = place.kind(-1) in (*_IMAGE, Kind.FILLER, Kind.NUMBER, Kind.UNKNOWN)
     ends = all(token.kind in (Kind.NUMBER, Kind.COPY) for token in place.behind)
     stated = any(token.kind in _IMAGE for token in place.before)
@@ -231,7 +238,8 @@ def _lone_c(place: _Place) -> str:
 
 
 def _given(place: _Place) -> str:
-    if place.kind(-1) is Kind.DENIED and "+" not in place.token.text:
+    before = place.near(-1)
+    if before and before.kind is Kind.DENIED and before.text.startswith(_NONE_OF) and "+" not in place.token.text:
         return ""  # one phrase: 'non-contrast enhanced'
     if _denial_before(place):
         return "denied"

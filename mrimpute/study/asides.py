@@ -22,7 +22,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a mask or masked image: mask masks brainmask gtv ctv ptv voided maske masque mascara maschera 掩膜
     a localizer: localizer localiser localizers locator loc locs scout scouts survey surveymst surview scanogram
         scano topogram aahead aascout smartbrain posdisp posdisplay pilot pilote autoview 3pl 3plane 3planes
-        threeplane triplane triplan planscan localizador localizzatore lokaliser lokalizer lokalizator
+        threeplane triplane triplan planscan smartplan localizador localizzatore lokaliser lokalizer lokalizator
         lokalisator localisateur поисковый поисковая поисковые разметка reperage repere lokator plocalizer
         gidsbeelden przegladowe przegladowy
         centratura cal3plane kilavuz paikannus ubersicht topo setter 定位 定位像 定位图 位置決め 위치결정 локалайзер
@@ -41,30 +41,33 @@ ASIDE_WORDS: dict[str, str] = _read(
     functional: rest bold fmri rsfmri rfmri tfmri resting restingstate sbref funktionell funkcjonalny
     echo-planar imaging: epi ep2d epibold epse epfid mbep2d epirt seepi geepi epfid2d1 epse2d1 distortionmap
     a field map: fieldmap fieldmaps fieldmapping fmap topup b0map b1map b0rf magnitude magnitude1 magnitude2
-        phasediff tb1afi afi b1 b0field
+        phasediff tb1afi afi xfl b1 b0field
     susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosidr hemosiderin hemosidern
         hemosiderine hamo haem heme susceptibility blood t2star t2starw t2stern t2etoile
         medic me2d merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
     angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
         venographie veno carotid carotids carotis cortoid karotis cow pca pcangio venc inflow motsa twist tricks
-        inhance cine vertebral vertebrals trance cemra mraw trofi 血管 动脉 静脉 vene
+        inhance cine vwi vertebral vertebrals trance cemra mraw trofi 血管 动脉 静脉 vene
     balanced steady state: ciss ci3d fiesta fiestac trufi truefisp truefi bffe btfe sbtfe balanced drive bssfp
         genfisp psif
     magnetisation transfer: mt mt1 mti mtc mton mtoff nm neuromelanin ihmt cest aptw apt mtr
     spectroscopy: csi mrs svs mrsi press spectro spectroscopy spektroskopie spectroscopie svsse svsse135 slaser
         steam
-    a dynamic series: dyn dynamic dynamik dynamique dynamisch
+    a dynamic series: dyn dynamic dynamik dynamique dynamisch grasp 4d
+    elastography: mre
+    another nucleus: sodium natrium phosphorus hyperpolarized hyperpolarised
     fat suppression by inversion (STIR): stir turbostir
-    another inversion recovery: dir psir fgatir wmn flaws
+    another inversion recovery: dir psir fgatir wair wmn flaws nulled nulling
     a part of an MP2RAGE: mp2rage unit1 uni inv1 inv2 uniden
-    a map: mese cpmg relaxometry map maps mapping t1map t2map pdmap qmap qt1 qt2 r1map r2map r2star
+    a map: mese cpmg relax relaxation relaxometry map maps mapping t1map t2map pdmap qmap qt1 qt2 r1map r2map r2star
         t1rho t2mapping t1mapping
         prob probability priors gm wm csf pve tpm jacobian snr tsnr
     a projection: mip mips mipseries mnip maxip projection maximum mpip minimum
     a difference image: subtraction subtract subtracted subtr soustraction subtraktion subtraktionen sustraccion
         subtracao sottrazione substraction subs difference differenz subtrakcija 减影 差分
     computed, not acquired: synthetic synth synthsr symri synmr magic predicted prediction pred fake
-        generated gan imputed synthetique synthetisch syntetisk inpainted fused fusion overlay blended 合成
+        generated gan imputed synthetique synthetisch syntetisk inpainted lesionfilled simulated
+        simulation qrapmaster mdme strategically fused fusion overlay blended 合成
     a template: template atlas colin27 icbm icbm152 avg152
     an uncertainty map: uncertainty entropy stddev
     a part of a Dixon scan: dix dixon opp opposed outofphase inphase outphase wateronly fatonly oop mdixon
@@ -77,6 +80,7 @@ ASIDE_WORDS: dict[str, str] = _read(
     a screen capture: screenshot screensave snapshot capture screencapture
     a deformation field: warpfield
     another part of the body: becken spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
+        rachide rachidien rachidienne medula moelle midollo mrcp leber csp lsp tsp
         lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip neck wrist ankle
         elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal ws hand foot finger
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx
@@ -190,7 +194,7 @@ ASIDE_LAST_WORDS: dict[str, str] = _read(
     a map: fa md rd ad l1 l2 l3 phase ph eddy noise diffmap
     a difference image: sub minus
     a deformation field: warp xfm
-    computed, not acquired: residual residuals variance confidence
+    computed, not acquired: residual residuals variance confidence filled
     a part of a complex image: real imag imaginary
     """
 )
@@ -215,6 +219,7 @@ ASIDE_PAIRS: dict[tuple[str, str], str] = {
     ("coil", "survey"): "a calibration scan",
     ("smart", "prep"): "a calibration scan",
     ("smart", "brain"): "a localizer",
+    ("smart", "plan"): "a localizer",
     ("asset", "cal"): "a calibration scan",
     ("3", "plane"): "a localizer",
     ("3", "pl"): "a localizer",
@@ -257,6 +262,7 @@ ASIDE_PAIRS: dict[tuple[str, str], str] = {
     ("deep", "enhanced"): "computed, not acquired",
     ("resolution", "enhanced"): "computed, not acquired",
     ("super", "resolution"): "computed, not acquired",
+    ("lesion", "filled"): "computed, not acquired",
     ("brain", "bias"): "a field map",
     ("tissue", "class"): "a segmentation",
     ("tissue", "classes"): "a segmentation",
@@ -284,6 +290,9 @@ NOT_FAT = frozenset(
 
 PERSONS = frozenset({"dixon", "petra", "ute", "magic", "medic", "hardi"})
 """Techniques that persons are called as well."""
+
+MAP = "a map"
+"""Why a value of Image Type that ends so is no source: T1 MAP, VELOCITY_MAP."""
 
 KINDS: dict[str, str] = {
     "LOCALIZER": "a localizer",
@@ -334,8 +343,19 @@ KINDS: dict[str, str] = {
     "SUBTRACT": "a subtraction",
     "SUBTRACTION": "a subtraction",
     "MIN IP": "a projection",
+    "MAX IP": "a projection",
+    "VELOCITY": "angiography",
+    "CINE": "angiography",
+    "REALTIME": "a dynamic series",
+    "STIR": "fat suppression by inversion (STIR)",
+    "TAGGING": "tagging",
+    "TEMPERATURE": "a temperature map",
+    "SEGMENTATION": "a segmentation",
+    "DIXON": "a part of a Dixon scan",
 }
 """Values of Image Type, from the third on, of what is no source."""
+
+_COMPUTED_IMAGE = "computed from other series"
 
 DERIVED: dict[str, str] = {
     "MIP": "a projection",
@@ -352,6 +372,9 @@ DERIVED: dict[str, str] = {
     "SUB": "a subtraction",
     "SCREEN SAVE": "a screen capture",
     "PASTED": "a screen capture",
+    **dict.fromkeys(("VOLUME RENDER", "VRT", "SSD"), "a projection"),
+    **dict.fromkeys(("MAXIMUM", "MINIMUM", "ADDITION", "DIVISION", "MULTIPLICATION", "QUANTITY"), _COMPUTED_IMAGE),
+    **dict.fromkeys(("STD DEVIATION", "STDDEV", "SD", "DIV", "MUL", "RATIO", "QUANTITATIVE"), _COMPUTED_IMAGE),
 }
 """Values of Image Type that mean so in an image that says it is derived."""
 
@@ -369,6 +392,9 @@ CODED: dict[str, str] = {
     "CHEMICAL_SHIFT": "a part of a Dixon scan",
 }
 """Values of Acquisition Contrast (0008,9209) of what is no source."""
+
+DIFFERENCES = ("a difference image", "a subtraction")
+"""How the reasons begin of what tells that one T1 of the examination has an agent."""
 
 COMPUTED = frozenset(
     {

@@ -1,13 +1,14 @@
 """Are all series of a folder of one patient and one visit? What their names, folders and sidecars tell."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any
 
 from mrimpute import io
+from mrimpute.contrasts import Contrast
 from mrimpute.study.asides import PERSONS
 from mrimpute.study.model import NotUsed, Problem, Series
 from mrimpute.study.names import nnunet_channel, read_name
@@ -25,6 +26,8 @@ _IDENTITY = {
     "PatientID": "patients",
     "PatientName": "patients",
     "PatientBirthDate": "patients",
+    "PatientSex": "patients",
+    "PatientAge": "patients",
     "StudyInstanceUID": "studies",
 }
 _NIGHT = timedelta(days=1)
@@ -38,6 +41,12 @@ _DAY_AND_TIME = 12
 """Digits of a date with hours and minutes."""
 _NAME = 4
 """Letters from which on an unknown word behind the contrast may be a person's name."""
+_COUNTS = (
+    re.compile(r"^([^\W\d_]{1,3}[-_ ]?|(?=0))(\d{1,6})(?=[-_. ])"),
+    re.compile(r"(?<=[-_ ])()(0\d{2,5}|\d{6})$"),
+)
+"""Numbers that names begin with, behind letters or zeros, unlike a series' own, or end with."""
+_ECHOES = frozenset({Contrast.PD, Contrast.T2})
 _IMAGED = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.DARK_FLUID)
 
 
@@ -66,6 +75,7 @@ def one_case(
         or _by_header(folder, tuple(stems), sidecars)
         or _by_time(folder, stems)
         or _by_lead(folder, own, stems, sidecars)
+        or _by_count(folder, {item.path: item.contrast for item in series}, sidecars)
         or _by_folder(folder, series)
     )
     return Problem(text, _HINT, tuple(stems)) if text else None
@@ -117,8 +127,7 @@ def _by_lead(
 ) -> str:
     """Compare what stands before the contrast in the chosen names, and behind it in all of them, and long numbers,
     where sidecars do not say that it is one study."""
-    studies = [sidecars.get(path, {}).get("StudyInstanceUID") for path in own]
-    if studies and all(studies):
+    if _one_study(own, sidecars):
         return ""
     leads = {path: _lead(stem) for path, stem in own.items()}
     tails = {path: _tail(stem) for path, stem in stems.items()}
@@ -130,6 +139,33 @@ def _by_lead(
         or (_differ(folder, "subjects", ends) if all(ends.values()) else "")
         or _differ(folder, "numbers", records)
     )
+
+
+def _one_study(paths: Iterable[Path], sidecars: Mapping[Path, Mapping[str, Any]]) -> bool:
+    """Tell whether sidecars say of all series which study they are of; that it is one is seen elsewhere."""
+    studies = [sidecars.get(path, {}).get("StudyInstanceUID") for path in paths]
+    return bool(studies) and all(studies)
+
+
+def _by_count(folder: Path, contrasts: Mapping[Path, Contrast], sidecars: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Compare numbers that names begin or end with, where two contrasts share one: that is no number of a series, but
+    for the two echoes of one (01_T1, 01_FLAIR, 02_T2)."""
+    if _one_study(contrasts, sidecars):
+        return ""
+    for pattern in _COUNTS:
+        found = {path: pattern.search(io.split_suffix(path.name)[0]) for path in contrasts}
+        counts = {path: match.groups() for path, match in found.items() if match and _counts(match)}
+        if len(counts) < len(contrasts) or len({letters for letters, _ in counts.values()}) > 1:
+            continue
+        sharing = [{contrasts[path] for path in counts if counts[path] == count} for count in set(counts.values())]
+        if any(len(shared) > 1 and not shared <= _ECHOES for shared in sharing):
+            return _differ(folder, "numbers", {path: "".join(count) for path, count in counts.items()})
+    return ""
+
+
+def _counts(match: re.Match[str]) -> bool:
+    """Tell whether letters with a number are no contrast, as T1 is."""
+    return not any(token.kind in _IMAGED for token in tokens_of(match.group()))
 
 
 def _differ(folder: Path, what: str, told: Mapping[Path, str]) -> str:

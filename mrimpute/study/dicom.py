@@ -1,7 +1,6 @@
 """DICOM folder → Study: which series is which contrast, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mrimpute.contrasts import Contrast
@@ -12,7 +11,7 @@ from mrimpute.io.dicom.series import Broken, DicomSeries, assemble, parallel
 from mrimpute.io.nifti import MIN_SLICES
 from mrimpute.study.candidate import Candidate, sort_out
 from mrimpute.study.cases import refused
-from mrimpute.study.judge import Verdict, after_agent, agent_tells, judge, names_agent, set_aside
+from mrimpute.study.judge import Verdict, after_agent, agent_tells, heard, judge, names_head, set_aside
 from mrimpute.study.model import NotUsed, Problem, Series, Study
 from mrimpute.study.names import make_naming
 from mrimpute.study.settle import Settled, settle
@@ -39,7 +38,8 @@ def find_dicom(folder: Path, overrides: Mapping[Contrast, Path], also: Sequence[
     users = _users(folder, groups, overrides)
     usable = [group.facts for group in groups if not set_aside(group.facts, len(group.slices), 1)]
     tells = len(usable) == 1 or agent_tells(usable)
-    candidates = [_candidate(group, users.get(id(group)), tells) for group in groups]
+    head = names_head(group.facts for group in groups)
+    candidates = [_candidate(group, users.get(id(group)), tells, head) for group in groups]
     found = sort_out(candidates, "nothing in its header says what it is")
     settled = settle(found.usable, found.others, set(overrides))
     series = [settled.kept[contrast] for contrast in Contrast if contrast in settled.kept]
@@ -87,11 +87,9 @@ def _users(
     return users
 
 
-def _candidate(group: DicomSeries | Broken, user: Contrast | None, tells: bool) -> Candidate:
+def _candidate(group: DicomSeries | Broken, user: Contrast | None, tells: bool, head: bool) -> Candidate:
     """Judge one series by its header."""
-    facts = group.facts
-    if names_agent(facts) and not tells:
-        facts = replace(facts, agent="", agent_given=False)  # so does every series of the study
+    facts = heard(group.facts, tells, head)
     defect = None
     if isinstance(group, Broken):
         seen = f"({len(group.slices)} slices): {group.defect.seen}"

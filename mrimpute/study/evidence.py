@@ -12,7 +12,14 @@ from mrimpute.contrasts import Contrast
 
 _AGENT_DENIED = re.compile(
     r"(no|none|nil|nein|non|n|na|n/a|0|pre|without|w/o|ohne|sans|sin|senza|sem|zonder|utan|uten|uden|bez|nie|nej|nao|não"
-    r"|ei|hayir|hayır|nativ\w*|nee|net|нет|无|無|なし|false|not given|no contrast|kein\w*)([ :,./-].*)?"
+    r"|ei|hayir|hayır|nativ\w*|nee|net|нет|не|без|无|無|なし|false|not|no contrast|kein\w*|aucune?|nessun\w*|ningun\w*"
+    r"|nenhum\w*|brak|geen|inge[nt]|yok|nothing|nocontrast|plain|wo|pas|sine|s/c|unenhanced|null)([ :,./'-].*)?"
+)
+_AGENT_UNTOLD = re.compile(
+    r"\?+|x+|k\.?\s?a\.?|nd|other|default|select\w*|undefined|unspecified|unknown|unbekannt|inconnu|sconosciuto"
+    r"|desconocido|desconhecido|tbd|per os|saline|nacl|water|oral( contrast)?( agent)?"
+    r"|(?:not|non|no|nicht|nie|keine) ?"
+    r"(?:specified|stated|known|recorded|documented|available|angegeben|angabe|bekannt)"
 )
 
 
@@ -105,7 +112,13 @@ def _first_that_holds(rules: Sequence[tuple[bool, Contrast | None, str, float]],
 
 def denies_agent(agent: str) -> bool:
     """Tell whether what stands in an agent's field says that none was given."""
-    return _AGENT_DENIED.fullmatch(agent.strip().lower()) is not None
+    return _AGENT_DENIED.fullmatch(agent.strip().lower()) is not None and not leaves_agent_open(agent)
+
+
+def leaves_agent_open(agent: str) -> bool:
+    """Tell whether what stands in an agent's field says neither that one was given nor that none was: 'unknown',
+    'other', an agent that is drunk."""
+    return _AGENT_UNTOLD.fullmatch(agent.strip().lower()) is not None
 
 
 def compatible(one: Contrast, other: Contrast) -> bool:

@@ -16,7 +16,7 @@ _ARTICLES = frozenset(_MEDIUM.split())
 """Words between a preposition and the agent it belongs to: articles, and what stands for 'medium'."""
 _AND = frozenset(
     {"and", "und", "u", "et", "e", "y", "i", "en", "og", "och", "ve", "a", "ja", "si", "ou", "oder", "or", "и", "και"}
-)
+) | {"puis", "dann", "poi", "luego"}
 _PLAIN_DENIALS = frozenset({"no", "not", "non", "none", "minus", "kein", "keine", "keinem", "keinen"})
 """Denials that follow a 'with' in one phrase: with no contrast."""
 
@@ -25,7 +25,7 @@ def is_article(tokens: Sequence[Token], index: int) -> bool:
     """Tell whether a word stands between a preposition and its noun; an O does only behind one (com o contraste)."""
     text = tokens[index].text
     behind = index > 0 and tokens[index - 1].kind in (Kind.WITH, Kind.UNTIL, Kind.WITHOUT)
-    return text in _ARTICLES or (text == "o" and behind)
+    return (text in _ARTICLES and tokens[index].kind is not Kind.UNTIL) or (text == "o" and behind)
 
 
 def join_exams(tokens: Sequence[Token]) -> list[Token]:
@@ -59,11 +59,12 @@ def _end_of_exam(tokens: Sequence[Token], index: int) -> int:
 
 
 def _two_sides(one: Token, other: Token, linked: bool) -> bool:
-    """Tell whether one word gives an agent and the other denies it; without an 'and' only 'with without'."""
+    """Tell whether one word gives an agent and the other denies it; without an 'and' only 'with' and 'without'."""
     giving, denying = (one, other) if one.kind in (Kind.WITH, Kind.AFTER) else (other, one)
     if giving.value == "hint" or giving.kind not in (Kind.WITH, Kind.AFTER):
         return False
     if linked:
         return denying.kind in (Kind.WITHOUT, Kind.UNTIL, Kind.BEFORE)
-    spelled = len(one.text) > 2 and len(other.text) > 2 and one.kind is Kind.WITH
-    return spelled and other.kind is Kind.WITHOUT and other.text not in _PLAIN_DENIALS
+    spelled = len(one.text) > 2 and len(other.text) > 2 and giving.kind is Kind.WITH
+    plain = denying.text in _PLAIN_DENIALS or (one is denying and denying.value == "without")
+    return spelled and denying.kind is Kind.WITHOUT and not plain

@@ -35,7 +35,7 @@ _ACQUISITION = """
     ambition acs vnav quiet turboshake shake caipirinha compress csense dl airrecon airdl drb drg deepres
     deepresolve grx wave
     vb ve intellispace precise sharp pure scic uniform uniformity ecal dstream torso nn off still nod nodding
-    fsat wfs wfi waterexc watex we spsp fatsep opposedfs jet bb dante improved vti rst bh ffs2 ffe2d refocused
+    fsat wfs wfi waterexc watex we spsp fatsep opposedfs jet bb dante improved vti rst bh ffs2 ffe2d refocused radar
     spoiled spoiled3d
 """
 """Positions, reconstructions and options of the vendors."""
@@ -48,7 +48,7 @@ _PROCESSING = """
     deidentified masked bse ss noskull nonskull brainextracted brainextraction robex bet2 hd swapped oriented
     reoriented reorient orient orientation lps ras las rai lpi upsampled interp interpolated sinc bspline intensity
     intnorm inorm tal talairach standardized standardised harmonized harmonised combat fullfov robustfov wholebrain
-    filled lesionfilled stitched composed average averaged clean cleaned prep out output input
+    stitched composed average averaged clean cleaned prep out output input
     source src ref reference fixed moving aligned atlasspace mrtrix fsl ants spm freesurfer fs7 fmriprep
     hires1 clipped clip winsorized rescaled float int16 uint16 v1 v2
 """
@@ -86,9 +86,10 @@ _LANGUAGES = """
     vektet vaegtet vazeny vazene vazena vahovany sulyozott agirlikli painotteinen painotettu pondere ponderee
     ponderado ponderada pesata pesate ponderat hersenen hersen hjarnan hjernen aivot aivojen mozku mozgu mozga mozgi
     agy koponya encephal encephalon dunn dunne dunnen duenn coupes coupe fines fini fine sottile sottili delgado
-    delgados cienkie glowa glowy hlava hlavy creier kafa ust eco echoes schichten schicht couches eg plano corte
+    delgados cienkie glowa glowy hlava hlavy creier kafa ust eco echoes schichten schicht couches plano corte
     cortes
-    strato strati snede sneden snitt lag quer langs gewichtung
+    strato strati snede sneden snitt lag quer langs gewichtung wdh wdhlg neu nochmal
+    movimiento movimento mouvement skan ruch ge
 """
 """Words for an image, its weighting and the head."""
 

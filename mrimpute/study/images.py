@@ -11,6 +11,7 @@ from mrimpute import io
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, SeveralVolumes, StudyAmbiguous, StudyRefused, UsageError
 from mrimpute.files import real_path
+from mrimpute.io.dicom.facts import Facts
 from mrimpute.io.dicom.headers import holds_dicom, lies_beside_dicom
 from mrimpute.marks import is_synthetic
 from mrimpute.study.asides import COMPUTED
@@ -19,7 +20,7 @@ from mrimpute.study.cases import one_case, refused
 from mrimpute.study.dicom import find_dicom
 from mrimpute.study.evidence import compatible
 from mrimpute.study.folder import image_files, nnunet_channels, read_json_sidecar
-from mrimpute.study.judge import Told, Verdict, after_agent, agent_tells, judge, names_agent
+from mrimpute.study.judge import Told, Verdict, after_agent, agent_tells, heard, judge, names_head
 from mrimpute.study.model import NotUsed, Problem, Series, Study
 from mrimpute.study.names import NameReading, Naming, bids_naming, make_naming, nnunet_channel, of_contrast, read_name
 from mrimpute.study.reading import read_bids
@@ -101,8 +102,17 @@ class _Images:
     @cached_property
     def agent_tells(self) -> bool:
         """Whether the agent's fields differ between the sidecars; where all state one, they say nothing."""
-        facts = [facts_of(sidecar) for sidecar in self.sidecars.values() if sidecar]
-        return len(facts) == 1 or agent_tells(facts)
+        return len(self.recorded) == 1 or agent_tells(self.recorded)
+
+    @cached_property
+    def head(self) -> bool:
+        """Whether a sidecar says that its series is of the head."""
+        return names_head(self.recorded)
+
+    @cached_property
+    def recorded(self) -> list[Facts]:
+        """What the sidecars record."""
+        return [facts_of(sidecar) for sidecar in self.sidecars.values() if sidecar]
 
     @property
     def common(self) -> frozenset[str]:
@@ -251,8 +261,7 @@ def _candidate(path: Path, images: _Images, user: Contrast | None, common: froze
         reading = replace(reading, contrast=user) if compatible(reading.contrast or user, user) else NameReading()
         verdict = Verdict()
     else:
-        heard = facts if images.agent_tells or not names_agent(facts) else replace(facts, agent="", agent_given=False)
-        verdict = judge(heard, told)
+        verdict = judge(heard(facts, images.agent_tells, images.head), told)
         verdict = replace(verdict, doubt=reading.conflict) if reading.conflict and not verdict.aside else verdict
     info = defect = None
     if user or (verdict.contrast and not verdict.aside):

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from mrimpute.contrasts import Contrast
 from mrimpute.io.dicom.facts import Facts
-from mrimpute.study.asides import CODED, DERIVED, KINDS
-from mrimpute.study.evidence import Evidence, compatible, denies_agent, physics_evidence
+from mrimpute.study.asides import CODED, DERIVED, HEAD, KINDS, MAP
+from mrimpute.study.evidence import Evidence, compatible, denies_agent, leaves_agent_open, physics_evidence
 from mrimpute.study.reading import Reading, read_text
+from mrimpute.study.text import tokens_of
 
 _VENDOR_ASIDE = (
     (r"\bep(2d|se|fid|_)|\bepi|_ep2d|mbep|epi_", "echo-planar imaging"),
     (r"pcasl|\bpasl|\basl|grs3d|casl", "perfusion"),
-    (r"\bfm2d|\bfm_r|field_?map", "a field map"),
+    (r"\bfm2d|\bfm_r|field_?map|b1_?map", "a field map"),
     (r"\bci3d|\btfi|truf|fiesta|bffe|btfe|\bpsif", "balanced steady state"),
     (r"\btof|fl_tof|pc_?3d|fl_pc|tricks|twist|\bpca\b", "angiography"),
     (r"\bswi|\bswan|qswi|\bme2d|\bmedic", "susceptibility"),
@@ -43,6 +44,9 @@ _CODED = {
 
 FEW_SLICES = ("slice only", "slices only")
 """How the reason ends why a series that is cut short is no source."""
+_PROTON = ("", "1H", "H1", "H", "PROTON")
+_TRANSFER = frozenset({"MTC", "ON_RESONANCE", "OFF_RESONANCE"})
+"""Values of Sequence Variant (0018,0021) and Magnetization Transfer (0018,9020) that tell of one."""
 _SHORT_ECHO = 40.0
 """Diffusion has an echo time above this, in ms: a T1 'of a DTI protocol' with a shorter one is a T1."""
 _BALANCED_TR = 20.0
@@ -118,7 +122,7 @@ def judge(facts: Facts, names: Sequence[Told] = (), slices: int = 100, least: in
     items = evidence(facts, names)
     likely = tuple(dict.fromkeys(item.contrast for item in items if item.contrast))
     shape = _shape(facts, texts)
-    if reason := set_aside(facts, slices, least, names):
+    if reason := set_aside(facts, slices, least, names) or _by_body(facts, names):
         return replace(shape, aside=reason, evidence=tuple(items), others=likely)
     if no_source := next((item for item in items if item.contrast is None), None):
         stated = [item for item in items if item.contrast]
@@ -203,12 +207,15 @@ def set_aside(facts: Facts, slices: int, least: int, names: Sequence[Told] = ())
 
 
 def _by_image_type(facts: Facts) -> str | None:
-    values, propeller = facts.image_type[2:], "PROPELLER" in facts.image_type
+    values = [form for value in facts.image_type[2:] for form in (value, value.replace("_", " "))]
+    propeller = "PROPELLER" in facts.image_type
     parts = {part for value in facts.image_type for part in (value, *value.split("_"))}
     for kind, reason in KINDS.items():
         complex_part = kind in ("R", "REAL", "I") and propeller
         if (kind in values and not complex_part) or (kind in ("LOCALIZER", "DIFFUSION") and kind in parts):
             return f"{reason} (Image Type)"
+    if any(value.endswith("MAP") for value in values):
+        return f"{MAP} (Image Type)"
     if facts.image_type[:1] == ("DERIVED",):
         for kind, reason in DERIVED.items():
             if kind in values:
@@ -219,7 +226,9 @@ def _by_image_type(facts: Facts) -> str | None:
 
 
 def _by_sequence(facts: Facts) -> str | None:
-    """Return what the coded contrast, the b-value or the kind of sequence says."""
+    """Return what the nucleus, the coded contrast, the b-value or the kind of sequence says."""
+    if facts.nucleus not in _PROTON:
+        return "another nucleus than hydrogen"
     if facts.coded in CODED:
         return f"{CODED[facts.coded]} (coded contrast)"
     if facts.b_value:
@@ -230,7 +239,20 @@ def _by_sequence(facts: Facts) -> str | None:
     for pattern, reason in _VENDOR_ASIDE:
         if re.search(pattern, text):
             return f"{reason} (by its sequence name)"
-    return None
+    return "magnetisation transfer (sequence variant)" if _TRANSFER & {*facts.sequence} else None
+
+
+def _by_body(facts: Facts, names: Sequence[Told]) -> str | None:
+    """Return that the header names another part of the body, where no word names the head and none a FLAIR, which is of
+    the head."""
+    readings = [told.reading for told in (*names, *texts_of(facts)[:1])]
+    of_head = any(reading.head or reading.contrast is Contrast.FLAIR for reading in readings)
+    return "another part of the body (by its header)" if elsewhere(facts) and not of_head else None
+
+
+def elsewhere(facts: Facts) -> bool:
+    """Tell whether the header of a series names another part of the body than the head."""
+    return read_text(facts.body).aside.startswith("another part of the body")
 
 
 def _by_words(facts: Facts, names: Sequence[Told]) -> str | None:
@@ -293,6 +315,10 @@ def _physics(facts: Facts, stated: set[Contrast | None], sidecar: bool) -> list[
     gradient = "GR" in facts.sequence or "GRADIENT" in facts.sequence
     inverted = "IR" in facts.sequence or "INVERSION" in facts.sequence or facts.coded == "FLUID_ATTENUATED"
     vendor = _vendor(facts)
+    long = stated - {None}
+    if gradient and long and long <= {Contrast.T2, Contrast.FLAIR} and not inverted and not facts.inversion:
+        spin = {"SE", "SPIN", "MP"} & {*facts.sequence}
+        return [] if spin else [Evidence(None, "a gradient echo without inversion", 0.8)]
     positive = inverted or "MP" in facts.sequence or (vendor is not None and vendor.contrast is Contrast.T1)
     signed = Contrast.T1 in stated or positive
     if not facts.sequence and facts.echo is not None and facts.echo < _NO_SPIN_ECHO:
@@ -335,7 +361,7 @@ def agent_evidence(facts: Facts, texts: Sequence[Told]) -> list[Evidence]:
     given, absent = _words_on_agent(texts)
     if denies_agent(facts.agent):
         absent.insert(0, Evidence(Contrast.T1, "states that no contrast agent was given", 0.9))
-    elif facts.agent and not absent:
+    elif facts.agent and not leaves_agent_open(facts.agent) and not absent:
         given.append(Evidence(Contrast.T1C, "names a contrast agent", 0.7))
     elif facts.agent_given and not absent:
         given.append(Evidence(Contrast.T1C, "states how a contrast agent was given", 0.65))
@@ -377,7 +403,32 @@ def after_agent(facts: Facts, names: Sequence[Told], verdict: Verdict, tells: bo
 
 def names_agent(facts: Facts) -> bool:
     """Tell whether the header of a series says that an agent was given."""
-    return bool(facts.agent and not denies_agent(facts.agent)) or facts.agent_given
+    if denies_agent(facts.agent):
+        return False
+    return bool(facts.agent and not leaves_agent_open(facts.agent)) or facts.agent_given
+
+
+def may_name_agent(facts: Facts) -> bool:
+    """Tell whether the header of a series says that an agent was given, or leaves it open in words."""
+    return names_agent(facts) or leaves_agent_open(facts.agent)
+
+
+def heard(facts: Facts, agent: bool, head: bool) -> Facts:
+    """Return what is heard of a series' header, since some sites fill a field for the whole examination.
+
+    Args:
+        facts: of the series.
+        agent: whether the agent's fields differ between the series of the study.
+        head: whether a series of the study names the head: only then another part of the body is one.
+    """
+    if names_agent(facts) and not agent:
+        facts = replace(facts, agent="", agent_given=False)
+    return facts if head or not facts.body else replace(facts, body="")
+
+
+def names_head(all_facts: Iterable[Facts]) -> bool:
+    """Tell whether the header of a series of a study says that it is of the head."""
+    return any(token.text in HEAD for facts in all_facts for token in tokens_of(facts.body))
 
 
 def agent_tells(all_facts: Sequence[Facts]) -> bool:

@@ -34,9 +34,9 @@ TRUSTED_SIGNS = 2
 """So is one of this many signs of a script that writes words without spaces."""
 
 _APART = (Kind.WITH, Kind.UNTIL, Kind.WITHOUT, Kind.RELATION, Kind.EVENT)
-_GLUED = frozenset({"s", "w", "wo", "with", "without", "no", "non", "mit", "ohne", "sans", "avec"})
-"""Those that are: WGAD, NONGAD; and the S before the names of one vendor (sT1W)."""
-_WHOLE = frozenset({"et", "og", "och", "ja", "ga", "rm"})
+_GLUED = frozenset({"s", "w", "wo", "with", "without", "no", "non", "mit", "ohne", "sans", "avec", "reg"})
+"""Those that are: WGAD, NONGAD, reg2mni; and the S before the names of one vendor (sT1W)."""
+_WHOLE = frozenset({"et", "og", "och", "ja", "ga", "rm", "ge", "eg", "ev", "pra", "prae"})
 """Words that are never a part of another: Et1 is an echo of a T1."""
 _SHORTENED = frozenset({"contr", "kontr", "agent"})
 """Known words that are parts of many others: Contreras, Magenta."""
@@ -165,7 +165,7 @@ def _may_be_glued(word: str, start: int, end: int) -> bool:
 
 def _single(word: str, start: int, end: int) -> bool:
     """Tell whether a single letter may be a piece: alone, before the rest, or a C at the end or before a plane."""
-    if len(word) == 1:
+    if len(word) == 1 or word[start] >= FIRST_IDEOGRAPH:
         return True
     if word[start:end] in LETTERS:
         return False

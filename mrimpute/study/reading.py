@@ -14,14 +14,16 @@ from mrimpute.study.asides import (
     BLEEDING,
     DIXON_PARTS,
     FACILITIES,
+    FIELDS,
     HEAD,
     NECK,
     NOT_FAT,
     PERSONS,
 )
 from mrimpute.study.exams import join_exams
+from mrimpute.study.pieces import FIRST_IDEOGRAPH
 from mrimpute.study.text import Token, tokens_of
-from mrimpute.study.words import Kind
+from mrimpute.study.words import SEVERAL_ECHOES, Kind
 
 _WEAK = frozenset({"ct", "fl", "fla", "pd", "dp"})
 """Spellings that are also initials: they count only as words of their own, beside no other contrast."""
@@ -34,6 +36,7 @@ _OF_AGENT = (
     *(Kind.AGENT, Kind.WEAK_AGENT, Kind.GIVEN, Kind.AFTER, Kind.BEFORE),
     *(Kind.WITH, Kind.UNTIL, Kind.WITHOUT),
 )
+_IMAGED = (Kind.CONTRAST, Kind.T1_SEQUENCE, Kind.PLANE, Kind.VOLUME)
 _COMMON = (Kind.UNKNOWN, Kind.FILLER, Kind.NUMBER, Kind.TIME, Kind.EVENT, Kind.EXAM)
 
 
@@ -53,6 +56,7 @@ class Reading:
         volume: whether it tells of a 3-D acquisition.
         copy: whether it tells of a processed reconstruction.
         bolus: whether it tells of a perfusion with an agent.
+        head: whether it names the head.
         start, end: where the words for contrast and agent stand.
     """
 
@@ -67,6 +71,7 @@ class Reading:
     volume: bool = False
     copy: bool = False
     bolus: bool = False
+    head: bool = False
     start: int = 0
     end: int = 0
 
@@ -91,13 +96,14 @@ def read_text(text: str, common: frozenset[str] = frozenset()) -> Reading:
         stated,
         others,
         _aside(tokens, contrast),
-        _has(tokens, Kind.DUAL) or {Contrast.PD, Contrast.T2} == {contrast, *others},
+        _dual(tokens, contrast) or {Contrast.PD, Contrast.T2} == {contrast, *others},
         said,
         tuple(token.text for token in everything if token not in tokens and token.kind in _ABOUT_AGENT),
         next((token.value for token in tokens if token.kind is Kind.PLANE), ""),
         any(_tells_3d(token) for token in tokens),
         _has(tokens, Kind.COPY),
         any(token.kind is Kind.ASIDE and token.value == "perfusion" for token in tokens),
+        any(token.text in HEAD for token in everything),
         start,
         end,
     )
@@ -125,6 +131,12 @@ def _without_common(said: Said, common: frozenset[str]) -> Said:
 
 def _has(tokens: Sequence[Token], kind: Kind) -> bool:
     return any(token.kind is kind for token in tokens)
+
+
+def _dual(tokens: Sequence[Token], contrast: Contrast | None) -> bool:
+    """Tell whether words tell of several echoes, of which only the times can tell; of a T1 more are combined."""
+    echoes = {token.value for token in tokens if token.kind is Kind.DUAL}
+    return bool(echoes - ({SEVERAL_ECHOES} if contrast is Contrast.T1 else set()))
 
 
 def _span(tokens: Sequence[Token], said: Said) -> tuple[int, int]:
@@ -213,7 +225,10 @@ def _aside(tokens: Sequence[Token], contrast: Contrast | None) -> str:
     if reasons:
         return next((reason for reason in reasons if reason != "echo-planar imaging"), reasons[0])
     for one, other in pairwise(tokens):
-        if reason := ASIDE_PAIRS.get((one.text, other.text)):
+        if one.text in FIELDS and other.text in ("field", "warp"):
+            return "a deformation field" if other.text == "warp" else "a field map"
+        reason = ASIDE_PAIRS.get((one.text, other.text), "")
+        if reason and not (contrast is Contrast.FLAIR and other.text == "prep"):  # a FLAIR may be prepared by T2
             return reason
     if contrast is Contrast.T2 and any(t.kind is Kind.GRADIENT or t.text in ("spgr", "fspgr") for t in tokens):
         return _T2_STAR
@@ -221,17 +236,20 @@ def _aside(tokens: Sequence[Token], contrast: Contrast | None) -> str:
 
 
 def _difference(tokens: Sequence[Token]) -> str:
-    """Return why a name is no source that takes one image from another: post minus pre, w/o minus w."""
+    """Return why a name is no source that takes one image from another: post minus pre, w/o minus w, SUB AX T1."""
     sides = (*_ABOUT_AGENT, Kind.WITH, Kind.WITHOUT, Kind.CONTRAST, Kind.DARK_FLUID)
     minus = any(
         one.kind in sides and sign.text == "minus" and other.kind in sides
         for one, sign, other in zip(tokens, tokens[1:], tokens[2:], strict=False)
     )
-    return "a difference image" if minus else ""
+    words = [token for token in tokens if token.kind is not Kind.NUMBER]
+    first = len(words) > 1 and words[0].text in ("sub", "delta") and words[1].kind in (*_IMAGED, *_ABOUT_AGENT)
+    return "a difference image" if minus or first else ""
 
 
 def _is_aside(before: Token | None, token: Token, tokens: Sequence[Token]) -> bool:
-    if token.kind is not Kind.ASIDE or (len(token.text) < 3 and not _whole(token, tokens)):
+    short = len(token.text) < 3 and token.text[0] < FIRST_IDEOGRAPH
+    if token.kind is not Kind.ASIDE or (short and not _whole(token, tokens)):
         return False
     after_it = before is not None and (before.kind is Kind.AFTER or before.text in ("after", "nach", "apres", "dopo"))
     return not (after_it and token.text in _AFTER_PERFUSION)

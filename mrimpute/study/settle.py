@@ -11,9 +11,10 @@ from pathlib import Path
 
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyRefused
+from mrimpute.study.asides import DIFFERENCES
 from mrimpute.study.candidate import Candidate, acquisitions
 from mrimpute.study.evidence import Evidence
-from mrimpute.study.judge import names_agent
+from mrimpute.study.judge import may_name_agent
 from mrimpute.study.model import NotUsed, Problem, Series
 from mrimpute.study.prefer import common_plane, criteria
 
@@ -215,11 +216,12 @@ def _well_before(
 
 
 def _nothing_else(silent: Sequence[Candidate], everything: Sequence[Candidate], beside_agent: bool) -> bool:
-    """Tell whether a lone T1 is native: no broken T1 lies beside it, and neither header nor unknown word may speak of
-    an agent."""
+    """Tell whether a lone T1 is native: no broken T1 and no subtraction lies beside it, and neither header nor unknown
+    word may speak of an agent."""
+    subtracted = any(item.verdict.aside.startswith(DIFFERENCES) for item in everything)
     broken = any(item.defect and item.contrast is Contrast.T1 and item not in silent for item in everything)
-    speaks = any(names_agent(item.facts) or item.verdict.strange for item in silent)
-    return not broken and (not speaks or beside_agent)
+    speaks = any(may_name_agent(item.facts) or item.verdict.strange for item in silent)
+    return not broken and (not (speaks or subtracted) or beside_agent)
 
 
 def _order(items: Sequence[Candidate]) -> Callable[[Candidate], float] | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mrimpute.io.dicom.facts import Facts
+from mrimpute.io.dicom.facts import AGENT_FIELDS, Facts, agent_text, recorded
 
 _SEPARATORS = re.compile(r"[\\_/, ]+")
 
@@ -25,24 +25,32 @@ def facts_of(sidecar: Mapping[str, Any]) -> Facts:
                 "PulseSequenceDetails",
             )
         ),
-        sequence=_values(sidecar.get("ScanningSequence")) + _values(sidecar.get("SequenceVariant")),
+        sequence=_values(sidecar.get("ScanningSequence")) + _variant(sidecar),
         echo=_milliseconds(sidecar.get("EchoTime")),
         repetition=_milliseconds(sidecar.get("RepetitionTime")),
         inversion=_milliseconds(sidecar.get("InversionTime")),
         b_value=None,
         volumetric=_text(sidecar.get("MRAcquisitionType")).upper() == "3D",
         agent=_agent(sidecar),
-        agent_given=any(_text(sidecar.get(key)) for key in ("ContrastBolusVolume", "ContrastBolusRoute")),
+        agent_given=any(recorded(sidecar.get(key)) for key in AGENT_FIELDS),
         number=int(_number(sidecar.get("SeriesNumber")) or 0),
         time=_text(sidecar.get("AcquisitionDateTime")) or _text(sidecar.get("AcquisitionTime")),
         coded=_text(sidecar.get("AcquisitionContrast")).upper(),
+        nucleus=_text(sidecar.get("ImagedNucleus")).upper(),
+        body=_text(sidecar.get("BodyPartExamined")).lower(),
     )
+
+
+def _variant(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the values of Sequence Variant; that for magnetisation transfer may stand in BIDS' own field."""
+    transfer = ("MTC",) if sidecar.get("MTState") is True else ()
+    return (*_values(sidecar.get("SequenceVariant")), *transfer)
 
 
 def _agent(sidecar: Mapping[str, Any]) -> str:
     for key in ("ContrastBolusIngredient", "ContrastBolusAgent"):
-        if text := _text(sidecar.get(key)):
-            return text.lower()
+        if text := agent_text(sidecar.get(key)):
+            return text
     return ""
 
 

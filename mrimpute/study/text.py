@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mrimpute.study.pieces import pieces_of
-from mrimpute.study.words import MAY_DENY, SPELLED_OUT, Kind
+from mrimpute.study.words import MAY_DENY, SEVERAL_ECHOES, SPELLED_OUT, Kind
 
 MAX_TEXT = 300
 """Characters of a text that are looked at; file names cannot be longer."""
@@ -22,7 +22,13 @@ _WITHOUT = "o|ohne|s|ss|senza|sans|sin|sem|b|bez|u|uten|utan|uden|zonder"
 _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z0-9])w(?:ith)?[\s_/.]*(?:and|&|\+|/|_)?[\s_/.]*w(?:ith)?[\s_/.]*o(?:ut)?(?![a-z])", Kind.EXAM, "w/wo"),
     (r"(?<![a-z0-9])w[\s_/.]*o[\s_/.]*(?:and|&|\+|/|_)?[\s_/.]*w(?:ith)?(?![a-z])", Kind.EXAM, "wo/w"),
-    (r"\+[\s_]?[/_][\s_]?-|-[\s_]?[/_][\s_]?\+", Kind.EXAM, "+/-"),
+    (r"\+[\s_]?[/_][\s_]?-|-[\s_]?[/_][\s_]?\+|\+-|-\+", Kind.EXAM, "+/-"),
+    (r"(?<![a-z])([sc])[/_]c[\s_]*(?:[-+&/,ye]|and|und)?[\s_]*(?!\1)[sc][/_]c(?![a-z])", Kind.EXAM, "s/c c/c"),
+    (rf"(?<!{_LETTER})c[/_]s(?!{_LETTER})", Kind.EXAM, "c/s"),  # con o sin, or the cervical spine
+    (rf"(?<!{_LETTER})n/c(?!{_LETTER})", Kind.DENIED, "denied"),
+    (rf"(?<!{_LETTER})pg(?![^\W_])", Kind.UNKNOWN, "agent?"),
+    (rf"\+[\s_]?(?:к|с|ку|кв)(?!{_LETTER})|(?<!{_LETTER})(?:к|с|ку|кв)[\s_]?\+(?!{_LETTER})", Kind.GIVEN, "given"),
+    (rf"(?<!{_LETTER})do(?=[\s_-]+(?:kontr(?!ol)|k\.?[uv](?![a-z])|vved))", Kind.UNTIL, "without agent"),
     (rf"(?<!{_LETTER})(?:{_WITH})\s?[/+&]\s?(?:{_WITHOUT})[\s_./]+{_BEHIND}", Kind.EXAM, SPELLED_OUT),
     (rf"(?<!{_LETTER})(?:{_WITHOUT})\s?[/+&]\s?(?:{_WITH})[\s_./]+{_BEHIND}", Kind.EXAM, SPELLED_OUT),
     (rf"(?<!{_LETTER})(?:o|s|ss|b)\s?[./][\s_]?(?={_BEHIND})", Kind.WITHOUT, "without agent"),
@@ -45,13 +51,13 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z0-9])(?:w[\s_]?[-/\\._\s]?\s?o(?:ut)?|with[\s_.-]out)\.?(?![a-z])", Kind.WITHOUT, "without"),
     (r"(?<![a-z0-9])w\s?/", Kind.WITH, "with"),
     (rf"\+[\s_]?(?:{_AGENT})(?![a-z])", Kind.GIVEN, "given"),
-    (rf"(?<![a-z])(?:{_AGENT}|kl|ks|kv|iv)[\s_]?\+(?![a-z]|[\s_]?[/_][\s_]?-)", Kind.GIVEN, "given"),
+    (rf"(?<![a-z])(?:{_AGENT}|kl|ks|kv|iv)[\s_]?\+(?![a-z-]|[\s_]?[/_][\s_]?-)", Kind.GIVEN, "given"),
     (rf"(?:^|(?<=[\s_(/]))-[\s_]?(?:{_AGENT})(?![a-z0-9])", Kind.DENIED, "denied"),
     (rf"(?<![a-z0-9])(?:{_AGENT})-(?![a-z0-9])", Kind.DENIED, "denied"),
     (r"(?<=t1)[-+](?:c(?![a-z0-9])|(?=$))|(?<=t1w)[-+](?:c(?![a-z0-9])|(?=$))", Kind.UNKNOWN, "agent?"),
     (r"(?:(?<=t1)|(?<=t1w)|(?<![a-z0-9+])[a-z]{0,2})\++(?=[\s_)\]]|$)", Kind.UNKNOWN, "agent?"),
     (r"t2w?[\s_]?\*", Kind.ASIDE, "susceptibility"),
-    (r"(?<![a-z])(?:m\.d\.c|k\.m|k\.l|c\.m|i\.v)(?![a-z])\.?", Kind.AGENT, "agent"),
+    (r"(?<![a-z])(?:m\.d\.c|k\.m|k\.l|c\.m|[ie]\.v)(?![a-z])\.?", Kind.AGENT, "agent"),
     (r"(?<![a-z])(?:me[\s_-]?)?mp[\s_-]?rage(?:s?)(?![a-z2])", Kind.T1_SEQUENCE, "t1"),
     (r"mp[\s_-]?2[\s_-]?rage", Kind.ASIDE, "a part of an MP2RAGE"),
     (r"(?:dark|black)[\s_-]?blood", Kind.FILLER, ""),
@@ -64,6 +70,17 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"^phase(?=[\s_-]*t[12](?![a-z0-9]))", Kind.ASIDE, "a phase image"),
     (r"(?<![a-z])da[\s_-]fl(?![a-z])", Kind.DARK_FLUID, "flair"),
     (r"(?<![a-z])non[\s_-]fat", Kind.FILLER, ""),
+    (r"multi[\s_-]?echo(?:e?s)?(?![a-z])|(?<![a-z])(?:se[\s_]mc|me[\s_]t?se)(?![a-z])", Kind.DUAL, SEVERAL_ECHOES),
+    (r"(?<!\d)\d\d?[\s_-]?echoes(?![a-z])", Kind.DUAL, SEVERAL_ECHOES),
+    (
+        r"(?<![a-z0-9])syn[\s_-]+(?=(?:ax|sag|cor|tra|3d|t[12]|flair|pd|stir)(?![a-z]))",
+        Kind.ASIDE,
+        "computed, not acquired",
+    ),
+    (r"(?<![a-z])stage[\s_-]+(?=(?:enhanced|t1w?|t1we)(?![a-z]))", Kind.ASIDE, "computed, not acquired"),
+    (r"(?<![a-z0-9])3d[\s_-]?edge(?![a-z])", Kind.ASIDE, "another inversion recovery"),
+    (r"(?<![a-z0-9])(?:23na|129xe)(?![a-z0-9])", Kind.ASIDE, "another nucleus"),
+    (r"(?<![a-z0-9])(?:l[/-]s|t[/-]l|c[/-]t[/-]l)(?![a-z0-9])", Kind.ASIDE, "another part of the body"),
     (r"dark[\s_-]?fluid|fluid[\s_-]?attenuated", Kind.DARK_FLUID, "flair"),
     (
         r"(?<![a-z0-9])[es]?b(?:0|[1-9]\d{1,3}|[\s_-](?:0|[1-9]000|[58]00|[12]500))i?(?![a-z0-9])|(?<![a-z])ebo(?![a-z])",

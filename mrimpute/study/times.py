@@ -40,6 +40,8 @@ _VISIT = re.compile(
     r"(?<![^\W\d_])(?:(visit|ses|session|timepoint|tp|visite|visita|besuch|bezoek|wizyta|termin|kontroll\w*?|kontrol\w*?"
     r"|control\w*?|follow-?up|fu|exam|examen|esame|untersuchung|verlauf|v|baseline|bl)[-_ ]?(\d*))(?![^\W_])"
 )
+_LETTERED = re.compile(r"(?<![A-Za-z])(?:[Vv]isit|[Ss]ession|[Tt]ime[Pp]oint|[Tt][Pp])[-_ ]?([A-H])(?![A-Za-z0-9])")
+"""Visits that are counted by capitals: visitA."""
 _ALONE = frozenset({"baseline", "followup", "fu", "bl", "verlauf"})
 """Words for a visit that tell it without a number."""
 _LATER_WORDS = """
@@ -64,7 +66,7 @@ def visit_of(stem: str) -> str:
     """Return the visit that a name tells by number or by how long after another it was, '' where it tells none."""
     folded = fold(stem)[0]
     ages = [str(int(match.group(1))) for pattern in _AGES for match in pattern.finditer(folded)]
-    found = [f"+{age}" for age in ages]
+    found = [f"+{age}" for age in ages] + _LETTERED.findall(stem)
     for match in _VISIT.finditer(folded):
         word, number = match.group(1).replace("-", ""), match.group(2)
         if number or word in _ALONE:

@@ -43,6 +43,9 @@ class Kind(StrEnum):
 
 Meaning = tuple[Kind, str]
 
+SEVERAL_ECHOES = "several echoes"
+"""Value of a word for more than two echoes: of a T2 they are measured for a map; a T1 of several is combined."""
+
 _TABLE: tuple[tuple[Kind, str, str], ...] = (
     # what a contrast or its sequence is called
     (
@@ -100,7 +103,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         """
         mgre megre megradient
         gre ffe flash fl2d fl3d fgre gradient gradiente gradienten gradientenecho grass fe2d fe3d fmpspgr gradientecho
-        ge2d
+        ge2d ge3d eg sarge rssg
         """,
     ),
     (
@@ -110,12 +113,19 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         dual double doubleecho dualecho pdt2 t2pd dpt2 dpdt2 doppelecho dualse dualtse
         """,
     ),
+    (
+        Kind.DUAL,
+        SEVERAL_ECHOES,
+        """
+        multiecho multiechos multiecos multicontrast
+        """,
+    ),
     # contrast agents: named, given, denied, and the words that need what stands next to them
     (
         Kind.AGENT,
         "agent",
         """
-        pdc ivkm ку גד ניגוד تباين صبغه الصبغة
+        pdc sdc ivkm ку кв контр גד ניגוד تباين صبغه الصبغة
         civ σκιαγραφικο σκιαγραφικου صبغة kontrasztanyag kontrasztanyaggal thuoc
         gd gad gado gadolinium gadolinio gadolinia gadoliniowy gda kontrastmittel kontrastmiddel km mdc ks kl kv
         dtpa bopta
@@ -180,7 +190,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.BEFORE,
         "before",
         """
-        pre
+        pre pra prae
         """,
     ),
     (
@@ -194,7 +204,8 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.WITH,
         "hint",
         """
-        delayed delay tardif tardive tardivo tardia spataufnahme bolus iv washout
+        delayed delay tardif tardive tardivo tardia spataufnahme bolus iv ev washout endovenoso endovenosa endovena
+        intravenous intravenoso intravenosa intraveineux
         """,
     ),
     (
@@ -237,6 +248,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         "exam",
         """
         wwo wow withandwithout womit wandwo mitohne
+        平扫增强 平扫加增强 平掃增強 单纯造影 単純造影 造影前後 造影前后 增强前后 增強前後
         """,
     ),
     # time points of a disease
@@ -276,7 +288,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.PLANE,
         "axial",
         """
-        ax axial axi axiale axialis axiaal tra trans trs transverse transversal transversale aksial aksiyel
+        ax axial axi aks axiale axialis axiaal tra trans trs transverse transversal transversale aksial aksiyel
         aksialny poprzeczny osiowy axialni assiale assial axiaux axiala transversaal tvar aksiyal аксиально
         аксиальный 横断面 轴 аксиальная акс 横断 横断位 轴位 軸位 水平断
         """,
@@ -353,6 +365,8 @@ DENIED_STEMS = (
     "nonenhanc",
     "noncontrast",
     "prekontr",
+    "prakontr",
+    "praekontr",
     "precontr",
     "натив",
     "бесконтр",

@@ -40,6 +40,7 @@ T1_V1 T2_V2
 kontrola1_T1 kontrola2_T2
 visite1_T1 visite2_T2
 T1_1jahr T2_2jahr
+T1_visitA T2_visitB
 """
 TWO_PATIENTS = """
 Anna_Rossi_T1 Anna_Bianchi_T2
@@ -53,6 +54,9 @@ T1_tra_Rossi T2_tra_Bianchi
 T1_12345678 T2_23456789
 T1_tra_12345678 T2_tra_23456789
 MRN445566_T1 MRN778899_T2
+001_T1 001_FLAIR 002_T2
+S1_T1 S1_FLAIR S2_T2
+T1_200103 FLAIR_200103 T2_210103
 """
 ONE = """
 3_T1_sag_103012 4_T2_tra_103544 5_FLAIR_tra_104102
@@ -70,10 +74,15 @@ s001_T1 s002_T2
 T1_nach_KM T2 T1_vor_KM
 T1_v2 T2_v2
 2_lat_T1 3_lat_T2
+5_T1 6_FLAIR 7_T2_tra 7_PD_tra
+T1_sag T1_sag_KM T2_tra
+T1_se_320 FLAIR_tra_320 T2_tse_512
 """
 SIDECARS = {
     "name": ({"PatientName": "ROSSI^ANNA"}, {"PatientName": "BIANCHI^ANNA"}),
     "birth date": ({"PatientBirthDate": "19500101"}, {"PatientBirthDate": "19610203"}),
+    "sex": ({"PatientSex": "F"}, {"PatientSex": "M"}),
+    "age": ({"PatientAge": "031Y"}, {"PatientAge": "062Y"}),
     "day": ({"AcquisitionDateTime": "2024-01-01T10:11:12"}, {"AcquisitionDateTime": "2024-05-01T10:11:12"}),
     "study date": ({"StudyDate": "20240101"}, {"StudyDate": "20240501"}),
 }

@@ -1,7 +1,7 @@
 import pytest
 
 from mrimpute.study.evidence import denies_agent, physics_evidence
-from mrimpute.study.judge import evidence, names_agent
+from mrimpute.study.judge import evidence, may_name_agent, names_agent
 from mrimpute.study.sidecar import facts_of
 
 
@@ -47,11 +47,35 @@ def test_sidecar_times_are_seconds():
     assert evidence(facts_of({"EchoTime": "long", "RepetitionTime": True})) == []
 
 
-@pytest.mark.parametrize(("agent", "named"), [("GADAVIST", True), ("none", False), ("", False), (None, False)])
+@pytest.mark.parametrize(
+    ("agent", "named"),
+    [("GADAVIST", True), ("none", False), ("", False), (None, False), ("-", False), ("unknown", False)],
+)
 def test_an_agent_is_named_only_where_one_was_given(agent, named):
     assert names_agent(facts_of({"ContrastBolusIngredient": agent})) is named
 
 
-@pytest.mark.parametrize("word", ["none", "NO", "keine", "нет", "无", "non", "sin contraste", "n/a"])
+@pytest.mark.parametrize(
+    "word", ["none", "NO", "keine", "нет", "无", "non", "sin contraste", "n/a", "brak", "aucun", "не вводился"]
+)
 def test_an_agents_field_may_deny_it_in_many_languages(word):
     assert denies_agent(word)
+
+
+def test_an_injection_of_nothing_is_none():
+    assert not names_agent(facts_of({"ContrastBolusVolume": "0", "ContrastBolusRoute": "none"}))
+    assert not names_agent(facts_of({"ContrastBolusAgent": "none", "ContrastBolusRoute": "IV"}))
+    assert names_agent(facts_of({"ContrastBolusTotalDose": 7.5}))
+
+
+def test_an_agents_field_that_says_neither_is_no_answer():
+    assert may_name_agent(facts_of({"ContrastBolusAgent": "unknown"}))
+    assert not denies_agent("not specified")
+    assert not may_name_agent(facts_of({"ContrastBolusAgent": "---"}))
+
+
+@pytest.mark.parametrize("stated", ["t2 tra", "flair tra"])
+def test_a_gradient_echo_without_inversion_contradicts_a_t2_and_a_flair(stated):
+    told = {"SeriesDescription": stated, "ScanningSequence": "GR", "EchoTime": 0.009, "RepetitionTime": 0.5}
+    assert None in [item.contrast for item in evidence(facts_of(told))]
+    assert None not in [item.contrast for item in evidence(facts_of(told | {"ScanningSequence": ["GR", "SE"]}))]

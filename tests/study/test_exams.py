@@ -178,6 +178,7 @@ ASKED_EXAMS = {
     "only t1 unmarked with perfusion": ["2_T2_ax", "3_FLAIR", "4_ep2d_perf_DSC", "5_T1_ax", "6_T1_cor"],
     "lone t1 after perfusion": ["2_T2_ax", "3_FLAIR", "4_ep2d_perf_DSC", "5_T1_ax"],
     "lone t1 with subtraction": ["2_T2_ax", "3_FLAIR", "5_T1_ax", "6_SUB_T1"],
+    "lone t1 with a difference": ["2_T2_ax", "3_FLAIR", "5_T1_ax", "6_T1_Subtraktion"],
 }
 SEVERAL = {
     "two visits free": ["2021-03-01_T1", "2021-03-01_T2", "2022-05-09_FLAIR"],

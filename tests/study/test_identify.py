@@ -9,7 +9,7 @@ from mrimpute.contrasts import Contrast
 from mrimpute.errors import StudyAmbiguous
 from mrimpute.io.dicom.facts import Facts
 from mrimpute.study import find_series
-from mrimpute.study.judge import agent_evidence, agent_tells, evidence, set_aside, texts_of
+from mrimpute.study.judge import agent_evidence, agent_tells, evidence, judge, set_aside, texts_of
 
 T1, T1C, T2, FLAIR, PD = Contrast.T1, Contrast.T1C, Contrast.T2, Contrast.FLAIR, Contrast.PD
 
@@ -42,6 +42,13 @@ ASIDE = {
     "fmri": (facts(["BOLD resting", "", "", ""]), "functional"),
     "T2 star": (facts(["AX T2* GRE", "", "", ""]), "susceptibility"),
     "a map": (facts(["T1 Map", "", "", ""]), "a map"),
+    "a map by its end": (facts(image_type=("DERIVED", "PRIMARY", "VELOCITY_MAP")), "a map"),
+    "highest of slices": (facts(image_type=("DERIVED", "PRIMARY", "VOLUME", "MAX_IP")), "a projection"),
+    "ratio": (facts(image_type=("DERIVED", "PRIMARY", "VOLUME", "DIVISION")), "computed from other series"),
+    "stir type": (facts(image_type=("ORIGINAL", "PRIMARY", "STIR", "NONE")), "STIR"),
+    "transfer": (facts(["T1 tra", "", "", ""], sequence=("SE", "SK", "MTC")), "magnetisation transfer"),
+    "sodium": (facts(["T1 tra", "", "", ""], nucleus="23NA"), "another nucleus"),
+    "flip angle map": (facts(["T1 tra", "", "", "tfl_b1map"]), "a field map"),
     "stir word": (facts(["cor STIR", "", "", ""]), "STIR"),
 }
 
@@ -145,6 +152,8 @@ AGENTS = {
     "both in the description": (facts(["T1 PRE AND POST GD", "", "", ""]), False, []),
     "denied in other words": (facts(agent="no contrast"), True, [T1]),
     "denied by n/a": (facts(agent="n/a"), True, [T1]),
+    "left open": (facts(agent="unknown"), True, []),
+    "drunk": (facts(agent="oral contrast"), True, []),
     "+Gd": (facts(["t1_mprage_+Gd", "", "", ""]), False, [T1C]),
     "km": (facts(["t1_mpr_KM", "", "", ""]), False, [T1C]),
     "pre before post": (facts(["T1 pre contrast", "", "", ""]), False, [T1]),
@@ -310,3 +319,21 @@ def test_two_reconstructions_of_one_scan_must_be_chosen_between(shared):
     reasons = " ".join(item.reason for item in chosen.set_aside)
     for word in ("diffusion", "perfusion", "a phase image", "without an image", "overruled"):
         assert word in reasons
+
+
+@pytest.mark.parametrize(("of_others", "left_out"), [("HEAD", True), ("CSPINE", False)])
+def test_a_spine_is_left_out_by_its_header_where_a_head_is_beside_it(build, of_others, left_out):
+    for number, (contrast, part) in enumerate(((T1, of_others), (FLAIR, of_others), (T2, "CSPINE")), 1):
+        folder = build(
+            contrast, number=number, change=lambda data, _, part=part: setattr(data, "BodyPartExamined", part)
+        )
+    study = find_series(folder.parent)
+    assert (T2 not in study.present) is left_out
+    assert any(item.reason == "another part of the body (by its header)" for item in study.set_aside) is left_out
+
+
+def test_a_body_part_is_not_heard_against_a_word_for_the_head():
+    spine = facts(["T2 tra", "", "", ""], body="cspine", echo=100, repetition=5000, sequence=("SE",))
+    assert judge(spine).aside
+    assert judge(replace(spine, words=("t2 tra head", "", "", ""))).contrast is T2
+    assert judge(replace(spine, words=("flair tra", "", "", ""), sequence=("SE", "IR"))).contrast is FLAIR

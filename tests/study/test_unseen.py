@@ -129,6 +129,10 @@ brats_met_0054_t1pre
 BrainMetShare_105_t1_pre
 RESECT_T1_preop_noncontrast
 SELLA COR T1 PRE
+T1 präkontrast
+T1 do kontrasta
+T1 fara sdc
+T1 prae KM
 """
 GIVEN = """
 T1 после введения гадовиста
@@ -355,6 +359,14 @@ T1 BB SENSE post
 T1 orbita fs KM cor
 hypofyse T1 med Gd cor
 SELLA COR T1 POST
+T1 dupa SDC
+Т1 +К
+Т1 С+
+Т1 с контр
+T1 dopo m.d.c. ev
+T1 con contraste e.v.
+T1 con gado endovenoso
+T1 KONTRASTLI AKS
 """
 SILENT = """
 Т1 ВИ 3D изотропная
@@ -499,6 +511,16 @@ t1 sag 3D FFE 0.9 Ambition
 WIP T1W 3D TFE CS5
 T1 BB SENSE
 T1 gre 3D ACS 1mm (UIH)
+EG T1 3D
+T1 RADAR tra
+T1 tra Wdh
+T1 sag neu
+T1 AX MOVIMIENTO
+MEMPRAGE multi-echo
+Egger_T1
+Evelyn_T1
+Pratt_T1
+P31_T1
 """
 T2 = """
 Т2-ВИ аксиально TSE
@@ -544,6 +566,8 @@ dHCP_T2w_restore
 WIP T2W TSE ms
 T2 SPIR cor orbit
 SELLA COR T2
+Leberknecht_T2
+T2 RADAR AX
 """
 FLAIR = """
 Т2 FLAIR аксиальная
@@ -599,6 +623,8 @@ MRBrainS13_T2_FLAIR
 WIP 3D FLAIR CS
 FLAIR SPIR tra
 FLAIR FSE ACS tra
+t2_space_dark-fluid_sag_p2_ns-t2prep
+3D FLAIR T2prep
 """
 PD = """
 pd_tse_tra_p2
@@ -882,6 +908,40 @@ T2 páteř
 T1 selkä
 T2 gerinc
 hypofyse dynamic
+EG T2 ax
+T2 EG
+T2 SARGE
+Ax T2 multi-echo
+t2_se_mc
+T2 16 echoes
+SUB AX T1 POST
+sub_T1_KM
+Delta T1
+T1 bias field
+T1_lesion_filled
+T1_filled
+Simulated FLAIR
+Syn T2 FLAIR
+QRAPMASTER T1W
+MDME T2
+STAGE enhanced T1W
+SmartPlan T1
+GRASP T1
+T1 4D
+WAIR T2
+White matter nulled T1
+3D-EDGE T1
+VWI T1
+MRE T1
+23Na T1
+T2-relaxation
+T1 rachide
+T2 moelle
+T1 midollo
+CSP T1
+T2 MRCP
+T1膝
+腰椎T1
 """
 ASKED = """
 T1 Navi mit
@@ -895,6 +955,18 @@ CT_T1_fused
 T1 pre-post
 post-pre T1 comparison
 T1 both
+T1 c/s contraste
+T1 s/c c/c
+T1 sin con CIV
+T1 sans puis avec gado
+T1 gd+-
+T1 +-C
+T1 平扫+增强
+T1 単純+造影
+T1 造影前後
+T1 Hochkontrast
+PG AX T1
+T1 N C
 """
 
 

@@ -36,12 +36,14 @@ class Facts:
         echo, repetition, inversion, b_value: None where not recorded.
         volumetric: whether it was acquired in 3-D.
         agent: what is recorded of a contrast agent: its name, '' where the field is empty.
-        agent_given: whether volume, route or start time of an agent is recorded.
+        agent_given: whether volume, dose, route, rate or start time of an agent is recorded.
         synthetic: whether it says that it was not acquired.
         number: series number, 0 where there is none.
         time: acquisition date and time, '' where not recorded.
         grey: whether it has one grey value per pixel.
         coded: the coded contrast, Acquisition Contrast (0008,9209), upper case.
+        nucleus: Imaged Nucleus (0018,0085), upper case.
+        body: Body Part Examined (0018,0015), lower case, never shown.
     """
 
     modality: str = ""
@@ -61,6 +63,8 @@ class Facts:
     time: str = field(default="", repr=False)
     grey: bool = True
     coded: str = ""
+    nucleus: str = ""
+    body: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
         ),
         sequence=tuple(
             _text(item).upper()
-            for keyword in ("ScanningSequence", "SequenceVariant", "EchoPulseSequence", "InversionRecovery")
+            for keyword in _PULSES
             for item in _listed(data.get(keyword) if keyword in data else find(keyword, *_PULSE_GROUPS))
         ),
         echo=_number(find("EffectiveEchoTime", "MREchoSequence")) or _number(data.get("EchoTime")),
@@ -214,10 +218,7 @@ def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
         b_value=_number(find("DiffusionBValue", "MRDiffusionSequence")),
         volumetric=_text(data.get("MRAcquisitionType")).upper() == "3D",
         agent=_agent(data),
-        agent_given=any(
-            keyword in data and _text(data.get(keyword))
-            for keyword in ("ContrastBolusVolume", "ContrastBolusRoute", "ContrastBolusStartTime")
-        ),
+        agent_given=any(recorded(data.get(keyword)) for keyword in AGENT_FIELDS),
         synthetic=_text(data.get("SyntheticData")).upper() == "YES"
         or _text(data.get("ManufacturerModelName")) == "mrimpute"
         or _SYNTHETIC.search(_text(data.get("SeriesDescription")).lower()) is not None
@@ -232,19 +233,40 @@ def _facts(data: Any, find: Callable[..., Any], family: str) -> Facts:
         grey=int(data.get("SamplesPerPixel") or 1) == 1
         and _text(data.get("PhotometricInterpretation")).upper() in ("MONOCHROME1", "MONOCHROME2"),
         coded=_text(find("AcquisitionContrast", "MRImageFrameTypeSequence")).upper(),
+        nucleus=_text(data.get("ImagedNucleus")).upper(),
+        body=_text(data.get("BodyPartExamined")).lower(),
     )
 
 
 _SYNTHETIC = re.compile(r"synthetic|\bsyn ?mr\b|symri|\bmagic\b")
 """Descriptions of images that scanners compute from maps."""
+AGENT_FIELDS = (
+    *("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastBolusRoute"),
+    *("ContrastBolusStartTime", "ContrastFlowRate"),
+)
+"""What is recorded of an injection."""
+_PULSES = ("ScanningSequence", "SequenceVariant", "EchoPulseSequence", "InversionRecovery", "MagnetizationTransfer")
 _PULSE_GROUPS = ("MRTimingAndRelatedParametersSequence", "MRModifierSequence", "MREchoSequence")
+
+
+def recorded(value: Any) -> bool:
+    """Tell whether a field about an injection holds something: no 0, which some scanners write where none was made."""
+    text = _text(value).lower()
+    zero = re.fullmatch(r"[0:., ]*(?:ml|s)?", text) is not None
+    return not zero and text not in ("none", "no", "n/a", "na", "null", "unknown", "-")
 
 
 def _agent(data: Any) -> str:
     name = _text(data.get("ContrastBolusAgent"))
     for item in data.get("ContrastBolusAgentSequence") or ():
         name = name or _text(item.get("CodeMeaning")) or "stated by code"
-    return name.lower()
+    return agent_text(name)
+
+
+def agent_text(value: Any) -> str:
+    """Return what stands in an agent's field, lower case; '' where that is only a sign for an empty one."""
+    text = _text(value).lower()
+    return "" if text in ("null", "empty") or re.fullmatch(r"[-_.,:;*# ]*", text) else text
 
 
 def _find(groups: list[Any], keyword: str, sequences: tuple[str, ...]) -> Any:
