@@ -44,12 +44,12 @@ ASIDE_WORDS: dict[str, str] = _read(
         phasediff tb1afi afi xfl b1 b0field
     susceptibility: haemo swi swip swan swiphase venbold hemo hemos hemosidr hemosiderin hemosidern
         hemosiderine hamo haem heme susceptibility blood t2star t2starw t2stern t2etoile
-        medic me2d merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
+        medic me2d me3d merge qsm pha mag minip venous sw 磁敏感 磁化率 t2fl2d
     angiography: mra mrv mraangio tof angio angiography angiographie angiografia angiografie venogram venography
         venographie veno carotid carotids carotis cortoid karotis cow pca pcangio venc inflow motsa twist tricks
         inhance cine vwi vertebral vertebrals trance cemra mraw trofi 血管 动脉 静脉 vene
     balanced steady state: ciss ci3d fiesta fiestac trufi truefisp truefi bffe btfe sbtfe balanced drive bssfp
-        genfisp psif
+        genfisp psif dess
     magnetisation transfer: mt mt1 mti mtc mton mtoff nm neuromelanin ihmt cest aptw apt mtr
     spectroscopy: csi mrs svs mrsi press spectro spectroscopy spektroskopie spectroscopie svsse svsse135 slaser
         steam
@@ -67,7 +67,7 @@ ASIDE_WORDS: dict[str, str] = _read(
         subtracao sottrazione substraction subs difference differenz subtrakcija 减影 差分
     computed, not acquired: synthetic synth synthsr symri synmr magic predicted prediction pred fake
         generated gan imputed synthetique synthetisch syntetisk inpainted lesionfilled simulated
-        simulation qrapmaster mdme strategically fused fusion overlay blended 合成
+        simulation qrapmaster mdme strategically mrcat fused fusion overlay blended 合成
     a template: template atlas colin27 icbm icbm152 avg152
     an uncertainty map: uncertainty entropy stddev
     a part of a Dixon scan: dix dixon opp opposed outofphase inphase outphase wateronly fatonly oop mdixon
@@ -192,7 +192,7 @@ ASIDE_LAST_WORDS: dict[str, str] = _read(
     """
     a segmentation: label labels roi rois lesion lesions tumor tumour ot truth gt
     a map: fa md rd ad l1 l2 l3 phase ph eddy noise diffmap
-    a difference image: sub minus
+    a difference image: sub minus delta
     a deformation field: warp xfm
     computed, not acquired: residual residuals variance confidence filled
     a part of a complex image: real imag imaginary

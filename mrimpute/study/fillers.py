@@ -36,6 +36,8 @@ _ACQUISITION = """
     deepresolve grx wave
     vb ve intellispace precise sharp pure scic uniform uniformity ecal dstream torso nn off still nod nodding
     fsat wfs wfi waterexc watex we spsp fatsep opposedfs jet bb dante improved vti rst bh ffs2 ffe2d refocused radar
+    hypersense hyperband hyperspeed smartspeed air ai aice dlr pique speeder exsper swiftmr subtlemr deeprecon
+    tigre sonic
     spoiled spoiled3d
 """
 """Positions, reconstructions and options of the vendors."""

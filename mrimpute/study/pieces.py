@@ -36,7 +36,7 @@ TRUSTED_SIGNS = 2
 _APART = (Kind.WITH, Kind.UNTIL, Kind.WITHOUT, Kind.RELATION, Kind.EVENT)
 _GLUED = frozenset({"s", "w", "wo", "with", "without", "no", "non", "mit", "ohne", "sans", "avec", "reg"})
 """Those that are: WGAD, NONGAD, reg2mni; and the S before the names of one vendor (sT1W)."""
-_WHOLE = frozenset({"et", "og", "och", "ja", "ga", "rm", "ge", "eg", "ev", "pra", "prae"})
+_WHOLE = frozenset({"et", "og", "och", "ja", "ga", "rm", "ge", "air", "ai", "eg", "ev", "pra", "prae"})
 """Words that are never a part of another: Et1 is an echo of a T1."""
 _SHORTENED = frozenset({"contr", "kontr", "agent"})
 """Known words that are parts of many others: Contreras, Magenta."""

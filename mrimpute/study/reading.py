@@ -267,10 +267,12 @@ def _harmless(token: Token, after: Token | None, tokens: Sequence[Token], contra
 
 
 def _last_word(tokens: Sequence[Token]) -> str:
-    """Return why a name's last word says that it is no source; 'sub' says so behind the contrast, too."""
+    """Return why a name's last word says that it is no source; 'sub' and 'delta' say so behind the contrast, too."""
     words = [token for token in tokens if token.kind is not Kind.NUMBER and _whole(token, tokens)]
     imaged = min((token.start for token in tokens if token.kind is Kind.CONTRAST), default=None)
-    behind = [token for token in words if token.text == "sub" and imaged is not None and token.start > imaged]
+    behind = [
+        token for token in words if token.text in ("sub", "delta") and imaged is not None and token.start > imaged
+    ]
     last = [*behind, *words[-1:]]
     return ASIDE_LAST_WORDS.get(last[0].text, "") if last else ""
 

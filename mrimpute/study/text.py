@@ -70,6 +70,7 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"^phase(?=[\s_-]*t[12](?![a-z0-9]))", Kind.ASIDE, "a phase image"),
     (r"(?<![a-z])da[\s_-]fl(?![a-z])", Kind.DARK_FLUID, "flair"),
     (r"(?<![a-z])non[\s_-]fat", Kind.FILLER, ""),
+    (r"(?:(?<=ct)|(?<=pet)|(?<=flair)|(?<=t[12]))2(?=(?:t[12]w?|flair|mni)(?![a-z0-9]))", Kind.RELATION, "relation"),
     (r"multi[\s_-]?echo(?:e?s)?(?![a-z])|(?<![a-z])(?:se[\s_]mc|me[\s_]t?se)(?![a-z])", Kind.DUAL, SEVERAL_ECHOES),
     (r"(?<!\d)\d\d?[\s_-]?echoes(?![a-z])", Kind.DUAL, SEVERAL_ECHOES),
     (

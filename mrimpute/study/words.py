@@ -288,7 +288,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.PLANE,
         "axial",
         """
-        ax axial axi aks axiale axialis axiaal tra trans trs transverse transversal transversale aksial aksiyel
+        ax axial axi aks oax axiale axialis axiaal tra trans trs transverse transversal transversale aksial aksiyel
         aksialny poprzeczny osiowy axialni assiale assial axiaux axiala transversaal tvar aksiyal аксиально
         аксиальный 横断面 轴 аксиальная акс 横断 横断位 轴位 軸位 水平断
         """,
@@ -297,7 +297,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.PLANE,
         "sagittal",
         """
-        sag sagittal sagital sagi sagitt sagittale sagitaal sagitalny strzalkowy sagitalni szagittalis sagitalna
+        sag osag sagittal sagital sagi sagitt sagittale sagitaal sagitalny strzalkowy sagitalni szagittalis sagitalna
         сагиттально сагиттальная сагиттальный саг 矢状面 矢状 矢状位 矢状断
         """,
     ),
@@ -305,7 +305,7 @@ _TABLE: tuple[tuple[Kind, str, str], ...] = (
         Kind.PLANE,
         "coronal",
         """
-        cor coronal coro coronale kor koronal koronar koronalny czolowy koronarni koronalis корональная
+        cor ocor coronal coro coronale kor koronal koronar koronalny czolowy koronarni koronalis корональная
         корональный фронтальная корональное кор 冠状面 冠状 冠状位 冠状断
         """,
     ),

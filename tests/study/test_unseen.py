@@ -521,6 +521,11 @@ Egger_T1
 Evelyn_T1
 Pratt_T1
 P31_T1
+Ax T1 FSE AIR Recon DL
+T1W TSE SmartSpeed AI
+Sag T1 CUBE HyperSense
+T1 oax
+Blair_T1
 """
 T2 = """
 Т2-ВИ аксиально TSE
@@ -941,6 +946,10 @@ T1 midollo
 CSP T1
 T2 MRCP
 T1膝
+T2 DESS
+T2 me3d
+MRCAT T1
+FLAIR delta
 腰椎T1
 """
 ASKED = """
@@ -966,6 +975,8 @@ T1 単純+造影
 T1 造影前後
 T1 Hochkontrast
 PG AX T1
+CT2T1
+FLAIR2T1
 T1 N C
 """
 
