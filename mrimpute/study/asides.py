@@ -81,6 +81,9 @@ ASIDE_WORDS: dict[str, str] = _read(
     a deformation field: warpfield
     another part of the body: becken spine cspine tspine lspine hws bws lws wirbelsaule rachis columna coluna colonna
         rachide rachidien rachidienne medula moelle midollo mrcp leber csp lsp tsp
+        hwk bwk lwk isg osg cauda conus coccyx thorax aorta fetus foetus placenta plazenta niere nieren foie
+        pankreas spleen ovar ovary testis penis scrotum scapula clavicula clavicle sternum humerus fibula achilles
+        meniscus lung lungs lunge bladder bowel mamma
         lumbar thoracic knee liver abdomen pelvis prostate breast cardiac shoulder hip neck wrist ankle
         elbow thigh calf chest heart kidney pancreas uterus rectum tibia femur fetal foetal ws hand foot finger
         tmj hals bauch knie pater patere selka kiefergelenk atm mandible mandibula maxilla larynx laringe pharynx

@@ -82,6 +82,12 @@ _PHRASES: tuple[tuple[str, Kind, str], ...] = (
     (r"(?<![a-z0-9])3d[\s_-]?edge(?![a-z])", Kind.ASIDE, "another inversion recovery"),
     (r"(?<![a-z0-9])(?:23na|129xe)(?![a-z0-9])", Kind.ASIDE, "another nucleus"),
     (r"(?<![a-z0-9])(?:l[/-]s|t[/-]l|c[/-]t[/-]l)(?![a-z0-9])", Kind.ASIDE, "another part of the body"),
+    (
+        r"(?<![a-z0-9])(?:c[1-7]\s?[-/]\s?(?:c?[2-7]|t[3-9]|th\d)|th\d\d?\s?[-/]\s?(?:th|l)?\d\d?"
+        r"|l[1-5]\s?[-/]\s?(?:l?[2-5]|s1)|l5_s1)(?![a-z0-9])",
+        Kind.ASIDE,
+        "another part of the body",
+    ),
     (r"dark[\s_-]?fluid|fluid[\s_-]?attenuated", Kind.DARK_FLUID, "flair"),
     (
         r"(?<![a-z0-9])[es]?b(?:0|[1-9]\d{1,3}|[\s_-](?:0|[1-9]000|[58]00|[12]500))i?(?![a-z0-9])|(?<![a-z])ebo(?![a-z])",

@@ -572,6 +572,8 @@ WIP T2W TSE ms
 T2 SPIR cor orbit
 SELLA COR T2
 Leberknecht_T2
+C2-T2
+L1_T2
 T2 RADAR AX
 """
 FLAIR = """
@@ -946,6 +948,13 @@ T1 midollo
 CSP T1
 T2 MRCP
 T1膝
+T2 sag C3-C7
+T2 tra HWK 3-5
+T2_tra_L5_S1
+T2 coccyx
+T2 conus
+T2 HASTE thorax
+T2 fetus
 T2 DESS
 T2 me3d
 MRCAT T1
