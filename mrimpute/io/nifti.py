@@ -89,7 +89,8 @@ def read(path: Path) -> Volume:
 
     Returns:
         voxels (X, Y, Z) as float32 where that is exact (float64 otherwise), scaled by the
-        header's slope and intercept.
+        header's slope and intercept. Where an intercept leaves no stored whole number for 0, the one
+        nearest to it is 0: background is told from tissue by that.
 
     Raises:
         ImageDamaged: the file is truncated, corrupt, contradictory, or not a 3-D image of
@@ -188,6 +189,8 @@ def _read(path: Path) -> Volume:
     voxels = np.asanyarray(image.dataobj).reshape(info.grid.shape)
     exact = voxels.dtype == np.float32 or (voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2)
     voxels = np.ascontiguousarray(voxels, dtype=np.float32 if exact else np.float64)
+    if info.header.get_data_dtype().kind in "iu" and image.dataobj.inter:
+        voxels[np.abs(voxels) < abs(image.dataobj.slope) / 2] = 0  # the stored value that an exact 0 became
     return Volume(voxels, info.grid, path, hashlib.sha256(raw).hexdigest(), info.header)
 
 

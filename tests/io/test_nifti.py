@@ -353,3 +353,18 @@ def test_a_file_packed_in_parts_is_one_gzip_member_whatever_the_cpus(good, monke
     assert content[352:] == volume.voxels.astype(np.float32).tobytes(order="F")
     monkeypatch.setattr(device, "allowed_cpus", lambda: 1)
     assert nifti.encode(volume.voxels, volume.grid, volume.header, "parts") == packed
+
+
+@pytest.mark.parametrize("lowest", [-3.0, -2.99, -50.0])
+def test_an_exact_0_stays_0_where_an_intercept_leaves_no_whole_number_for_it(tmp_path, lowest):
+    stripped = np.where(VOXELS > 0, VOXELS * 0.7, 0.0).astype(np.float32)
+    stripped[9, 9, 9] = lowest  # a resampled image overshoots
+    picture = nib.Nifti1Image(stripped, AFFINE)
+    picture.set_data_dtype(np.int16)
+    picture.set_qform(AFFINE, code=1)
+    picture.to_filename(tmp_path / "x.nii")
+    stored = nib.load(tmp_path / "x.nii").dataobj
+    assert stored.inter != 0
+    volume = io.read_volume(tmp_path / "x.nii")
+    np.testing.assert_array_equal(volume.voxels == 0, stripped == 0)
+    np.testing.assert_allclose(volume.voxels, stripped, atol=stored.slope)
