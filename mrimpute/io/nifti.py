@@ -189,8 +189,9 @@ def _read(path: Path) -> Volume:
     voxels = np.asanyarray(image.dataobj).reshape(info.grid.shape)
     exact = voxels.dtype == np.float32 or (voxels.dtype.kind in "iu" and voxels.dtype.itemsize <= 2)
     voxels = np.ascontiguousarray(voxels, dtype=np.float32 if exact else np.float64)
-    if info.header.get_data_dtype().kind in "iu" and image.dataobj.inter:
-        voxels[np.abs(voxels) < abs(image.dataobj.slope) / 2] = 0  # the stored value that an exact 0 became
+    slope, intercept = info.header.get_slope_inter()
+    if info.header.get_data_dtype().kind in "iu" and intercept:
+        voxels[np.abs(voxels) < abs(slope) / 2] = 0  # the stored value that an exact 0 became
     return Volume(voxels, info.grid, path, hashlib.sha256(raw).hexdigest(), info.header)
 
 
