@@ -15,8 +15,8 @@ from mrimpute.volume import BoolArray, FloatArray, Grid, Volume, box_of
 MIN_SPAN_MM = 60.0
 """A source whose tissue spans less in a direction is a slab, a surface coil's corner, or has a wrong spacing."""
 MAX_UNSEEN = 0.01
-"""Share of the head outside a series from which that is told. Of eleven studies, three of them with series on grids of
-their own, none has any outside the others on its thinnest series; on a thicker one, one has 10 %."""
+"""Share of the head outside a series from which it ends inside the head. Of eleven studies, three of them with series
+on grids of their own, none has any outside the others on its thinnest series; one has 10 % on a thicker one."""
 POINTS_MM = 4.0
 """About how far apart the voxels are that are looked at for it."""
 MIN_ABOVE = 0.01
@@ -68,24 +68,21 @@ def _planes(counts: NDArray[np.int64]) -> int:
     return int(last - first) + 1
 
 
-def ending_inside(volumes: Mapping[Contrast, Volume], grid: Grid) -> list[str]:
-    """Say which series end inside the head: what is made outside of them is made without them.
+def unseen_shares(volumes: Mapping[Contrast, Volume], grid: Grid) -> dict[Contrast, float]:
+    """Return which share of the head lies outside each series that ends inside it; others are left out.
 
     Args:
         volumes: the series of one target, as they lie on each other.
         grid: of the result; what lies outside it does not count.
     """
     heads = {contrast: _points(volume, grid) for contrast, volume in volumes.items()}
-    notes = []
+    shares = {}
     for contrast, volume in volumes.items():
         shown = box_of(volume.voxels, (1, 1, 1))
-        unseen = max(_share_outside(points, volume.grid, shown) for points in heads.values())
-        if unseen > MAX_UNSEEN:
-            notes.append(
-                f"{contrast} ends inside the head: {unseen:.0%} of the head lies outside it; what is made there lacks "
-                f"{contrast} and is not to be trusted"
-            )
-    return notes
+        share = max(_share_outside(points, volume.grid, shown) for points in heads.values())
+        if share > MAX_UNSEEN:
+            shares[contrast] = share
+    return shares
 
 
 def _points(volume: Volume, grid: Grid) -> FloatArray:

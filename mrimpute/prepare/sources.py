@@ -9,7 +9,7 @@ from pathlib import Path
 from mrimpute.contrasts import Contrast
 from mrimpute.device import side_by_side
 from mrimpute.errors import MrimputeError, StudyRefused, UsageError
-from mrimpute.prepare.extent import ending_inside
+from mrimpute.prepare.extent import unseen_shares
 from mrimpute.prepare.frame import choose_reference
 from mrimpute.prepare.register import Frame, align, check_pair
 from mrimpute.prepare.rigid import MIN_LITRES, Alignment, measure
@@ -183,11 +183,23 @@ def choose_sources(
     if reference and reference.trusted:
         notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
     beside, lying, passed_over = _all_beside(regressed, volumes, chosen, register)
-    notes += [*passed_over, *ending_inside(settled | beside, onto.grid)]
+    unseen = unseen_shares(settled | beside, onto.grid)
+    notes += [*passed_over, *(_unseen_note(contrast, share, contrast in beside) for contrast, share in unseen.items())]
+    beside = {contrast: volume for contrast, volume in beside.items() if contrast not in unseen}
+    lying = {contrast: one for contrast, one in lying.items() if contrast in beside}
     placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
     full = tuple(with_skull(read.items()))
     return Sources(chosen, onto, settled, alignments | lying, placed, highest, full, tuple(notes), beside)
+
+
+def _unseen_note(contrast: Contrast, share: float, beside: bool) -> str:
+    """Return what to tell of a series that ends inside the head. Beside a network's sources it is not used: a
+    regression would take nothing for a grey value there, and the result get a step."""
+    ends = f"ends inside the head, {share:.0%} of which lies outside it"
+    if beside:
+        return f"{contrast} was not used beside the sources: it {ends}"
+    return f"{contrast} {ends}; what is made there lacks {contrast} and is not to be trusted"
 
 
 def _all_beside(

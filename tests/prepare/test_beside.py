@@ -22,10 +22,10 @@ AFFINE = nib.affines.from_matvec(np.diag([-2.0, -2.0, 2.0]), [80.0, 96.0, -72.0]
 def chosen(phantom_head, tmp_path):
     """Choose t2 as the source and t1 beside it, whose affine or voxels are changed."""
 
-    def choose(shift_mm=0.0, mirrored=False):
-        affine = AFFINE.copy()
+    def choose(shift_mm=0.0, mirrored=False, first=0):
+        affine = AFFINE @ nib.affines.from_matvec(np.eye(3), [0, 0, first])
         affine[1, 3] += shift_mm
-        voxels = phantom_head[T1][::-1] if mirrored else phantom_head[T1]
+        voxels = (phantom_head[T1][::-1] if mirrored else phantom_head[T1])[:, :, first:]
         for contrast, image, where in ((T2, phantom_head[T2], AFFINE), (T1, voxels, affine)):
             write_nifti(tmp_path / "case" / f"case{WORDS['brats23'][contrast]}.nii.gz", image, where)
         study = find_series(tmp_path / "case")
@@ -54,6 +54,14 @@ def test_what_lies_elsewhere_is_passed_over(chosen):
     assert sources.beside == {}
     assert "t1 was not used beside the sources" in sources.notes[0]
     assert "out of register" in sources.notes[0]
+
+
+def test_what_ends_inside_the_head_is_passed_over(chosen):
+    sources = chosen(first=20)
+    assert (set(sources.volumes), sources.beside) == ({T2}, {})
+    assert set(sources.alignments) <= {T2}
+    (note,) = sources.notes
+    assert note.startswith("t1 was not used beside the sources: it ends inside the head, ")
 
 
 def test_what_is_mirrored_is_refused(chosen):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mrimpute.contrasts import BRATS_FOUR, Contrast
-from mrimpute.prepare.extent import MIN_SPAN_MM, ending_inside, spans_mm
+from mrimpute.prepare.extent import MIN_SPAN_MM, spans_mm, unseen_shares
 from mrimpute.volume import Grid, Volume
 from tests.conftest import OBLIQUE, head_voxels, tree, write_nifti
 
@@ -75,13 +75,13 @@ def test_it_is_told_which_series_ends_inside_the_head(cut):
         affine = shorter.grid.affine.copy()
         affine[2, 3] = 12 * 5.0
         shorter = replace(shorter, voxels=shorter.voxels[:, :, 12:], grid=Grid((40, 48, 24), affine))
-    (note,) = ending_inside({Contrast.T1: whole, Contrast.T2: shorter}, whole.grid)
+    found = unseen_shares({Contrast.T1: whole, Contrast.T2: shorter}, whole.grid)
     first = 12 if cut == "field of view" else 11  # zeros may be an edge's
     share = np.count_nonzero(whole.voxels[:, :, :first]) / np.count_nonzero(whole.voxels)
-    assert f"t2 ends inside the head: {share:.0%} of the head lies outside it" in note
-    assert ending_inside({Contrast.T1: whole, Contrast.T2: whole}, whole.grid) == []
+    assert found == {Contrast.T2: pytest.approx(share, abs=0.005)}
+    assert unseen_shares({Contrast.T1: whole, Contrast.T2: whole}, whole.grid) == {}
     upper = Grid((40, 48, 24), whole.grid.affine @ nib.affines.from_matvec(np.eye(3), [0, 0, 12]))
-    assert ending_inside({Contrast.T1: whole, Contrast.T2: shorter}, upper) == []  # the result lies inside
+    assert unseen_shares({Contrast.T1: whole, Contrast.T2: shorter}, upper) == {}  # the result lies inside
 
 
 def test_a_head_below_zero_is_refused_in_one_line(cli, make_study):
