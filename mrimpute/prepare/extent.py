@@ -68,14 +68,17 @@ def _planes(counts: NDArray[np.int64]) -> int:
     return int(last - first) + 1
 
 
-def unseen_shares(volumes: Mapping[Contrast, Volume], grid: Grid) -> dict[Contrast, float]:
+def unseen_shares(
+    volumes: Mapping[Contrast, Volume], grid: Grid, inside: BoolArray | None = None
+) -> dict[Contrast, float]:
     """Return which share of the head lies outside each series that ends inside it; others are left out.
 
     Args:
         volumes: the series of one target, as they lie on each other.
         grid: of the result; what lies outside it does not count.
+        inside: (X, Y, Z) on that grid, where a brain mask leaves something; what lies outside does not count either.
     """
-    heads = {contrast: _points(volume, grid) for contrast, volume in volumes.items()}
+    heads = {contrast: _points(volume, grid, inside) for contrast, volume in volumes.items()}
     shares = {}
     for contrast, volume in volumes.items():
         shown = box_of(volume.voxels, (1, 1, 1))
@@ -85,13 +88,17 @@ def unseen_shares(volumes: Mapping[Contrast, Volume], grid: Grid) -> dict[Contra
     return shares
 
 
-def _points(volume: Volume, grid: Grid) -> FloatArray:
-    """Return positions of voxels of a volume's head that lie within a grid, (N, 3) RAS mm."""
+def _points(volume: Volume, grid: Grid, inside: BoolArray | None) -> FloatArray:
+    """Return positions of voxels of a volume's head within a grid, and a mask on it: (N, 3) RAS mm."""
     x, y, z = (max(1, round(POINTS_MM / edge)) for edge in volume.grid.spacing)
     indices = np.argwhere(head_of(volume)[::x, ::y, ::z]) * (x, y, z)
     points = nib.affines.apply_affine(volume.grid.affine, indices)
     kept: FloatArray = points[_within(points, grid, tuple(slice(0, n) for n in grid.shape))]
-    return kept
+    if inside is None:
+        return kept
+    nearest = np.rint(nib.affines.apply_affine(np.linalg.inv(grid.affine), kept)).astype(int)
+    masked: FloatArray = kept[inside[tuple(np.clip(nearest, 0, np.array(grid.shape) - 1).T)]]
+    return masked
 
 
 def _share_outside(points: FloatArray, grid: Grid, box: tuple[slice, ...]) -> float:

@@ -183,11 +183,11 @@ def choose_sources(
     if reference and reference.trusted:
         notes.append(f"that {reference.trusted} shows the same patient is your word: NIfTI names nobody")
     beside, lying, passed_over = _all_beside(regressed, volumes, chosen, register)
-    unseen = unseen_shares(settled | beside, onto.grid)
+    placed = _placed(mask, onto, read, settled) if mask else None
+    unseen = unseen_shares(settled | beside, onto.grid, placed.on(onto.grid) if placed else None)
     notes += [*passed_over, *(_unseen_note(contrast, share, contrast in beside) for contrast, share in unseen.items())]
     beside = {contrast: volume for contrast, volume in beside.items() if contrast not in unseen}
     lying = {contrast: one for contrast, one in lying.items() if contrast in beside}
-    placed = _placed(mask, onto, read, settled) if mask else None
     highest = reference.highest_number if reference else 0
     full = tuple(with_skull(read.items()))
     return Sources(chosen, onto, settled, alignments | lying, placed, highest, full, tuple(notes), beside)

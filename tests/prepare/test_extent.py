@@ -82,6 +82,9 @@ def test_it_is_told_which_series_ends_inside_the_head(cut):
     assert unseen_shares({Contrast.T1: whole, Contrast.T2: whole}, whole.grid) == {}
     upper = Grid((40, 48, 24), whole.grid.affine @ nib.affines.from_matvec(np.eye(3), [0, 0, 12]))
     assert unseen_shares({Contrast.T1: whole, Contrast.T2: shorter}, upper) == {}  # the result lies inside
+    brain = np.zeros(whole.grid.shape, bool)
+    brain[:, :, 14:] = True
+    assert unseen_shares({Contrast.T1: whole, Contrast.T2: shorter}, whole.grid, brain) == {}  # the mask's brain does
 
 
 def test_a_head_below_zero_is_refused_in_one_line(cli, make_study):

@@ -64,6 +64,7 @@ def test_an_agents_field_may_deny_it_in_many_languages(word):
 
 def test_an_injection_of_nothing_is_none():
     assert not names_agent(facts_of({"ContrastBolusVolume": "0", "ContrastBolusRoute": "none"}))
+    assert not names_agent(facts_of({"ContrastBolusVolume": "0.0 cc", "ContrastFlowRate": "0 mL/s"}))
     assert not names_agent(facts_of({"ContrastBolusAgent": "none", "ContrastBolusRoute": "IV"}))
     assert names_agent(facts_of({"ContrastBolusTotalDose": 7.5}))
 

@@ -156,9 +156,10 @@ def _window(find: Callable[..., Any]) -> tuple[float, float] | None:
 
 def _padding(find: Callable[..., Any]) -> tuple[float, float] | None:
     """Return the stored values that stand for no image (DICOM PS3.3 C.7.5.1.1.2), as signed as the pixels are: some
-    scanners write the value of signed pixels as an unsigned one."""
+    scanners write the value of signed pixels as an unsigned one. Of CT None: there 0 is water, and what they stand for
+    lies below air as it is."""
     value = _number(find("PixelPaddingValue"))
-    if value is None:
+    if value is None or find("Modality") == "CT":
         return None
     limit = _number(find("PixelPaddingRangeLimit"))
     count = 2.0 ** (_number(find("BitsAllocated")) or 16)
@@ -251,9 +252,9 @@ _PULSE_GROUPS = ("MRTimingAndRelatedParametersSequence", "MRModifierSequence", "
 
 def recorded(value: Any) -> bool:
     """Tell whether a field about an injection holds something: no 0, which some scanners write where none was made."""
-    text = _text(value).lower()
-    zero = re.fullmatch(r"[0:., ]*(?:ml|s)?", text) is not None
-    return not zero and text not in ("none", "no", "n/a", "na", "null", "unknown", "-")
+    text = agent_text(value)
+    digits = {letter for letter in text if letter.isdigit()}
+    return bool(text) and digits != {"0"} and text not in ("none", "no", "n/a", "na", "unknown")
 
 
 def _agent(data: Any) -> str:

@@ -19,6 +19,7 @@ from pydicom.uid import (
 from mrimpute.contrasts import Contrast
 from mrimpute.errors import ImageDamaged, MrimputeError, StudyAmbiguous, StudyRefused
 from mrimpute.io.dicom.headers import quiet_pydicom, read_headers
+from mrimpute.io.dicom.pixels import read_volume
 from mrimpute.io.dicom.series import assemble
 from mrimpute.study import find_series
 from tests.conftest import head_voxels, tree
@@ -356,6 +357,18 @@ def test_padding_is_no_tissue(build):
     expected = head_voxels(T1, (40, 48, 9)) * 2.0 + 7
     expected[:, :3] = expected[:5, 3] = 0
     np.testing.assert_array_equal(voxels, expected)
+
+
+def test_padding_of_a_ct_stays_below_air(build):
+    def padded(data, index):
+        put(Modality="CT", RescaleSlope=1, RescaleIntercept=-1024, PixelPaddingValue=-2000)(data, index)
+        stored = data.pixel_array
+        stored[:3] = -2000
+        data.PixelData = stored.tobytes()
+
+    (series,) = assemble(read_headers(build(change=padded)).slices)
+    assert series.slices[0].padding is None
+    assert (read_volume(series).voxels[:, :3] == -3024).all()
 
 
 SPLIT = {
